@@ -1,0 +1,32 @@
+"""foveax: networks that see through eye movements, in pure JAX."""
+
+from foveax._types import InputError as InputError
+from foveax.graph import Agent as Agent
+from foveax.graph import Feedback as Feedback
+from foveax.graph import Graph as Graph
+from foveax.graph import GraphError as GraphError
+from foveax.graph import Module as Module
+from foveax.graph import Port as Port
+from foveax.graph import batching as batching
+from foveax.graph import centre as centre
+from foveax.graph import classifier as classifier
+from foveax.graph import compile as compile
+from foveax.graph import cropper as cropper
+from foveax.graph import fixed_sequence as fixed_sequence
+from foveax.graph import from_function as from_function
+from foveax.graph import given_fixations as given_fixations
+from foveax.graph import image_source as image_source
+from foveax.graph import init as init
+from foveax.graph import reward as reward
+from foveax.graph import uniform_random as uniform_random
+from foveax.networks import from_linen as from_linen
+from foveax.networks import from_linen_cell as from_linen_cell
+from foveax.networks import from_nnx as from_nnx
+from foveax.networks import saccader as saccader
+from foveax.pipelines import Model as Model
+from foveax.pipelines import standard_pipeline as standard_pipeline
+from foveax.pipelines import with_policy as with_policy
+from foveax.retina import contrast_luminance as contrast_luminance
+from foveax.retina import crop as crop
+from foveax.training.learner import Learning as Learning
+from foveax.training.learner import make_learner as make_learner

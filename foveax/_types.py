@@ -1,0 +1,34 @@
+"""Letters, aliases and the error type that every layer shares.
+
+Shapes in docstrings use these letters, and no others:
+
+===== ================================================================
+``T`` glimpses in a rollout; there are ``T - 1`` saccades
+``B`` examples in a batch
+``N`` examples in a data set
+``H`` image height in pixels; ``W`` its width, ``C`` its channels
+``G`` side of a square crop in pixels
+``K`` classes
+``D`` features of a layer
+===== ================================================================
+
+Functions are written for one example unless they say ``[B, ...]`` or ``[N, ...]``. A fixation is ``(x, y)`` in
+``[0, 1]^2``, as fractions of the image: pixel ``= fixation * (size - 1)``, so ``(0.5, 0.5)`` is the centre.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+Array = jax.Array
+Key = jax.Array
+"""A typed key, made by `jax.random.key`."""
+Params = Any
+"""A pytree of float32 arrays."""
+Batch = Mapping[str, Any]
+"""Arrays with a leading ``[B]`` or ``[N]``, by the name of the graph input that they feed."""
+
+
+class InputError(ValueError):
+    """Input from outside that foveax refuses: the message says what must hold, and what came."""

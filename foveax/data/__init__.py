@@ -1,0 +1,1 @@
+"""Images with labels: bundled digits, TensorFlow Datasets, your own arrays."""

@@ -1,0 +1,1 @@
+"""The mathematics of learning where to look: policies, rewards, returns, losses."""

@@ -1,0 +1,61 @@
+"""Returns and advantages, for one episode."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from foveax._types import Array
+
+
+def discounted_returns(reward_t: Array, discount: float) -> Array:
+    """Discounted sums of the rewards to come.
+
+    ``G_t = r_t + discount G_{t+1}``, with ``G`` zero after the last reward (Sutton, Barto 2018, eq. 3.9).
+
+    Args:
+      reward_t: ``[T - 1]``: the reward that followed each action.
+      discount: in [0, 1].
+
+    Returns:
+      ``[T - 1]``.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> discounted_returns(jnp.array([0.0, 0.0, 1.0]), 0.5).tolist()
+      [0.25, 0.5, 1.0]
+    """
+    return generalized_advantages(reward_t, jnp.zeros_like(reward_t), discount, 1.0)
+
+
+def generalized_advantages(reward_t: Array, value_t: Array, discount: float, lambda_: float) -> Array:
+    """Generalised advantage estimation, for an episode that ends after the last reward.
+
+    ``δ_t = r_t + discount V_{t+1} - V_t``, ``A_t = δ_t + discount lambda_ A_{t+1}``, where the value after the end is
+    zero (Schulman et al. 2016, https://arxiv.org/abs/1506.02438, eq. 16). With ``lambda_ = 1`` it is the discounted
+    return less the value; with 0, the one-step error δ.
+
+    Args:
+      reward_t: ``[T - 1]``: the reward that followed each action.
+      value_t: ``[T - 1]``: the value estimated before each action.
+      discount: in [0, 1].
+      lambda_: in [0, 1].
+
+    Returns:
+      ``[T - 1]``.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> generalized_advantages(jnp.array([0.0, 1.0]), jnp.array([0.5, 0.5]), 1.0, 0.0).tolist()
+      [0.0, 0.5]
+    """
+    chex.assert_rank([reward_t, value_t], 1)
+    chex.assert_equal_shape([reward_t, value_t])
+    next_value_t = jnp.append(value_t[1:], 0.0)
+    delta_t = reward_t + discount * next_value_t - value_t
+
+    def accumulate(advantage: Array, delta: Array) -> tuple[Array, Array]:
+        advantage = delta + discount * lambda_ * advantage
+        return advantage, advantage
+
+    _, advantage_t = jax.lax.scan(accumulate, jnp.zeros((), delta_t.dtype), delta_t, reverse=True, unroll=True)
+    return advantage_t

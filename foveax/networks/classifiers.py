@@ -1,0 +1,82 @@
+"""Classifiers: networks that read one glimpse after another and say what the image shows."""
+
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from foveax._types import Array
+from foveax.networks.encoders import Combine, GlimpseEncoder
+
+Core = Literal["rnn", "gru", "lstm"]
+
+
+def recurrent_core(core: Core, features: int, dtype: Any) -> nn.RNNCellBase:
+    """A recurrent cell of flax: a simple RNN with relu (as RAM's core), a GRU or an LSTM, of `features` units."""
+    if core == "rnn":
+        return nn.SimpleCell(features, activation_fn=nn.relu, dtype=dtype, name="core")
+    if core == "gru":
+        return nn.GRUCell(features, dtype=dtype, name="core")
+    return nn.OptimizedLSTMCell(features, dtype=dtype, name="core")
+
+
+class RecurrentClassifier(nn.Module):
+    """Glimpse encoder, recurrent core, linear read-out.
+
+    Attributes:
+      classes: K.
+      core: ``"rnn"``, ``"gru"`` or ``"lstm"``.
+      hidden: units of the core.
+      features: D of the glimpse encoder.
+      combine: how the encoder joins what and where.
+      bands: Fourier frequencies of the fixation.
+      dtype: of the computation; logits and parameters are float32.
+    """
+
+    classes: int
+    core: Core = "gru"
+    hidden: int = 256
+    features: int = 128
+    combine: Combine = "multiply"
+    bands: int = 4
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, carry: Any, glimpse: Array, fixation: Array | None = None) -> tuple[Any, dict[str, Array]]:
+        """One glimpse ``[G, G, C]``: the next carry; ``features`` ``[D]``, ``hidden``, and ``logits`` ``[K]``."""
+        encoder = GlimpseEncoder(self.features, self.combine, self.bands, self.dtype, name="encoder")
+        features = encoder(glimpse, fixation)
+        carry, hidden = recurrent_core(self.core, self.hidden, self.dtype)(carry, features)
+        logits = nn.Dense(self.classes, dtype=self.dtype, name="readout")(hidden).astype(jnp.float32)
+        return carry, {"features": features, "hidden": hidden, "logits": logits}
+
+    @nn.nowrap
+    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Any:
+        """The carry before the first glimpse: zeros."""
+        del input_shape
+        carry = recurrent_core(self.core, self.hidden, self.dtype).initialize_carry(rng, (self.features,))
+        return jax.tree.map(lambda leaf: leaf.astype(self.dtype), carry)
+
+
+class FeedForwardClassifier(nn.Module):
+    """A classifier without memory: each glimpse is judged alone.
+
+    Attributes: as in `RecurrentClassifier`.
+    """
+
+    classes: int
+    hidden: int = 256
+    features: int = 128
+    combine: Combine = "multiply"
+    bands: int = 4
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, glimpse: Array, fixation: Array | None = None) -> dict[str, Array]:
+        """One glimpse ``[G, G, C]``: ``features`` ``[D]``, ``hidden``, and ``logits`` ``[K]``."""
+        encoder = GlimpseEncoder(self.features, self.combine, self.bands, self.dtype, name="encoder")
+        features = encoder(glimpse, fixation)
+        hidden = nn.relu(nn.Dense(self.hidden, dtype=self.dtype, name="core")(features))
+        logits = nn.Dense(self.classes, dtype=self.dtype, name="readout")(hidden).astype(jnp.float32)
+        return {"features": features, "hidden": hidden, "logits": logits}

@@ -1,0 +1,172 @@
+"""Saccaders: policies over the next fixation, with a value head, that read a layer of the classifier."""
+
+from typing import Any, Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from foveax._types import Array, InputError, Key, Params
+from foveax.graph.modules import Agent, Module, State, Values
+from foveax.graph.ports import FLOATS, POINT, Port
+from foveax.learning import policies
+from foveax.networks.classifiers import Core, recurrent_core
+from foveax.networks.encoders import fourier_features
+
+Deviation = Literal["fixed", "scheduled", "learned"]
+
+
+class Heads(NamedTuple):
+    """What a saccader's network gives: ``location`` ``[2]``, ``log_deviation`` ``[2]`` (learned), ``value`` ``[]``."""
+
+    location: Array
+    log_deviation: Array
+    value: Array
+
+
+class SaccadeNetwork(nn.Module):
+    """A layer of relu units, optionally a recurrent core, and the heads.
+
+    The location starts near zero, the centre of the image, whatever the input.
+
+    Attributes:
+      hidden: units of the layer, and of the core.
+      core: ``None``, or the recurrent core between layer and heads: a memory of the saccader's own.
+      initial_deviation: where the learned deviation begins.
+      dtype: of the hidden computation; the heads are float32.
+    """
+
+    hidden: int = 128
+    core: Core | None = None
+    initial_deviation: float = 1.0
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, carry: Any, observed: Array) -> tuple[Any, Heads]:
+        """The saccader's features ``[D]`` to the next carry and the heads."""
+        layer = nn.relu(nn.Dense(self.hidden, dtype=self.dtype, name="layer")(observed))
+        if self.core:
+            carry, layer = recurrent_core(self.core, self.hidden, self.dtype)(carry, layer)
+        layer = layer.astype(jnp.float32)
+        location = nn.Dense(2, kernel_init=nn.initializers.normal(0.01), name="location")(layer)
+        value = nn.Dense(1, name="value")(layer)[0]
+        initial = nn.initializers.constant(jnp.log(self.initial_deviation))
+        return carry, Heads(location, self.param("log_deviation", initial, (2,), jnp.float32), value)
+
+    @nn.nowrap
+    def initialize_carry(self) -> Any:
+        """The carry before the first glimpse: zeros, or nothing without a core."""
+        if not self.core:
+            return ()
+        carry = recurrent_core(self.core, self.hidden, self.dtype).initialize_carry(jax.random.key(0), (self.hidden,))
+        return jax.tree.map(lambda leaf: leaf.astype(self.dtype), carry)
+
+
+def saccader(
+    network: SaccadeNetwork | None = None,
+    *,
+    deviation: Deviation = "fixed",
+    start: float = 1.0,
+    end: float = 1.0,
+    bands: int = 2,
+    pathwise: float = 0.0,
+) -> Module:
+    """A saccader that learns: a squashed Gaussian over the next fixation (`foveax.learning.policies`).
+
+    Inputs: ``observation`` ``[D]``, a layer of the classifier, and ``reward``; if linked, the current fixation at
+    ``position`` and the glimpse at ``time``, which it then reads too, and ``progress``, the share of training done,
+    which a scheduled deviation needs. Outputs: ``fixation`` ``[2]``, where to look next, and its experience
+    (`foveax.graph.Agent`): ``action``, ``log_prob``, ``entropy``, ``value``, ``reward``, ``observed``, ``deviation``.
+
+    Args:
+      network: by default a `SaccadeNetwork` of 128 units.
+      deviation: of the Gaussian, before the squash: ``"fixed"`` at `start`; ``"scheduled"`` from `start` to `end`
+        along a cosine; ``"learned"`` from `start`, the same for all inputs.
+      start: more than 0.
+      end: more than 0.
+      bands: Fourier frequencies of the position.
+      pathwise: the weight of the gradient that the classifier's losses send through the fixation.
+
+    Raises:
+      InputError: if a deviation is not positive, or is scheduled without a link to ``progress``.
+    """
+    if not (start > 0 and end > 0):
+        raise InputError(f"deviation must be more than 0; got {start} to {end}")
+    net = network or SaccadeNetwork(initial_deviation=start)
+
+    def spread(heads: Heads, progress: Array) -> Array:
+        if deviation == "learned":
+            return jnp.exp(heads.log_deviation)
+        now = policies.scheduled_deviation(start, end, progress) if deviation == "scheduled" else start
+        return jnp.full(2, now, jnp.float32)
+
+    def judge(params: Params, state: State, action: Array | None, inputs: Values, key: Key | None) -> tuple[Any, State]:
+        """Outputs for the action given; without one, for a sample, or for the mode if there is no key either."""
+        state, heads = net.apply(params, state, inputs["observed"])
+        scale = spread(heads, inputs["progress"])
+        if action is None:
+            action = heads.location if key is None else policies.sample(key, heads.location, scale)
+        executed = jax.lax.stop_gradient(action)
+        return {
+            "fixation": policies.squash(action),
+            "action": executed,
+            "log_prob": policies.log_prob(executed, heads.location, scale),
+            "entropy": policies.entropy(action, heads.location, scale),
+            "value": heads.value,
+        }, state
+
+    def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
+        experience = {
+            "observed": observe(inputs, bands),
+            "progress": _progress(inputs, deviation),
+            "reward": inputs["reward"],
+        }
+        outputs, state = judge(params, state, None, experience, key)
+        return {**outputs, **experience}, state
+
+    def mode(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
+        del key
+        return apply(params, state, inputs, None)
+
+    def evaluate(params: Params, state: State, outputs: Values) -> tuple[Values, State]:
+        return judge(params, state, outputs["action"], outputs, None)
+
+    return Module(
+        inputs=INPUTS,
+        apply=apply,
+        init=lambda key, inputs: net.init(key, net.initialize_carry(), _observe_zeros(inputs, bands)),
+        begin=lambda inputs: net.initialize_carry(),
+        random=True,
+        agent=Agent(evaluate=evaluate, mode=mode, pathwise=pathwise),
+    )
+
+
+INPUTS = {
+    "observation": Port(("D",), FLOATS),
+    "reward": Port((), (jnp.float32,)),
+    "position": POINT._replace(required=False),
+    "time": Port(("T",), (jnp.float32,), required=False),
+    "progress": Port((), (jnp.float32,), required=False),
+}
+
+
+def observe(inputs: Values, bands: int) -> Array:
+    """All that a saccader reads, as one vector of the observation's dtype."""
+    parts = [inputs["observation"]]
+    if "position" in inputs:
+        parts.append(fourier_features(inputs["position"], bands=bands))
+    if "time" in inputs:
+        parts.append(inputs["time"])
+    return jnp.concatenate([part.astype(parts[0].dtype) for part in parts])
+
+
+def _observe_zeros(inputs: Values, bands: int) -> Array:
+    return observe({name: jnp.zeros(spec.shape, spec.dtype) for name, spec in inputs.items()}, bands)
+
+
+def _progress(inputs: Values, deviation: Deviation) -> Array:
+    if "progress" in inputs:
+        return inputs["progress"]
+    if deviation == "scheduled":
+        raise InputError('a scheduled deviation needs the link "input.progress -> saccader.progress"')
+    return jnp.zeros(())

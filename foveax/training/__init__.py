@@ -1,0 +1,1 @@
+"""Training: the fused step, the loop around it, the run directory."""
