@@ -75,9 +75,9 @@ class Model(Checked):
     deviation: Deviation = "scheduled"
     """The policy's deviation: fixed, scheduled (a cosine over training) or learned. Before the squash: 1 is a
     quarter of the image near the centre."""
-    deviation_start: float = bounded(1.0, above=0.0)
+    deviation_start: float = bounded(0.7, above=0.0)
     """Deviation at the start of training; the fixed one."""
-    deviation_end: float = bounded(0.4, above=0.0)
+    deviation_end: float = bounded(0.3, above=0.0)
     """Deviation at the end of training, if scheduled."""
     pathwise: float = bounded(0.0, 0.0)
     """Weight of the gradient of the cross-entropy through the bilinear crop into the saccader."""
@@ -181,7 +181,7 @@ def network(model: Model, classes: int) -> Module:
 def learned_saccader(model: Model) -> Module:
     """The saccader of a model."""
     core = None if model.saccader_core == "none" else model.saccader_core
-    net = SaccadeNetwork(model.saccader_hidden, core, model.deviation_start, jnp.dtype(model.precision))
+    net = SaccadeNetwork(model.saccader_hidden, core, model.deviation_start, dtype=jnp.dtype(model.precision))
     return saccader(
         net,
         deviation=model.deviation,

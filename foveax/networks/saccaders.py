@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from foveax._types import Array, InputError, Key, Params
-from foveax.graph.modules import Agent, Module, State, Values
+from foveax.graph.modules import Agent, Module, State, Values, zeros_like
 from foveax.graph.ports import FLOATS, POINT, Port
 from foveax.learning import policies
 from foveax.networks.classifiers import Core, recurrent_core
@@ -27,28 +27,36 @@ class Heads(NamedTuple):
 class SaccadeNetwork(nn.Module):
     """A layer of relu units, optionally a recurrent core, and the heads.
 
-    The location starts near zero, the centre of the image, whatever the input.
+    The location is the sum of what the layer says and of a *sequence*, one place per glimpse, that does not depend on
+    the input. The layer's part starts near zero; the sequence starts spread over the image. Without it all saccades
+    of a rollout start at one place, are drawn by the first one's reward to where that first saccade should go, and the
+    classifier never learns to read any other.
 
     Attributes:
       hidden: units of the layer, and of the core.
       core: ``None``, or the recurrent core between layer and heads: a memory of the saccader's own.
       initial_deviation: where the learned deviation begins.
+      initial_spread: standard deviation of the initial sequence, before the squash.
       dtype: of the hidden computation; the heads are float32.
     """
 
     hidden: int = 128
     core: Core | None = None
     initial_deviation: float = 1.0
+    initial_spread: float = 1.0
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, carry: Any, observed: Array) -> tuple[Any, Heads]:
-        """The saccader's features ``[D]`` to the next carry and the heads."""
+    def __call__(self, carry: Any, observed: Array, time: Array | None = None) -> tuple[Any, Heads]:
+        """What the saccader reads, ``[D]``, and the glimpse as one-hot ``[T]``, to the next carry and the heads."""
         layer = nn.relu(nn.Dense(self.hidden, dtype=self.dtype, name="layer")(observed))
         if self.core:
             carry, layer = recurrent_core(self.core, self.hidden, self.dtype)(carry, layer)
         layer = layer.astype(jnp.float32)
         location = nn.Dense(2, kernel_init=nn.initializers.normal(0.01), name="location")(layer)
+        if time is not None:
+            spread = nn.initializers.normal(self.initial_spread)
+            location += nn.Dense(2, use_bias=False, kernel_init=spread, name="sequence")(time)
         value = nn.Dense(1, name="value")(layer)[0]
         initial = nn.initializers.constant(jnp.log(self.initial_deviation))
         return carry, Heads(location, self.param("log_deviation", initial, (2,), jnp.float32), value)
@@ -76,7 +84,7 @@ def saccader(
     Inputs: ``observation`` ``[D]``, a layer of the classifier, and ``reward``; if linked, the current fixation at
     ``position`` and the glimpse at ``time``, which it then reads too, and ``progress``, the share of training done,
     which a scheduled deviation needs. Outputs: ``fixation`` ``[2]``, where to look next, and its experience
-    (`foveax.graph.Agent`): ``action``, ``log_prob``, ``entropy``, ``value``, ``reward``, ``observed``, ``deviation``.
+    (`foveax.graph.Agent`): ``action``, ``log_prob``, ``entropy``, ``value``, ``reward``, and what it read.
 
     Args:
       network: by default a `SaccadeNetwork` of 128 units.
@@ -102,7 +110,7 @@ def saccader(
 
     def judge(params: Params, state: State, action: Array | None, inputs: Values, key: Key | None) -> tuple[Any, State]:
         """Outputs for the action given; without one, for a sample, or for the mode if there is no key either."""
-        state, heads = net.apply(params, state, inputs["observed"])
+        state, heads = net.apply(params, state, inputs["observed"], inputs.get("time"))
         scale = spread(heads, inputs["progress"])
         if action is None:
             action = heads.location if key is None else policies.sample(key, heads.location, scale)
@@ -115,12 +123,13 @@ def saccader(
             "value": heads.value,
         }, state
 
+    def init(key: Key, inputs: Values) -> Params:
+        zeros = zeros_like(inputs)
+        return net.init(key, net.initialize_carry(), observe(zeros, bands), zeros.get("time"))
+
     def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
-        experience = {
-            "observed": observe(inputs, bands),
-            "progress": _progress(inputs, deviation),
-            "reward": inputs["reward"],
-        }
+        kept = {port: inputs[port] for port in ("reward", "time") if port in inputs}
+        experience = {**kept, "observed": observe(inputs, bands), "progress": _progress(inputs, deviation)}
         outputs, state = judge(params, state, None, experience, key)
         return {**outputs, **experience}, state
 
@@ -134,7 +143,7 @@ def saccader(
     return Module(
         inputs=INPUTS,
         apply=apply,
-        init=lambda key, inputs: net.init(key, net.initialize_carry(), _observe_zeros(inputs, bands)),
+        init=init,
         begin=lambda inputs: net.initialize_carry(),
         random=True,
         agent=Agent(evaluate=evaluate, mode=mode, pathwise=pathwise),
@@ -158,10 +167,6 @@ def observe(inputs: Values, bands: int) -> Array:
     if "time" in inputs:
         parts.append(inputs["time"])
     return jnp.concatenate([part.astype(parts[0].dtype) for part in parts])
-
-
-def _observe_zeros(inputs: Values, bands: int) -> Array:
-    return observe({name: jnp.zeros(spec.shape, spec.dtype) for name, spec in inputs.items()}, bands)
 
 
 def _progress(inputs: Values, deviation: Deviation) -> Array:

@@ -29,7 +29,7 @@ class Learning(Checked):
 
     learning_rate: float = bounded(2e-3, 0.0)
     """Adam's learning rate for all but the saccader."""
-    policy_learning_rate: float = bounded(1e-3, 0.0)
+    policy_learning_rate: float = bounded(3e-4, 0.0)
     """Adam's learning rate for the saccader."""
     decay: Literal["cosine", "constant"] = "cosine"
     """The learning rates over training: down to 0 along a cosine, or constant."""
@@ -45,14 +45,15 @@ class Learning(Checked):
     """Weight of the entropy bonus."""
     discount: float = bounded(0.5, 0.0, 1.0)
     """Discount per glimpse, gamma."""
-    lambda_: float = bounded(0.84, 0.0, 1.0)
+    gae_lambda: float = bounded(0.84, 0.0, 1.0)
     """Decay of generalised advantage estimation, lambda."""
     epsilon: float = bounded(0.2, above=0.0)
     """PPO's clipping range of the probability ratio."""
     epochs: int = bounded(1, 1, 100)
     """Passes of PPO over a batch; from the second on only the saccader is computed again."""
-    normalize_advantages: bool = True
-    """Standardise the advantages over the batch."""
+    normalize: Literal["glimpse", "batch", "none"] = "glimpse"
+    """Standardise the advantages: over the batch at each glimpse, so that late saccades, whose rewards are small, learn
+    as fast as the first; over batch and glimpses together; or not."""
     gradient_clip: float = bounded(1.0, above=0.0)
     """Largest norm of each module's gradient."""
 
@@ -189,16 +190,18 @@ def _episode(trajectory: Mapping[str, Array], name: str, learning: Learning) -> 
     episode = {port: value[:, :-1] for port, value in episode.items()} | {"reward": reward}
     value = jax.lax.stop_gradient(episode["value"])
     advantage = jax.vmap(generalized_advantages, in_axes=(0, 0, None, None))
-    advantages = advantage(reward, value, learning.discount, learning.lambda_)
+    advantages = advantage(reward, value, learning.discount, learning.gae_lambda)
     episode["return"] = jax.vmap(discounted_returns, in_axes=(0, None))(reward, learning.discount)
     episode["advantage"] = _standardized(advantages, learning)
     return episode
 
 
 def _standardized(advantages: Array, learning: Learning) -> Array:
-    if not learning.normalize_advantages:
+    if learning.normalize == "none":
         return advantages
-    return (advantages - jnp.mean(advantages)) / (jnp.std(advantages) + 1e-6)
+    axis = 0 if learning.normalize == "glimpse" else None
+    mean, deviation = jnp.mean(advantages, axis, keepdims=True), jnp.std(advantages, axis, keepdims=True)
+    return (advantages - mean) / (deviation + 1e-6)
 
 
 def _replayed_loss(

@@ -1,0 +1,139 @@
+"""The command line: `foveax train`, `foveax evaluate`, `foveax export`."""
+
+import dataclasses
+import difflib
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tyro.conf import OmitArgPrefixes, Positional
+
+from foveax._types import InputError
+from foveax.training.config import PRESETS, Config
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Train a pipeline, and test it beside its controls."""
+
+    config: OmitArgPrefixes[Config]
+    preset: str = "default"
+    """Where the flags start from: default, mnist, ram or report."""
+    out: str = ""
+    """Run directory; a run of the same configuration there is continued. By default nothing is written."""
+    download: bool = False
+    """Download and prepare a TFDS set that is not there."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Test a run beside its controls again, and print the table."""
+
+    run: Positional[str]
+    """Run directory."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """Write what a run does with a split as .npz: probabilities, predicted, label, fixations."""
+
+    run: Positional[str]
+    """Run directory."""
+    split: str = "test"
+    """train or test."""
+    file: str = ""
+    """Where to; by default SPLIT.npz in the run directory."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs a command; input that is refused ends it with one sentence and exit code 2."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        command = _parse(arguments)
+        {Train: _train, Evaluate: _evaluate, Export: _export}[type(command)](command)
+    except InputError as error:
+        print(f"foveax: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("foveax: interrupted; the same command continues from the last checkpoint", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _parse(arguments: list[str]) -> Train | Evaluate | Export:
+    train = tyro.conf.subcommand("train", default=Train(_preset(arguments)))
+    commands = (
+        Annotated[Train, train]
+        | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+        | Annotated[Export, tyro.conf.subcommand("export")]
+    )
+    return tyro.cli(commands, prog="foveax", description=__doc__, args=arguments)  # pyright: ignore
+
+
+def _preset(arguments: list[str]) -> Config:
+    """The configuration that the flags start from: it is needed before the others can be read."""
+    names = [later for flag, later in zip(arguments, arguments[1:], strict=False) if flag == "--preset"]
+    names += [flag.partition("=")[2] for flag in arguments if flag.startswith("--preset=")]
+    name = names[-1] if names else "default"
+    if name not in PRESETS:
+        near = difflib.get_close_matches(name, PRESETS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"preset must be one of {', '.join(PRESETS)}; got {name!r}{hint}")
+    return PRESETS[name]
+
+
+def _train(command: Train) -> None:
+    from tqdm import tqdm
+
+    from foveax.training.evaluate import format_table
+    from foveax.training.run import train
+
+    config = command.config
+    with tqdm(total=config.steps * config.batch, unit=" images", unit_scale=True, dynamic_ncols=True) as bar:
+
+        def progress(metrics: dict[str, float]) -> None:
+            losses = {name: value for name, value in metrics.items() if "loss" in name or name == "accuracy"}
+            bar.set_postfix({name.replace("loss/", ""): f"{value:.3f}" for name, value in losses.items()}, refresh=False)
+            bar.update(int(metrics["images"]) - bar.n)
+
+        result = train(config, out=command.out or None, download=command.download, progress=progress)
+    print(format_table(result.summary["test"]))
+    print(
+        f"{result.summary['images_per_second']:,.0f} images/s; {result.summary['train_seconds']:.0f} s to train, "
+        f"{result.summary['compile_seconds']:.0f} s to compile"
+    )
+
+
+def _evaluate(command: Evaluate) -> None:
+    import jax
+
+    from foveax.training.evaluate import evaluate_with_controls, format_table, scores
+    from foveax.training.run import load_run
+
+    config, data, graph, params = load_run(command.run)
+    height, width = data.test["image"].shape[1:3]
+    runs = evaluate_with_controls(
+        graph, params, data, policy=config.model.policy, key=jax.random.key(config.seed)
+    )
+    print(format_table({name: scores(run, height=height, width=width) for name, run in runs.items()}))
+
+
+def _export(command: Export) -> None:
+    import jax
+    import numpy as np
+
+    from foveax.training.evaluate import evaluate
+    from foveax.training.run import load_run
+    from foveax.training.run_directory import write_npz
+
+    if command.split not in ("train", "test"):
+        raise InputError(f"split must be train or test; got {command.split!r}")
+    config, data, graph, params = load_run(command.run)
+    file = Path(command.file or Path(command.run) / f"{command.split}.npz")
+    done = evaluate(graph, params, getattr(data, command.split), key=jax.random.key(config.seed))
+    write_npz(file, done._asdict())
+    print(f"{len(done.label)} examples in {file}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Data sets as arrays, checked at the door."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from foveax._types import InputError
+
+Split = dict[str, np.ndarray]
+"""Arrays with a leading ``[N]`` by the graph input they feed: ``image``, ``label``, and any others of your own."""
+
+
+class Data(NamedTuple):
+    """A data set.
+
+    Attributes:
+      train: the training split.
+      test: the test split, of the same arrays.
+      classes: K.
+    """
+
+    train: Split
+    test: Split
+    classes: int
+
+    @property
+    def inputs(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """The graph inputs for one example, with ``progress``, which training supplies."""
+        specs = {name: jax.ShapeDtypeStruct(array.shape[1:], array.dtype) for name, array in self.train.items()}
+        return {**specs, "progress": jax.ShapeDtypeStruct((), jnp.float32)}
+
+
+def from_arrays(train: Mapping[str, Any], test: Mapping[str, Any], *, classes: int | None = None) -> Data:
+    """A data set from arrays of your own.
+
+    Args:
+      train: ``image`` ``[N, H, W, C]`` or ``[N, H, W]``, uint8 or a float in [0, 1]; ``label`` ``[N]``, integers in
+        [0, K); and any further arrays with a leading ``[N]`` that the graph takes as inputs.
+      test: likewise; images of the same shape and dtype.
+      classes: K; by default the largest label plus one.
+
+    Raises:
+      InputError: if an array is missing, empty, of the wrong rank or dtype, has values out of range or NaN, or if
+        the two splits differ in shape or dtype.
+
+    Example:
+      >>> import foveax as fx, numpy as np
+      >>> split = {"image": np.zeros((4, 8, 8), np.uint8), "label": np.array([0, 1, 2, 0])}
+      >>> data = fx.from_arrays(split, split)
+      >>> data.classes, data.train["image"].shape
+      (3, (4, 8, 8, 1))
+    """
+    splits = {name: _check_split(name, split) for name, split in (("train", train), ("test", test))}
+    counted = 1 + max(int(split["label"].max()) for split in splits.values())
+    if classes is not None and counted > classes:
+        raise InputError(f"labels must be less than the number of classes, {classes}; got a label {counted - 1}")
+    _check_alike(splits["train"], splits["test"])
+    return Data(splits["train"], splits["test"], classes or counted)
+
+
+def _check_split(split_name: str, split: Mapping[str, Any]) -> Split:
+    arrays = {name: np.asarray(array) for name, array in split.items()}
+    for name in ("image", "label"):
+        if name not in arrays:
+            raise InputError(f"{split_name} must hold an array {name!r}; it holds {', '.join(arrays) or 'none'}")
+    arrays["image"] = _check_image(f"{split_name} image", arrays["image"])
+    arrays["label"] = _check_label(f"{split_name} label", arrays["label"])
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) != 1:
+        raise InputError(f"the arrays of {split_name} must have one length; got {lengths}")
+    return {name: array.astype(np.float32) if array.dtype == np.float64 else array for name, array in arrays.items()}
+
+
+def _check_image(name: str, image: np.ndarray) -> np.ndarray:
+    if image.ndim == 3:
+        image = image[..., None]
+    if image.ndim != 4:
+        raise InputError(f"{name} must have the shape [N, H, W, C] or [N, H, W]; got {list(image.shape)}")
+    if image.size == 0:
+        raise InputError(f"{name} must not be empty; got the shape {list(image.shape)}")
+    if image.dtype == np.uint8:
+        return image
+    if not np.issubdtype(image.dtype, np.floating):
+        raise InputError(f"{name} must be uint8 in [0, 255] or a float in [0, 1]; got {image.dtype}")
+    low, high = float(image.min()), float(image.max())
+    if not (low >= 0 and high <= 1):  # false for NaN as well
+        raise InputError(f"{name} must lie in [0, 1] where it is a float; got values from {low} to {high}")
+    return image.astype(np.float32)
+
+
+def _check_label(name: str, label: np.ndarray) -> np.ndarray:
+    if label.ndim != 1 or not np.issubdtype(label.dtype, np.integer):
+        raise InputError(f"{name} must be integers of the shape [N]; got {label.dtype} {list(label.shape)}")
+    if label.size and label.min() < 0:
+        raise InputError(f"{name} must be at least 0; got {label.min()}")
+    return label.astype(np.int32)
+
+
+def _check_alike(train: Split, test: Split) -> None:
+    if set(train) != set(test):
+        raise InputError(f"train and test must hold the same arrays; got {sorted(train)} and {sorted(test)}")
+    for name, array in train.items():
+        if (array.shape[1:], array.dtype) != (test[name].shape[1:], test[name].dtype):
+            ours, theirs = (f"{part[name].dtype}{list(part[name].shape[1:])}" for part in (train, test))
+            raise InputError(f"{name} must be alike in train and test; got {ours} and {theirs}")

@@ -1,0 +1,59 @@
+"""Data sets by name: the bundled digits, a file of arrays, or any image classification set of TFDS."""
+
+import importlib.resources
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from foveax._types import InputError
+from foveax.data.dataset import Data, from_arrays
+from foveax.data.tfds import load_tfds
+
+BUNDLED = "mnist5k"
+ARRAYS = ("train_image", "train_label", "test_image", "test_label")
+
+
+def load(name: str = BUNDLED, *, data_dir: str | Path | None = None, download: bool = False) -> Data:
+    """Loads a data set.
+
+    Args:
+      name: ``"mnist5k"``, the 5,000 + 1,000 digits of MNIST that come with foveax; the path of an ``.npz`` file with
+        the arrays ``train_image``, ``train_label``, ``test_image``, ``test_label`` (as `from_arrays` takes them,
+        any further ``train_NAME`` and ``test_NAME``, and optionally the scalar ``classes``); or the name of a TFDS
+        image classification set, such as ``"mnist"``.
+      data_dir: where TFDS sets lie; by default ``$TFDS_DATA_DIR``, or ``~/tensorflow_datasets``.
+      download: whether to download and prepare a TFDS set that is not there.
+
+    Raises:
+      InputError: if there is no such set, it is not prepared, or its arrays are refused.
+
+    Example:
+      >>> import foveax as fx
+      >>> fx.load("mnist5k").train["image"].shape
+      (5000, 28, 28, 1)
+    """
+    if name == BUNDLED:
+        return _load_npz(Path(str(importlib.resources.files("foveax.data") / BUNDLED / f"{BUNDLED}.npz")))
+    if name.endswith(".npz"):
+        return _load_npz(Path(name))
+    return load_tfds(name, data_dir=data_dir, download=download)
+
+
+def _load_npz(path: Path) -> Data:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise InputError(f"data must be there: no file {path}") from None
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"data must be an .npz file of plain arrays; {path} is not: {error}") from None
+    missing = [name for name in ARRAYS if name not in arrays]
+    if missing:
+        raise InputError(f"{path} must hold the arrays {', '.join(ARRAYS)}; it lacks {', '.join(missing)}")
+    splits = {
+        split: {name.removeprefix(f"{split}_"): array for name, array in arrays.items() if name.startswith(f"{split}_")}
+        for split in ("train", "test")
+    }
+    classes = int(arrays["classes"]) if "classes" in arrays else None
+    return from_arrays(splits["train"], splits["test"], classes=classes)

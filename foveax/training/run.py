@@ -1,0 +1,200 @@
+"""A training from beginning to end: data, loop, controls, and the directory that keeps it all."""
+
+import importlib.metadata
+import json
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from foveax._types import InputError, Params
+from foveax.data.dataset import Data
+from foveax.data.load import load
+from foveax.graph.graph import Graph
+from foveax.pipelines import standard_pipeline
+from foveax.plot.scanpath import fixation_sheet
+from foveax.training.checkpoint import Checkpoints
+from foveax.training.config import Config
+from foveax.training.evaluate import Evaluation, evaluate_with_controls, scores
+from foveax.training.fit import fit
+from foveax.training.learner import Learner, Metrics, TrainState, make_learner
+from foveax.training.run_directory import keep_metrics_until, open_run, read_config, write_atomically, write_json
+
+SAVE_SECONDS = 30.0
+SHEET_TRIALS = 16
+PACKAGES = ("foveax", "jax", "jaxlib", "flax", "optax", "distrax", "numpy")
+
+Listener = Callable[[dict[str, float]], None]
+"""Called after each dispatch with the metrics as numbers: ``step``, ``images``, ``images_per_second``, and the rest."""
+
+
+class Result(NamedTuple):
+    """A finished training.
+
+    Attributes:
+      graph: the pipeline.
+      params: by module.
+      evaluations: of the test split under the pipeline's own policy and under the controls, by policy.
+      summary: as in ``summary.json``.
+    """
+
+    graph: Graph
+    params: dict[str, Params]
+    evaluations: dict[str, Evaluation]
+    summary: dict[str, Any]
+
+
+def train(
+    config: Config,
+    data: Data | None = None,
+    *,
+    out: str | Path | None = None,
+    download: bool = False,
+    progress: Listener | None = None,
+) -> Result:
+    """Trains the standard pipeline from a configuration, and evaluates it beside its controls.
+
+    Args:
+      config: all that decides the outcome.
+      data: by default what `config.data` names.
+      out: the run directory. It gets ``config.json``, ``metrics.jsonl``, ``checkpoints/``, ``summary.json`` and
+        ``fixations.png``; a run of the same configuration that is there already is continued. None writes nothing.
+      download: whether to download a TFDS set that is not there.
+      progress: called after each dispatch.
+
+    Raises:
+      InputError: for data or a run directory that do not fit the configuration, before anything is written.
+
+    Example:
+      >>> import foveax as fx
+      >>> result = fx.train(fx.Config(images=640, model=fx.Model(hidden=16, features=16)))
+      >>> list(result.evaluations), len(result.summary["test"]["learned"]["accuracy"])
+      (['learned', 'centre', 'random'], 6)
+    """
+    data = data or load(config.data, data_dir=config.data_dir or None, download=download)
+    if config.batch > len(data.train["label"]):
+        raise InputError(f"batch must be at most the number of training images, {len(data.train['label'])}")
+    graph = standard_pipeline(config.model, data.inputs, classes=data.classes)
+    learner = make_learner(graph, config.learning, steps=config.steps)
+    initial = learner.init(jax.random.key(config.seed))
+    if out is None:
+        state, timing = _optimise(config, data, learner, initial, [progress])
+    else:
+        state, timing = _optimise_in(open_run(out, config), config, data, learner, initial, progress)
+    key = jax.random.key(config.seed)
+    evaluations = evaluate_with_controls(graph, state.params, data, policy=config.model.policy, key=key)
+    summary = _summary(config, data, state.params, evaluations) | timing
+    if out is not None:
+        write_json(Path(out) / "summary.json", summary)
+        _write_sheet(Path(out) / "fixations.png", data, evaluations[config.model.policy], config.model.crop)
+    return Result(graph, state.params, evaluations, summary)
+
+
+def load_run(directory: str | Path) -> tuple[Config, Data, Graph, dict[str, Params]]:
+    """The configuration, data, pipeline and newest parameters of a run directory.
+
+    Raises:
+      InputError: if it is no run directory, holds no checkpoint, or its data are not there.
+    """
+    config = read_config(Path(directory))
+    data = load(config.data, data_dir=config.data_dir or None)
+    graph = standard_pipeline(config.model, data.inputs, classes=data.classes)
+    learner = make_learner(graph, config.learning, steps=config.steps)
+    with Checkpoints(Path(directory) / "checkpoints") as checkpoints:
+        state = checkpoints.restore(jax.eval_shape(learner.init, jax.random.key(0)))
+    return config, data, graph, state.params
+
+
+def _optimise_in(
+    path: Path, config: Config, data: Data, learner: Learner, initial: TrainState, progress: Listener | None
+) -> tuple[TrainState, dict[str, float]]:
+    """Trains with a run directory: from its newest checkpoint if there is one, adding to its metrics."""
+    with Checkpoints(path / "checkpoints") as checkpoints:
+        state = initial if checkpoints.latest_step() is None else checkpoints.restore(initial)
+        keep_metrics_until(path / "metrics.jsonl", int(state.step))
+        with (path / "metrics.jsonl").open("a") as lines:
+
+            def write(metrics: dict[str, float]) -> None:
+                print(json.dumps(metrics), file=lines, flush=True)
+
+            return _optimise(config, data, learner, state, [write, progress], checkpoints)
+
+
+def _optimise(
+    config: Config,
+    data: Data,
+    learner: Learner,
+    state: TrainState,
+    listeners: list[Listener | None],
+    checkpoints: Checkpoints | None = None,
+) -> tuple[TrainState, dict[str, float]]:
+    """The loop: a dispatch is under way before the metrics of the one before it are read."""
+    first, waiting = int(state.step), None
+    started = saved = time.perf_counter()
+    compiled = started
+    for state, metrics in fit(
+        learner,
+        data.train,
+        state,
+        steps=config.steps,
+        batch=config.batch,
+        shift=config.shift,
+        dispatch=config.dispatch,
+        resident_bytes=config.resident_megabytes * 2**20,
+    ):
+        if waiting is None:
+            compiled = time.perf_counter()
+        else:
+            _tell(listeners, waiting, config.batch, compiled, first)
+        waiting = metrics
+        if checkpoints and time.perf_counter() - saved > SAVE_SECONDS:
+            checkpoints.save(state)
+            saved = time.perf_counter()
+    if waiting is not None:
+        _tell(listeners, waiting, config.batch, compiled, first)
+    seconds = time.perf_counter() - compiled
+    if checkpoints:
+        checkpoints.save(state)
+    rate = (config.steps - first) * config.batch / seconds
+    wall = time.perf_counter() - started
+    return state, {
+        "images_per_second": rate,
+        "compile_seconds": compiled - started,
+        "train_seconds": seconds,
+        "wall_seconds": wall,
+    }
+
+
+def _tell(listeners: list[Listener | None], metrics: Metrics, batch: int, compiled: float, first: int) -> None:
+    numbers = {name: float(value) for name, value in metrics.items()}
+    step = int(numbers.pop("step"))
+    rate = (step - first) * batch / (time.perf_counter() - compiled)
+    for listener in listeners:
+        if listener:
+            listener({"step": step, "images": step * batch, "images_per_second": rate, **numbers})
+
+
+def _summary(
+    config: Config, data: Data, params: dict[str, Params], evaluations: dict[str, Evaluation]
+) -> dict[str, Any]:
+    height, width = data.test["image"].shape[1:3]
+    return {
+        "test": {name: scores(run, height=height, width=width) for name, run in evaluations.items()},
+        "images": config.steps * config.batch,
+        "parameters": {name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in params.items()},
+        "versions": {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES},
+        "device": jax.devices()[0].device_kind,
+        "config": config.to_json(),
+    }
+
+
+def _write_sheet(path: Path, data: Data, evaluation: Evaluation, size: int) -> None:
+    """Draws the first test images with their scanpaths and crops."""
+    rows = slice(0, SHEET_TRIALS)
+    decided = zip(evaluation.label[rows], evaluation.predicted[rows, -1], strict=True)
+    titles = [f"{label}, taken for {decision}" if label != decision else f"{label}" for label, decision in decided]
+    figure = fixation_sheet(data.test["image"][rows], evaluation.fixations[rows], titles=titles, size=size)
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=110))
