@@ -1,6 +1,9 @@
 """foveax: networks that see through eye movements, in pure JAX."""
 
 from foveax._types import InputError as InputError
+from foveax.data import Data as Data
+from foveax.data import from_arrays as from_arrays
+from foveax.data import load as load
 from foveax.graph import Agent as Agent
 from foveax.graph import Feedback as Feedback
 from foveax.graph import Graph as Graph
@@ -28,17 +31,14 @@ from foveax.pipelines import standard_pipeline as standard_pipeline
 from foveax.pipelines import with_policy as with_policy
 from foveax.retina import contrast_luminance as contrast_luminance
 from foveax.retina import crop as crop
-from foveax.training.learner import Learning as Learning
-from foveax.training.learner import make_learner as make_learner
-from foveax.data import Data as Data
-from foveax.data import from_arrays as from_arrays
-from foveax.data import load as load
 from foveax.training.config import PRESETS as PRESETS
 from foveax.training.config import Config as Config
 from foveax.training.evaluate import Evaluation as Evaluation
 from foveax.training.evaluate import evaluate as evaluate
 from foveax.training.evaluate import greedy as greedy
 from foveax.training.fit import fit as fit
+from foveax.training.learner import Learning as Learning
+from foveax.training.learner import make_learner as make_learner
 from foveax.training.run import Result as Result
 from foveax.training.run import load_run as load_run
 from foveax.training.run import train as train

@@ -74,11 +74,11 @@ def _check_scalar(field: dataclasses.Field, value: Any) -> None:
 
 
 def _describe(low: float | None, high: float | None, above: float | None) -> str:
-    parts = ["finite"]
+    parts = []
     if above is not None:
         parts.append(f"more than {above}")
     if low is not None and math.isfinite(low):
         parts.append(f"at least {low}")
     if high is not None and math.isfinite(high):
         parts.append(f"at most {high}")
-    return " and ".join(parts)
+    return " and ".join(parts) or "finite"

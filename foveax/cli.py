@@ -1,7 +1,10 @@
 """The command line: `foveax train`, `foveax evaluate`, `foveax export`."""
 
+import contextlib
 import dataclasses
 import difflib
+import io
+import itertools
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -67,12 +70,28 @@ def _parse(arguments: list[str]) -> Train | Evaluate | Export:
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[Export, tyro.conf.subcommand("export")]
     )
-    return tyro.cli(commands, prog="foveax", description=__doc__, args=arguments)  # pyright: ignore
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(commands, prog="foveax", description=__doc__, args=arguments)  # pyright: ignore
+    except SystemExit as end:
+        refusal = _refusal(end)
+        if refusal:
+            raise refusal from None
+        print(said.getvalue(), end="", file=sys.stderr)
+        raise
+
+
+def _refusal(error: BaseException | None) -> InputError | None:
+    """The configuration's own complaint among the causes of an error, which tyro wraps in a frame of its own."""
+    while error is not None and not isinstance(error, InputError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _preset(arguments: list[str]) -> Config:
     """The configuration that the flags start from: it is needed before the others can be read."""
-    names = [later for flag, later in zip(arguments, arguments[1:], strict=False) if flag == "--preset"]
+    names = [later for flag, later in itertools.pairwise(arguments) if flag == "--preset"]
     names += [flag.partition("=")[2] for flag in arguments if flag.startswith("--preset=")]
     name = names[-1] if names else "default"
     if name not in PRESETS:
@@ -93,7 +112,8 @@ def _train(command: Train) -> None:
 
         def progress(metrics: dict[str, float]) -> None:
             losses = {name: value for name, value in metrics.items() if "loss" in name or name == "accuracy"}
-            bar.set_postfix({name.replace("loss/", ""): f"{value:.3f}" for name, value in losses.items()}, refresh=False)
+            shown = {name.replace("loss/", ""): f"{value:.3f}" for name, value in losses.items()}
+            bar.set_postfix(shown, refresh=False)
             bar.update(int(metrics["images"]) - bar.n)
 
         result = train(config, out=command.out or None, download=command.download, progress=progress)
@@ -112,15 +132,12 @@ def _evaluate(command: Evaluate) -> None:
 
     config, data, graph, params = load_run(command.run)
     height, width = data.test["image"].shape[1:3]
-    runs = evaluate_with_controls(
-        graph, params, data, policy=config.model.policy, key=jax.random.key(config.seed)
-    )
+    runs = evaluate_with_controls(graph, params, data, policy=config.model.policy, key=jax.random.key(config.seed))
     print(format_table({name: scores(run, height=height, width=width) for name, run in runs.items()}))
 
 
 def _export(command: Export) -> None:
     import jax
-    import numpy as np
 
     from foveax.training.evaluate import evaluate
     from foveax.training.run import load_run

@@ -63,14 +63,14 @@ def _download(name: str, root: Path) -> None:
 
     try:
         tfds.builder(name, data_dir=root, file_format="array_record").download_and_prepare()
-    except Exception as error:  # noqa: BLE001 - TFDS raises whatever the network and the set's own code raise
+    except Exception as error:  # TFDS raises whatever the network and the set's own code raise
         raise InputError(f"data {name!r} could not be downloaded to {root}: {error}") from error
 
 
 def _decode(prepared: Path) -> dict[str, np.ndarray]:
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder_from_directory(prepared)
+    builder: Any = tfds.builder_from_directory(prepared)
     if builder.info.file_format.value != "array_record":
         raise InputError(
             f"data must be prepared as array_record; {prepared} is {builder.info.file_format.value}. Prepare it again: "
@@ -82,7 +82,7 @@ def _decode(prepared: Path) -> dict[str, np.ndarray]:
     if None in features["image"].shape:
         raise InputError(f"data must have images of one size; those of {prepared} are {features['image'].shape}")
     test = "test" if "test" in builder.info.splits else "validation"
-    arrays: dict[str, np.ndarray] = {"classes": np.int32(features["label"].num_classes)}
+    arrays = {"classes": np.asarray(features["label"].num_classes)}
     for split, source_name in (("train", "train"), ("test", test)):
         if source_name not in builder.info.splits:
             raise InputError(f"data must have a split {source_name!r}; {prepared} has {', '.join(builder.info.splits)}")
@@ -117,7 +117,7 @@ def _write_cache(path: Path, arrays: dict[str, np.ndarray]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
         temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)

@@ -77,9 +77,7 @@ def _glimpse(
             for port, source in graph.wiring.sources[name].items()
         }
         arriving = _at_border(arriving, name, graph)
-        values[name], new_states[name] = graph.modules[name].apply(
-            params[name], states[name], arriving, keys.get(name)
-        )
+        values[name], new_states[name] = graph.modules[name].apply(params[name], states[name], arriving, keys.get(name))
     fed_back = {target: values[source.module][source.port] for target, source in graph.wiring.feedback.items()}
     return (new_states, fed_back), {port: _read(values, port) for port in recorded}
 

@@ -98,11 +98,14 @@ class Graph:
     def __post_init__(self):
         object.__setattr__(self, "wiring", _wire(self))
 
-    def link(self, *links: str | Feedback) -> "Graph":
-        """The same graph with more links; a link into a port that has one already takes its place."""
+    def add(self, *links: str | Feedback, **modules: Module) -> "Graph":
+        """The same graph with more modules and links.
+
+        A module takes the place of one of its name; a link takes the place of one into the same port.
+        """
         fed = {_parse(link)[1] for link in links}
         kept = [link for link in self.links if _parse(link)[1] not in fed]
-        return dataclasses.replace(self, links=[*kept, *links])
+        return dataclasses.replace(self, modules={**self.modules, **modules}, links=[*kept, *links])
 
     def unlink(self, *ports: str) -> "Graph":
         """The same graph without the links into these input ports, each given as ``"module.port"``."""
@@ -112,18 +115,17 @@ class Graph:
                 raise GraphError(f"no link leads into {port}; links lead into {_list(fed)}")
         return dataclasses.replace(self, links=[link for port, link in fed.items() if port not in ports])
 
-    def add(self, **modules: Module) -> "Graph":
-        """The same graph with more modules, or with others in the place of those of the same name."""
-        return dataclasses.replace(self, modules={**self.modules, **modules})
-
     def swap(self, name: str, module: Module, *links: str | Feedback) -> "Graph":
-        """The same graph with `module` in the place of the one called `name`, and with more links into it.
+        """The same graph with another module in the place of one; links into ports that it lacks are dropped.
 
-        Links into ports that it lacks are dropped, and those into ports that `links` feed are replaced.
+        Args:
+          name: of the module to replace.
+          module: the one to take its place.
+          links: more links, as in `add`.
         """
         fed = {_parse(link)[1] for link in links}
-        ends = [(link, _parse(link)[1]) for link in self.links]
-        kept = [link for link, end in ends if end not in fed and (end[0] != name or end[1] in module.inputs)]
+        dropped = fed | {(name, port) for port in self.modules[name].inputs if port not in module.inputs}
+        kept = [link for link in self.links if _parse(link)[1] not in dropped]
         return dataclasses.replace(self, modules={**self.modules, name: module}, links=[*kept, *links])
 
 
@@ -137,8 +139,7 @@ def init(graph: Graph, key: Key) -> dict[str, Params]:
       ['network', 'saccader']
     """
     return {
-        name: module.init(module_key(key, name), graph.wiring.inputs[name])
-        for name, module in graph.modules.items()
+        name: module.init(module_key(key, name), graph.wiring.inputs[name]) for name, module in graph.modules.items()
     }
 
 
@@ -206,7 +207,7 @@ def _connect(graph: Graph) -> dict[str, dict[str, Source]]:
     for link in graph.links:
         source, (name, port) = _parse(link)
         for end in (source.module, name):
-            if end not in graph.modules and (end not in RESERVED or end == name):
+            if end not in graph.modules and not (end in RESERVED and end == source.module):
                 raise GraphError(f"no module {end!r}; modules are {_list(graph.modules)}, and {_list(RESERVED)}")
         if port not in graph.modules[name].inputs:
             raise GraphError(f"no input port {port!r} on {name!r}; it has {_list(graph.modules[name].inputs)}")

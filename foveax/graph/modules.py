@@ -4,9 +4,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import jax
+import jax.numpy as jnp
 
-from foveax._types import Array, Key, Params
+from foveax._types import Key, Params
 from foveax.graph.ports import Port
 
 Values = Mapping[str, Any]
@@ -127,6 +127,6 @@ def batching(module: Module, *, every: int) -> Module:
     return module._replace(fit_every=every)
 
 
-def zeros_like(specs: Values) -> dict[str, Array]:
+def zeros_like(specs: Values) -> dict[str, Any]:
     """Zeros of the shapes and dtypes given."""
-    return {name: jax.numpy.zeros(spec.shape, spec.dtype) for name, spec in specs.items()}
+    return {name: jnp.zeros(spec.shape, spec.dtype) for name, spec in specs.items()}

@@ -1,4 +1,4 @@
-"""The stock modules that hold no network: image source, cropper, classifier, reward, and saccaders that do not learn."""
+"""The stock modules without a network: image source, cropper, classifier, reward, and saccaders that do not learn."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from foveax._types import Array, InputError, Key, Params
 from foveax.graph.modules import Module, State, Values
 from foveax.graph.ports import POINT, Port
 from foveax.learning.rewards import REWARDS
-from foveax.retina import as_float, contrast_luminance, crop
+from foveax.retina import contrast_luminance, crop
 
 IMAGE = Port(("H", "W", "C"), (jnp.uint8, jnp.float32))
 LABEL = Port((), (jnp.int32,))
@@ -151,7 +151,8 @@ def given_fixations() -> Module:
 
     Its port ``fixations`` takes ``[T - 1, 2]``, the fixations after the first, from a graph input of that shape.
     """
-    return _unlearned(lambda inputs, key: _next_of(inputs["fixations"], inputs["time"]), {"time": TIME, "fixations": SEQUENCE})
+    ports = {"time": TIME, "fixations": SEQUENCE}
+    return _unlearned(lambda inputs, key: _next_of(inputs["fixations"], inputs["time"]), ports)
 
 
 def check_fixations(fixations: Any) -> np.ndarray:
@@ -175,7 +176,7 @@ def _next_of(fixations: Array, time: Array) -> Array:
 
 
 def _unlearned(
-    choose: Callable[[Values, Key | None], Array], ports: Mapping[str, Port] | None = None, *, random: bool = False
+    choose: Callable[[Values, Any], Array], ports: Mapping[str, Port] | None = None, *, random: bool = False
 ) -> Module:
     def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
         del params

@@ -13,7 +13,7 @@ from foveax._types import Array
 def clipped_surrogate_loss(log_prob_t: Array, old_log_prob_t: Array, adv_t: Array, epsilon: float) -> Array:
     """PPO's clipped surrogate.
 
-    ``L = -mean_t min(ρ_t A_t, clip(ρ_t, 1 - epsilon, 1 + epsilon) A_t)`` with ``ρ_t = exp(log π(a_t) - log π_old(a_t))``
+    ``L = -mean_t min(ρ_t A_t, clip(ρ_t, 1 - epsilon, 1 + epsilon) A_t)``, ``ρ_t = exp(log π(a_t) - log π_old(a_t))``
     (Schulman et al. 2017, https://arxiv.org/abs/1707.06347, eq. 7).
 
     Args:

@@ -9,15 +9,12 @@ The density is that of the executed, bounded fixation (Haarnoja et al. 2018, htt
 appendix C): ``log π(f) = log N(u) - sum log(f (1 - f))``.
 """
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from foveax._types import Array, Key
-
-if TYPE_CHECKING:
-    import distrax
 
 
 def squash(action: Array) -> Array:
@@ -94,7 +91,7 @@ def _log_slope(action: Array) -> Array:
     return distrax.Sigmoid().forward_log_det_jacobian(action).sum()
 
 
-def _gaussian(location: Array, deviation: Array) -> "distrax.MultivariateNormalDiag":
+def _gaussian(location: Array, deviation: Array) -> Any:
     import distrax  # slow to import, and needed only when a policy is traced
 
     return distrax.MultivariateNormalDiag(location, deviation)

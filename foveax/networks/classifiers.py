@@ -1,24 +1,14 @@
 """Classifiers: networks that read one glimpse after another and say what the image shows."""
 
-from typing import Any, Literal
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from foveax._types import Array
+from foveax.networks.cells import Core, initial_carry, recurrent_core
 from foveax.networks.encoders import Combine, GlimpseEncoder
-
-Core = Literal["rnn", "gru", "lstm"]
-
-
-def recurrent_core(core: Core, features: int, dtype: Any) -> nn.RNNCellBase:
-    """A recurrent cell of flax: a simple RNN with relu (as RAM's core), a GRU or an LSTM, of `features` units."""
-    if core == "rnn":
-        return nn.SimpleCell(features, activation_fn=nn.relu, dtype=dtype, name="core")
-    if core == "gru":
-        return nn.GRUCell(features, dtype=dtype, name="core")
-    return nn.OptimizedLSTMCell(features, dtype=dtype, name="core")
 
 
 class RecurrentClassifier(nn.Module):
@@ -54,9 +44,8 @@ class RecurrentClassifier(nn.Module):
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Any:
         """The carry before the first glimpse: zeros."""
-        del input_shape
-        carry = recurrent_core(self.core, self.hidden, self.dtype).initialize_carry(rng, (self.features,))
-        return jax.tree.map(lambda leaf: leaf.astype(self.dtype), carry)
+        del rng, input_shape
+        return initial_carry(self.core, self.hidden, self.dtype)
 
 
 class FeedForwardClassifier(nn.Module):

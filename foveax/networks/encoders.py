@@ -29,7 +29,7 @@ def fourier_features(point: Array, *, bands: int) -> Array:
       [0.0, 1.0]
     """
     centred = 2 * point - 1
-    angles = (centred[None, :] * (jnp.pi * 2.0 ** jnp.arange(bands))[:, None]).reshape(-1)
+    angles = (centred[None, :] * (jnp.pi * 2.0 ** jnp.arange(bands, dtype=jnp.float32))[:, None]).reshape(-1)
     return jnp.concatenate([centred, jnp.sin(angles), jnp.cos(angles)])
 
 

@@ -1,6 +1,6 @@
 """Saccaders: policies over the next fixation, with a value head, that read a layer of the classifier."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -10,7 +10,7 @@ from foveax._types import Array, InputError, Key, Params
 from foveax.graph.modules import Agent, Module, State, Values, zeros_like
 from foveax.graph.ports import FLOATS, POINT, Port
 from foveax.learning import policies
-from foveax.networks.classifiers import Core, recurrent_core
+from foveax.networks.cells import Core, initial_carry, recurrent_core
 from foveax.networks.encoders import fourier_features
 
 Deviation = Literal["fixed", "scheduled", "learned"]
@@ -64,10 +64,7 @@ class SaccadeNetwork(nn.Module):
     @nn.nowrap
     def initialize_carry(self) -> Any:
         """The carry before the first glimpse: zeros, or nothing without a core."""
-        if not self.core:
-            return ()
-        carry = recurrent_core(self.core, self.hidden, self.dtype).initialize_carry(jax.random.key(0), (self.hidden,))
-        return jax.tree.map(lambda leaf: leaf.astype(self.dtype), carry)
+        return initial_carry(self.core, self.hidden, self.dtype) if self.core else ()
 
 
 def saccader(
@@ -110,7 +107,7 @@ def saccader(
 
     def judge(params: Params, state: State, action: Array | None, inputs: Values, key: Key | None) -> tuple[Any, State]:
         """Outputs for the action given; without one, for a sample, or for the mode if there is no key either."""
-        state, heads = net.apply(params, state, inputs["observed"], inputs.get("time"))
+        state, heads = cast(tuple[State, Heads], net.apply(params, state, inputs["observed"], inputs.get("time")))
         scale = spread(heads, inputs["progress"])
         if action is None:
             action = heads.location if key is None else policies.sample(key, heads.location, scale)

@@ -5,7 +5,6 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from flax.traverse_util import flatten_dict
 
@@ -125,13 +124,14 @@ def _only_params(variables: Any) -> Params:
 def _with_layers(outputs: Any, intermediates: Mapping[str, Any]) -> dict[str, Any]:
     """A module's outputs by name, and those of its inner layers by their path."""
     named = dict(outputs) if isinstance(outputs, Mapping) else {"output": outputs}
-    for path, calls in flatten_dict(dict(intermediates)).items():
+    layers: dict[Any, Any] = flatten_dict(dict(intermediates))
+    for path, calls in layers.items():
         if path == ("__call__",):
             continue
         name = ".".join(part for part in map(str, path) if part != "__call__")
         value = calls[-1]
         if isinstance(value, tuple) and len(value) == 2 and hasattr(value[1], "shape"):
             value = value[1]  # a recurrent cell's (carry, output)
-        if isinstance(value, jnp.ndarray):
+        if isinstance(value, jax.Array):
             named.setdefault(name, value)
     return named

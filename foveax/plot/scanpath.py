@@ -1,5 +1,6 @@
 """A scanpath over its image, and the crops that it took."""
 
+import itertools
 from typing import TYPE_CHECKING
 
 import jax
@@ -32,14 +33,14 @@ def scanpath(image: np.ndarray, fixations: np.ndarray, *, size: int | None = Non
     ax = ax or pyplot.figure().add_subplot()
     _show(ax, image)
     points = np.asarray(fixations) * [image.shape[1] - 1, image.shape[0] - 1]
-    for start, end in zip(points[:-1], points[1:], strict=True):
+    for start, end in itertools.pairwise(points):
         ax.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": LATER, "linewidth": 1.2, "shrinkA": 3})
     for index, (x, y) in enumerate(points):
         colour = FIRST if index == 0 else LAST if index == len(points) - 1 else LATER
         ax.plot(x, y, "o", color=colour, markersize=6, markeredgecolor="black", markeredgewidth=0.4, clip_on=False)
         outline = [patheffects.withStroke(linewidth=1.2, foreground="black")]
         label = ax.annotate(str(index + 1), (x, y), (4, 3), textcoords="offset points", color="white", fontsize=7)
-        label.set_path_effects(outline)
+        label.set_path_effects([*outline])
     if size:
         x, y = points[-1] - size / 2
         ax.add_patch(Rectangle((x, y), size, size, fill=False, edgecolor=LAST, linewidth=1, clip_on=False))

@@ -19,7 +19,7 @@ class Config(Checked):
     """mnist5k (bundled), mnist or another TFDS name, or a path to an .npz file of arrays."""
     data_dir: str = ""
     """Where TFDS sets lie; by default $TFDS_DATA_DIR, or ~/tensorflow_datasets."""
-    images: int = bounded(500_000, 1, 10**12)
+    images: int = bounded(300_000, 1, 10**12)
     """How many training images are shown in all."""
     batch: int = bounded(32, 1, 10**6)
     """Images per step."""

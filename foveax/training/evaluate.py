@@ -8,7 +8,7 @@ import numpy as np
 from foveax._types import Key, Params
 from foveax.analysis.scanpaths import refixation_rate, saccade_amplitudes
 from foveax.data.dataset import Data, Split
-from foveax.graph.compile import compile
+from foveax.graph import compile as compile_graph
 from foveax.graph.graph import Graph
 from foveax.pipelines import with_policy
 
@@ -36,8 +36,8 @@ class Evaluation(NamedTuple):
 
 def greedy(graph: Graph) -> Graph:
     """The same graph, whose agents take their policy's most usual action instead of a sample."""
-    agents = {name: module for name, module in graph.modules.items() if module.agent}
-    return graph.add(**{name: module._replace(apply=module.agent.mode) for name, module in agents.items()})
+    modules = graph.modules.items()
+    return graph.add(**{name: module._replace(apply=module.agent.mode) for name, module in modules if module.agent})
 
 
 def evaluate(graph: Graph, params: dict[str, Params], split: Split, *, key: Key, batch: int = 500) -> Evaluation:
@@ -59,7 +59,7 @@ def evaluate(graph: Graph, params: dict[str, Params], split: Split, *, key: Key,
       (1000, 6, 2)
     """
     ports = ("classifier.probabilities", "classifier.predicted", "classifier.label", "retina.fixation")
-    rollout = jax.jit(jax.vmap(compile(greedy(graph), ports), in_axes=(None, 0, 0)))
+    rollout = jax.jit(jax.vmap(compile_graph(greedy(graph), ports), in_axes=(None, 0, 0)))
     size = len(next(iter(split.values())))
     keys = jax.random.split(key, size)
     parts = []

@@ -1,5 +1,6 @@
 """The loop around the step: many steps per dispatch, data on the device or streamed."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -85,7 +86,7 @@ def fit(
 def _blocks(first: int, steps: int, dispatch: int) -> list[tuple[int, int]]:
     """(first step, number of steps) of each dispatch; they begin at multiples of `dispatch`, wherever one resumes."""
     edges = [first, *range(first - first % dispatch + dispatch, steps, dispatch), steps]
-    return [(start, end - start) for start, end in zip(edges[:-1], edges[1:], strict=True) if end > start]
+    return [(start, end - start) for start, end in itertools.pairwise(edges) if end > start]
 
 
 def _indices(key: Key, first: int, count: int, batch: int, size: int) -> Array:

@@ -10,7 +10,7 @@ import optax
 
 from foveax._fields import Checked, bounded
 from foveax._types import Array, Batch, Key, Params
-from foveax.graph.compile import compile
+from foveax.graph import compile as compile_graph
 from foveax.graph.graph import Graph, init
 from foveax.graph.modules import AGENT_OUTPUTS, Agent, Values
 from foveax.learning.losses import approximate_kl, clipped_surrogate_loss, reinforce_loss, value_loss
@@ -113,7 +113,7 @@ def make_learner(graph: Graph, learning: Learning, *, steps: int) -> Learner:
     losses = [f"{name}.{port}" for name, module in graph.modules.items() for port in module.losses]
     observed = ["classifier.correct"] if "correct" in graph.wiring.outputs.get("classifier", {}) else []
     experience = [f"{name}.{port}" for name in agents for port in _experience_ports(graph, name, learning.epochs)]
-    rollout = jax.vmap(compile(graph, [*losses, *observed, *experience]), in_axes=(None, 0, 0))
+    rollout = jax.vmap(compile_graph(graph, [*losses, *observed, *experience]), in_axes=(None, 0, 0))
     optimizers = {name: _optimizer(graph, name, learning, steps) for name in graph.modules}
 
     def start(key: Key) -> TrainState:
@@ -234,16 +234,15 @@ def _supervised(loss: Array, supervise: str) -> Array:
 def _optimizer(graph: Graph, name: str, learning: Learning, steps: int) -> optax.GradientTransformation:
     module = graph.modules[name]
     rate = learning.policy_learning_rate if module.agent else learning.learning_rate
-    updates = steps * (learning.epochs if module.agent else 1) // module.fit_every
-    schedule = optax.cosine_decay_schedule(rate, max(updates, 1)) if learning.decay == "cosine" else rate
+    updates = max(steps * (learning.epochs if module.agent else 1) // module.fit_every, 1)
+    schedule = optax.cosine_decay_schedule(rate, updates) if learning.decay == "cosine" else rate
     optimizer = optax.chain(optax.clip_by_global_norm(learning.gradient_clip), optax.adam(schedule))
     if module.fit_every == 1:
         return optimizer
     return optax.MultiSteps(optimizer, module.fit_every).gradient_transformation()
 
 
-def _update(
-    optimizer: optax.GradientTransformation, grads: Params, state: Any, params: Params
-) -> tuple[Params, Any]:
-    updates, state = optimizer.update(grads, state, params)
+def _update(optimizer: optax.GradientTransformation, grads: Params, state: Any, params: Params) -> tuple[Params, Any]:
+    with jax.numpy_dtype_promotion("standard"):  # optax raises floats to the power of an integer count
+        updates, state = optimizer.update(grads, state, params)
     return optax.apply_updates(params, updates), state

@@ -76,7 +76,8 @@ def train(
     """
     data = data or load(config.data, data_dir=config.data_dir or None, download=download)
     if config.batch > len(data.train["label"]):
-        raise InputError(f"batch must be at most the number of training images, {len(data.train['label'])}")
+        size = len(data.train["label"])
+        raise InputError(f"batch must be at most the number of training images, {size}; got {config.batch}")
     graph = standard_pipeline(config.model, data.inputs, classes=data.classes)
     learner = make_learner(graph, config.learning, steps=config.steps)
     initial = learner.init(jax.random.key(config.seed))
@@ -133,9 +134,8 @@ def _optimise(
 ) -> tuple[TrainState, dict[str, float]]:
     """The loop: a dispatch is under way before the metrics of the one before it are read."""
     first, waiting = int(state.step), None
-    started = saved = time.perf_counter()
-    compiled = started
-    for state, metrics in fit(
+    started = saved = compiled = time.perf_counter()
+    dispatches = fit(
         learner,
         data.train,
         state,
@@ -144,7 +144,8 @@ def _optimise(
         shift=config.shift,
         dispatch=config.dispatch,
         resident_bytes=config.resident_megabytes * 2**20,
-    ):
+    )
+    for state, metrics in dispatches:
         if waiting is None:
             compiled = time.perf_counter()
         else:
@@ -185,7 +186,8 @@ def _summary(
         "test": {name: scores(run, height=height, width=width) for name, run in evaluations.items()},
         "images": config.steps * config.batch,
         "parameters": {name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in params.items()},
-        "versions": {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "python": platform.python_version(),
         "device": jax.devices()[0].device_kind,
         "config": config.to_json(),
     }

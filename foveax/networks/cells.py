@@ -1,0 +1,68 @@
+"""Recurrent cells: flax's, and a GRU in two matrix products."""
+
+import functools
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from foveax._types import Array
+
+Core = Literal["rnn", "gru", "lstm"]
+
+
+class GRUCell(nn.RNNCellBase):
+    """A gated recurrent unit that computes all its gates from one product per operand.
+
+    ``r = σ(W_r x + U_r h)``, ``z = σ(W_z x + U_z h)``, ``n = tanh(W_n x + r (U_n h + b))``, ``h' = (1 - z) n + z h``
+    (Cho et al. 2014, https://arxiv.org/abs/1406.1078, in the form of flax's `GRUCell`), with ``W`` and ``U`` each a
+    single matrix of ``3 D`` columns, in the order r, z, n. Training the standard pipeline on two CPU cores is 1.3 to
+    1.7 times as fast with it as with flax's six products.
+
+    Attributes:
+      features: D.
+      dtype: of the computation; parameters are float32.
+    """
+
+    features: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, carry: Array, inputs: Array) -> tuple[Array, Array]:
+        """``h`` ``[D]`` and ``x`` to the new ``h``, twice: as carry and as output."""
+        gates = functools.partial(nn.Dense, 3 * self.features, dtype=self.dtype)
+        x = gates(name="input")(inputs)
+        h = gates(use_bias=False, kernel_init=nn.initializers.orthogonal(), name="recurrent")(carry)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32).astype(self.dtype)
+        (x_reset, x_update, x_new), (h_reset, h_update, h_new) = jnp.split(x, 3), jnp.split(h, 3)
+        update = nn.sigmoid(x_update + h_update)
+        new = nn.tanh(x_new + nn.sigmoid(x_reset + h_reset) * (h_new + bias))
+        carry = (1 - update) * new + update * carry
+        return carry, carry
+
+    @nn.nowrap
+    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Array:
+        """Zeros ``[D]``."""
+        del rng, input_shape
+        return jnp.zeros(self.features, self.dtype)
+
+    @property
+    def num_feature_axes(self) -> int:
+        """One: inputs are vectors."""
+        return 1
+
+
+def recurrent_core(core: Core, features: int, dtype: Any) -> nn.RNNCellBase:
+    """A recurrent cell of `features` units: a simple RNN with relu (as RAM's core), a GRU or an LSTM."""
+    if core == "rnn":
+        return nn.SimpleCell(features, activation_fn=nn.relu, dtype=dtype, name="core")
+    if core == "gru":
+        return GRUCell(features, dtype=dtype, name="core")
+    return nn.OptimizedLSTMCell(features, dtype=dtype, name="core")
+
+
+def initial_carry(core: Core, features: int, dtype: Any) -> Any:
+    """The carry of a core before the first glimpse: zeros."""
+    carry = recurrent_core(core, features, dtype).initialize_carry(jax.random.key(0), (features,))
+    return jax.tree.map(lambda leaf: leaf.astype(dtype), carry)

@@ -1,0 +1,34 @@
+"""Strict settings for every test, and the data that tests share."""
+
+import os
+from pathlib import Path
+
+import jax
+import pytest
+
+import foveax as fx
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+MNIST = "mnist"
+
+
+@pytest.fixture(scope="session")
+def digits() -> fx.Data:
+    return fx.load("mnist5k")
+
+
+@pytest.fixture(scope="session")
+def small_model() -> fx.Model:
+    return fx.Model(hidden=16, features=8, saccader_hidden=8)
+
+
+@pytest.fixture(scope="session")
+def mnist_dir() -> Path:
+    """Where full MNIST lies as array records; tests that need it are skipped, visibly, without it."""
+    beside = Path(__file__).parents[2] / "shared" / "data" / "tfds"
+    for place in (os.environ.get("TFDS_DATA_DIR"), beside):
+        if place and (Path(place) / MNIST).is_dir():
+            return Path(place)
+    pytest.skip("full MNIST is not here: set TFDS_DATA_DIR")

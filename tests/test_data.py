@@ -1,0 +1,145 @@
+"""Data: what is refused at the door, full MNIST through TFDS, the order and the shifts."""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import foveax as fx
+from foveax.data import batch_indices, random_shift
+
+IMAGE, LABEL = np.zeros((4, 8, 8, 1), np.uint8), np.array([0, 1, 2, 1])
+NAN = np.full((4, 8, 8), np.nan, np.float32)
+
+
+def split(image=IMAGE, label=LABEL, **more):
+    return {"image": image, "label": label, **more}
+
+
+REFUSED = {
+    "rank": (split(np.zeros((4, 8))), r"train image must have the shape \[N, H, W, C\] or \[N, H, W\]; got \[4, 8\]"),
+    "dtype": (split(IMAGE.astype(np.int32)), r"must be uint8 in \[0, 255\] or a float in \[0, 1\]; got int32"),
+    "nan": (split(NAN), r"train image must lie in \[0, 1\] where it is a float; got values from nan to nan"),
+    "range": (split(IMAGE + np.float32(2)), "got values from 2.0 to 2.0"),
+    "empty": (split(IMAGE[:0], LABEL[:0]), "train image must not be empty"),
+    "lengths": (split(IMAGE[:3]), "the arrays of train must have one length"),
+    "label dtype": (split(label=LABEL.astype(float)), r"train label must be integers of the shape \[N\]; got float64"),
+    "label rank": (split(label=LABEL[:, None]), r"got int64 \[4, 1\]"),
+    "negative label": (split(label=LABEL - 1), "train label must be at least 0; got -1"),
+    "label outside": (split(label=LABEL + 5), "labels must be less than the number of classes, 3; got a label 7"),
+    "no label": ({"image": IMAGE}, "train must hold an array 'label'; it holds image"),
+    "sizes differ": (split(IMAGE[:, :6]), r"image must be alike in train and test"),
+    "arrays differ": (split(depth=LABEL), "train and test must hold the same arrays"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_arrays_refused(case):
+    train, message = REFUSED[case]
+    with pytest.raises(fx.InputError, match=message):
+        fx.from_arrays(train, split(), classes=3)
+
+
+def test_colour_and_grey_arrays_of_any_size_train(small_model):
+    rng = np.random.default_rng(0)
+    for shape in ((64, 20, 31, 3), (64, 12, 10)):
+        arrays = split(rng.integers(0, 255, shape, dtype=np.uint8), rng.integers(0, 3, 64))
+        result = fx.train(fx.Config(images=64, model=small_model), fx.from_arrays(arrays, arrays))
+        assert result.evaluations["learned"].probabilities.shape == (64, 6, 3)
+
+
+def test_bundled_digits_are_those_documented(digits):
+    file = Path(fx.data.__file__).parent / "mnist5k" / "mnist5k.npz"
+    digest = "fa8200cc903a49c1bd601973fecb282ef4ce9562c564ab78a904b9dfcca1a1f5"
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == digest
+    assert np.bincount(digits.train["label"]).tolist() == [500] * 10
+    assert digits.test["image"].shape == (1000, 28, 28, 1)
+
+
+def test_full_mnist_without_tensorflow_and_again_from_the_cache(mnist_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    small = copy_of_test_split(mnist_dir, tmp_path / "sets")
+    first = fx.load("mnist", data_dir=small)
+    assert "tensorflow" not in sys.modules
+    assert first.test["image"].shape == (10_000, 28, 28, 1)
+    assert first.test["label"][:5].tolist() == [2, 0, 4, 8, 7]  # as TFDS's own page of mnist 3.0.1 shows them
+    assert first.classes == 10
+    monkeypatch.setattr("foveax.data.tfds._decode", None)  # from here on only the cache can answer
+    again = fx.load("mnist", data_dir=small)
+    np.testing.assert_array_equal(first.train["image"], again.train["image"])
+
+
+def copy_of_test_split(source: Path, target: Path) -> Path:
+    """MNIST with its test split standing for both, to be quick: real files, and the metadata that goes with them."""
+    version = next((source / "mnist").iterdir())
+    folder = target / "mnist" / version.name
+    folder.mkdir(parents=True)
+    records = (version / "mnist-test.array_record-00000-of-00001").read_bytes()
+    for name in ("train", "test"):
+        (folder / f"mnist-{name}.array_record-00000-of-00001").write_bytes(records)
+    (folder / "features.json").write_text((version / "features.json").read_text())
+    info = json.loads((version / "dataset_info.json").read_text())
+    info["splits"][0] = {**info["splits"][1], "name": "train"}
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    return target
+
+
+def test_tfds_prepared_otherwise_says_what_to_do(mnist_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = copy_of_test_split(mnist_dir, tmp_path) / "mnist" / "3.0.1"
+    info = json.loads((folder / "dataset_info.json").read_text())
+    (folder / "dataset_info.json").write_text(json.dumps({**info, "fileFormat": "tfrecord"}))
+    with pytest.raises(fx.InputError, match=r"must be prepared as array_record; .* is tfrecord. Prepare it again"):
+        fx.load("mnist", data_dir=tmp_path)
+
+
+def test_tfds_not_there_says_what_to_do(tmp_path):
+    with pytest.raises(fx.InputError, match=r"'cifar10' must be prepared: no dataset_info.json below .* --download"):
+        fx.load("cifar10", data_dir=tmp_path)
+
+
+def test_files_that_are_no_arrays_are_refused(tmp_path):
+    with pytest.raises(fx.InputError, match="no file"):
+        fx.load(str(tmp_path / "none.npz"))
+    (tmp_path / "text.npz").write_text("not a zip file")
+    with pytest.raises(fx.InputError, match=r"must be an .npz file of plain arrays"):
+        fx.load(str(tmp_path / "text.npz"))
+    np.savez(tmp_path / "objects.npz", train_image=np.array([{}], dtype=object))
+    with pytest.raises(fx.InputError, match=r"must be an .npz file of plain arrays"):
+        fx.load(str(tmp_path / "objects.npz"))
+    np.savez(tmp_path / "half.npz", train_image=IMAGE, train_label=LABEL)
+    with pytest.raises(fx.InputError, match="it lacks test_image, test_label"):
+        fx.load(str(tmp_path / "half.npz"))
+    with pytest.raises(fx.InputError, match="data must be mnist5k, a path"):
+        fx.load("../etc")
+
+
+@pytest.mark.parametrize(("size", "batch"), [(12, 4), (13, 4), (5, 5)])
+def test_each_epoch_is_a_permutation_and_any_step_stands_alone(size, batch):
+    key, steps = jax.random.key(0), 10
+    order = np.asarray(batch_indices(key, 0, steps=steps, batch=batch, size=size))
+    per_epoch = size // batch
+    epochs = [order[start : start + per_epoch].ravel() for start in range(0, steps - per_epoch + 1, per_epoch)]
+    assert all(len(set(epoch.tolist())) == per_epoch * batch for epoch in epochs)
+    assert all(set(epoch.tolist()) <= set(range(size)) for epoch in epochs)
+    assert any((epochs[0] != other).any() for other in epochs[1:])
+    for first in range(steps):
+        alone = batch_indices(key, first, steps=1, batch=batch, size=size)
+        np.testing.assert_array_equal(alone[0], order[first])
+
+
+def test_shift_moves_whole_pixels_and_fills_with_zeros():
+    image = np.random.default_rng(0).integers(1, 255, (6, 7, 2), dtype=np.uint8)
+    candidates = {}
+    for row in range(-2, 3):
+        for column in range(-2, 3):
+            padded = np.pad(image, ((2, 2), (2, 2), (0, 0)))
+            candidates[padded[2 + row : 8 + row, 2 + column : 9 + column].tobytes()] = (row, column)
+    shift = jax.vmap(lambda key: random_shift(key, jnp.asarray(image), pixels=2))
+    shifted = np.asarray(shift(jax.random.split(jax.random.key(0), 500)))
+    assert {candidates[one.tobytes()] for one in shifted} == set(candidates.values())
