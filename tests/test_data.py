@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import foveax as fx
-from foveax.data import batch_indices, random_shift
+from foveax.data import batch_indices, epoch_orders, random_shift
 
 IMAGE, LABEL = np.zeros((4, 8, 8, 1), np.uint8), np.array([0, 1, 2, 1])
 NAN = np.full((4, 8, 8), np.nan, np.float32)
@@ -121,15 +121,15 @@ def test_files_that_are_no_arrays_are_refused(tmp_path):
 
 @pytest.mark.parametrize(("size", "batch"), [(12, 4), (13, 4), (5, 5)])
 def test_each_epoch_is_a_permutation_and_any_step_stands_alone(size, batch):
-    key, steps = jax.random.key(0), 10
-    order = np.asarray(batch_indices(key, 0, steps=steps, batch=batch, size=size))
+    orders, steps = epoch_orders(jax.random.key(0), size), 10
+    order = batch_indices(orders, 0, steps=steps, batch=batch, size=size)
     per_epoch = size // batch
     epochs = [order[start : start + per_epoch].ravel() for start in range(0, steps - per_epoch + 1, per_epoch)]
     assert all(len(set(epoch.tolist())) == per_epoch * batch for epoch in epochs)
     assert all(set(epoch.tolist()) <= set(range(size)) for epoch in epochs)
     assert any((epochs[0] != other).any() for other in epochs[1:])
     for first in range(steps):
-        alone = batch_indices(key, first, steps=1, batch=batch, size=size)
+        alone = batch_indices(epoch_orders(jax.random.key(0), size), first, steps=1, batch=batch, size=size)
         np.testing.assert_array_equal(alone[0], order[first])
 
 

@@ -1,37 +1,48 @@
 """The order in which training sees its images: a stateless permutation of key and epoch."""
 
+import functools
+from collections.abc import Callable
+
 import jax
-import jax.numpy as jnp
+import numpy as np
 
-from foveax._types import Array, Key
+from foveax._types import Key
+
+Orders = Callable[[int], np.ndarray]
+"""The permutation ``[N]`` of an epoch."""
 
 
-def batch_indices(key: Key, first_step: Array | int, *, steps: int, batch: int, size: int) -> Array:
-    """Which examples make the batches of some consecutive steps.
-
-    Each epoch is a permutation, drawn from the key and the number of the epoch, of which the last ``size % batch``
-    are left out. Any step's batch can be had without those before it.
+def epoch_orders(key: Key, size: int) -> Orders:
+    """A permutation for each epoch, drawn from the key and the number of the epoch; the latest are kept.
 
     Args:
       key: of the whole training.
+      size: N.
+
+    Example:
+      >>> import jax
+      >>> sorted(epoch_orders(jax.random.key(0), 4)(7).tolist())
+      [0, 1, 2, 3]
+    """
+    permute = jax.jit(lambda epoch: jax.random.permutation(jax.random.fold_in(key, epoch), size))
+    return functools.lru_cache(maxsize=2)(lambda epoch: np.asarray(permute(epoch)))
+
+
+def batch_indices(orders: Orders, first_step: int, *, steps: int, batch: int, size: int) -> np.ndarray:
+    """Which examples make the batches of some consecutive steps.
+
+    Of each epoch's permutation the last ``size % batch`` are left out. Any step's batch can be had without those
+    before it.
+
+    Args:
+      orders: of `epoch_orders`.
       first_step: the step of the first batch.
       steps: the number of batches.
       batch: B.
       size: N, at least B.
 
     Returns:
-      ``[steps, B]`` int32 in [0, N).
-
-    Example:
-      >>> import jax
-      >>> order = batch_indices(jax.random.key(0), 0, steps=2, batch=3, size=6)
-      >>> sorted(order.ravel().tolist())
-      [0, 1, 2, 3, 4, 5]
+      ``[steps, B]`` in [0, N).
     """
-    per_epoch = size // batch
-    step = first_step + jnp.arange(steps)
-    first_epoch = step[0] // per_epoch
-    epochs = first_epoch + jnp.arange((steps - 1) // per_epoch + 2)
-    orders = jax.vmap(lambda epoch: jax.random.permutation(jax.random.fold_in(key, epoch), size))(epochs)
-    place = (step % per_epoch)[:, None] * batch + jnp.arange(batch)[None, :]
-    return orders[(step // per_epoch - first_epoch)[:, None], place]
+    places = [divmod(step, size // batch) for step in range(first_step, first_step + steps)]
+    return np.stack([orders(epoch)[place * batch : (place + 1) * batch] for epoch, place in places])

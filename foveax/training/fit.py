@@ -12,7 +12,7 @@ import numpy as np
 from foveax._types import Array, Batch, InputError, Key
 from foveax.data.augment import random_shift
 from foveax.data.dataset import Split
-from foveax.data.order import batch_indices
+from foveax.data.order import batch_indices, epoch_orders
 from foveax.training.learner import Learner, Metrics, TrainState
 
 STREAM_BYTES = 64 * 2**20
@@ -67,17 +67,16 @@ def fit(
     if batch > size:
         raise InputError(f"batch must be at most the number of training images, {size}; got {batch}")
     order_key, shift_key = jax.random.split(jax.random.fold_in(state.key, 0x0DA7A))
-    blocks = _blocks(int(state.step), steps, dispatch)
-    if sum(array.nbytes for array in split.values()) <= resident_bytes:
-        arrays = {name: jnp.asarray(array) for name, array in split.items()}
-        run = _resident(learner, arrays, shift_key, shift)
-        feeds = (_indices(order_key, first, count, batch, size) for first, count in blocks)
+    orders = epoch_orders(order_key, size)
+    nbytes = sum(array.nbytes for array in split.values())
+    streamed = nbytes > resident_bytes
+    per_dispatch = max(min(dispatch, STREAM_BYTES * size // (nbytes * batch)), 1) if streamed else dispatch
+    blocks = _blocks(int(state.step), steps, per_dispatch)
+    feeds = (batch_indices(orders, first, steps=count, batch=batch, size=size) for first, count in blocks)
+    if streamed:
+        run, feeds = _streamed(learner, shift_key, shift), _prefetched(split, feeds)
     else:
-        per_step = batch * sum(array.nbytes for array in split.values()) // size
-        count = max(min(dispatch, STREAM_BYTES // per_step), 1)
-        blocks = _blocks(int(state.step), steps, count)
-        run = _streamed(learner, shift_key, shift)
-        feeds = _prefetched(split, (_indices(order_key, first, count, batch, size) for first, count in blocks))
+        run = _resident(learner, {name: jnp.asarray(array) for name, array in split.items()}, shift_key, shift)
     for feed in feeds:
         state, metrics = run(state, feed)
         yield state, metrics
@@ -87,13 +86,6 @@ def _blocks(first: int, steps: int, dispatch: int) -> list[tuple[int, int]]:
     """(first step, number of steps) of each dispatch; they begin at multiples of `dispatch`, wherever one resumes."""
     edges = [first, *range(first - first % dispatch + dispatch, steps, dispatch), steps]
     return [(start, end - start) for start, end in itertools.pairwise(edges) if end > start]
-
-
-def _indices(key: Key, first: int, count: int, batch: int, size: int) -> Array:
-    return _jitted_indices(key, jnp.int32(first), steps=count, batch=batch, size=size)
-
-
-_jitted_indices = jax.jit(batch_indices, static_argnames=("steps", "batch", "size"))
 
 
 def _resident(learner: Learner, arrays: Batch, shift_key: Key, shift: int) -> Dispatch:
@@ -123,12 +115,11 @@ def _streamed(learner: Learner, shift_key: Key, shift: int) -> Dispatch:
     return lambda state, batches: jitted(state, batches, shift_key)
 
 
-def _prefetched(split: Split, indices: Iterator[Array]) -> Iterator[Batch]:
+def _prefetched(split: Split, indices: Iterator[np.ndarray]) -> Iterator[Batch]:
     """The batches of each block, gathered and moved by a thread while the device works on the block before."""
 
-    def gather(index: Array) -> Batch:
-        rows = np.asarray(index)
-        return jax.device_put({name: array[rows] for name, array in split.items()})
+    def gather(index: np.ndarray) -> Batch:
+        return jax.device_put({name: array[index] for name, array in split.items()})
 
     with ThreadPoolExecutor(max_workers=1) as thread:
         ahead = None

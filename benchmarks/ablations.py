@@ -1,0 +1,75 @@
+"""One training per choice, by flags alone: full MNIST, 9x9 crops, 6 glimpses, 100,000 images, test touched once.
+
+Run it as ``python benchmarks/ablations.py --data-dir DIR``; it writes ``benchmarks/results/ablations.json`` and prints
+the table. Each row is the command ``foveax train --preset mnist FLAGS``.
+"""
+
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import tyro
+
+ROWS = {
+    "default": "",
+    "fixations: centre": "--policy centre",
+    "fixations: random": "--policy random",
+    "learner: REINFORCE": "--ppo 0 --reinforce 1",
+    "learner: pathwise alone": "--ppo 0 --pathwise 1",
+    "learner: PPO, 2 epochs": "--epochs 2",
+    "reward: correct_each": "--reward correct_each",
+    "reward: correct_last": "--reward correct_last --discount 1",
+    "reward: cross_entropy": "--reward cross_entropy",
+    "reward: tanh_cross_entropy": "--reward tanh_cross_entropy",
+    "reward: clipped_linear": "--reward clipped_linear",
+    "classifier: feed-forward": "--core feedforward",
+    "classifier: simple RNN": "--core rnn",
+    "classifier: LSTM": "--core lstm",
+    "saccader: recurrent": "--saccader-core gru",
+    "no contrast channel": "--no-contrast",
+    "no time for the saccader": "--no-time",
+    "advantages over the batch": "--normalize batch",
+    "wider exploration": "--deviation-start 1.2",
+    "bfloat16": "--precision bfloat16",
+}
+
+
+def main(data_dir: str, images: int = 100_000, results: Path = Path("benchmarks/results/ablations.json")) -> None:
+    """Runs every row.
+
+    Args:
+      data_dir: where TFDS's mnist lies.
+      images: training images shown in each row.
+      results: the file to write.
+    """
+    rows = {}
+    print(f"{'test accuracy (%)':<28} {'first':>8} {'last':>8} {'random':>8}")
+    for name, flags in ROWS.items():
+        rows[name] = run([*flags.split(), "--data-dir", data_dir, "--images", str(images)]) | {"flags": flags}
+        print(format_row(name, rows[name]), flush=True)
+    machine = {"processor": platform.processor() or platform.machine(), "python": platform.python_version()}
+    results.parent.mkdir(parents=True, exist_ok=True)
+    results.write_text(json.dumps({"images": images, "machine": machine, "rows": rows}, indent=2) + "\n")
+
+
+def run(flags: list[str]) -> dict:
+    """One training as a command; the numbers of its summary."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "foveax.cli", "train", "--preset", "mnist", "--out", folder + "/run", *flags]
+        subprocess.run(command, check=True, capture_output=True)
+        summary = json.loads(Path(folder, "run", "summary.json").read_text())
+    own = next(iter(summary["test"].values()))
+    return {"test": own, "random": summary["test"]["random"]["accuracy"][-1], "versions": summary["versions"]}
+
+
+def format_row(name: str, row: dict) -> str:
+    """A row of the table: accuracy after the first and the last glimpse, and under random fixations, in %."""
+    accuracy = row["test"]["accuracy"]
+    return f"{name:<28} {100 * accuracy[0]:8.2f} {100 * accuracy[-1]:8.2f} {100 * row['random']:8.2f}"
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
