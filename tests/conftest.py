@@ -32,3 +32,10 @@ def mnist_dir() -> Path:
         if place and (Path(place) / MNIST).is_dir():
             return Path(place)
     pytest.skip("full MNIST is not here: set TFDS_DATA_DIR")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Prints the figures that tests recorded, which the worker processes cannot print themselves."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            terminalreporter.line(f"{report.nodeid}: {name}: {value}")

@@ -47,7 +47,7 @@ def handwritten(params, inputs, key):
     return jax.lax.scan(glimpse, initial, (jnp.arange(MODEL.glimpses), keys), unroll=True)[1]
 
 
-def test_same_bits_flops_and_instructions(capsys):
+def test_same_bits_flops_and_instructions(record_property):
     graph = fx.standard_pipeline(MODEL, fx.image_source((28, 28, 1)), classes=CLASSES)
     params = fx.init(graph, jax.random.key(0))
     rng = np.random.default_rng(0)
@@ -63,8 +63,7 @@ def test_same_bits_flops_and_instructions(capsys):
         outputs[name] = programs[name](params, inputs, keys)
     flops = {name: program.cost_analysis()["flops"] for name, program in programs.items()}
     counts = {name: program.as_text().count(" = ") for name, program in programs.items()}
-    with capsys.disabled():
-        print(f"\noptimised programs: {counts} instructions, {flops} FLOPs")
+    record_property("optimised programs", f"{counts} instructions, {flops} FLOPs")
     for port in RECORD:
         np.testing.assert_array_equal(outputs["graph"][port], outputs["by hand"][port], err_msg=port)
     assert flops["graph"] == flops["by hand"] > 0

@@ -84,7 +84,7 @@ def from_function(
     """Makes a module of a plain function, for one example, without parameters.
 
     Args:
-      function: its parameters are the input ports; those with a default need no link.
+      function: its parameters are the input ports; those with a default need no link; keyword-only ones are no ports.
       outputs: the name of its result, or the names of the results if it gives a tuple.
       ports: what the input ports accept, by name; those not named take anything.
       losses: the outputs, scalars, that training minimises.
@@ -107,9 +107,12 @@ def from_function(
 
 
 def signature_ports(function: Callable[..., Any], ports: Mapping[str, Port], skip: int = 0) -> dict[str, Port]:
-    """The input ports that a function's parameters make: universal unless `ports` says more; the first `skip` none."""
+    """The input ports that a function's parameters make, but for the first `skip` and for keyword-only options.
+
+    They are universal unless `ports` says more.
+    """
     parameters = list(inspect.signature(function).parameters.values())[skip:]
-    named = [parameter for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
+    named = [parameter for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
     return {
         parameter.name: ports.get(parameter.name, Port())._replace(required=parameter.default is parameter.empty)
         for parameter in named

@@ -94,8 +94,8 @@ def from_nnx(
     Example:
       >>> import foveax as fx
       >>> from flax import nnx
-      >>> list(fx.from_nnx(lambda rngs: nnx.Linear(4, 2, rngs=rngs)).inputs)
-      ['inputs']
+      >>> fx.from_nnx(lambda rngs: nnx.Linear(4, 2, rngs=rngs)).inputs["inputs"].required
+      True
     """
     abstract = nnx.eval_shape(lambda: construct(nnx.Rngs(0)))
     graphdef, _ = nnx.split(abstract, nnx.Param)
