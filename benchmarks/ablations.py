@@ -18,8 +18,6 @@ ROWS = {
     "fixations: centre": "--policy centre",
     "fixations: random": "--policy random",
     "learner: REINFORCE": "--ppo 0 --reinforce 1",
-    "learner: pathwise alone": "--ppo 0 --pathwise 1",
-    "learner: PPO, 2 epochs": "--epochs 2",
     "reward: correct_each": "--reward correct_each",
     "reward: correct_last": "--reward correct_last --discount 1",
     "reward: cross_entropy": "--reward cross_entropy",
@@ -28,11 +26,9 @@ ROWS = {
     "classifier: feed-forward": "--core feedforward",
     "classifier: simple RNN": "--core rnn",
     "classifier: LSTM": "--core lstm",
-    "saccader: recurrent": "--saccader-core gru",
     "no contrast channel": "--no-contrast",
     "no time for the saccader": "--no-time",
     "advantages over the batch": "--normalize batch",
-    "wider exploration": "--deviation-start 1.2",
     "bfloat16": "--precision bfloat16",
 }
 
@@ -45,14 +41,14 @@ def main(data_dir: str, images: int = 100_000, results: Path = Path("benchmarks/
       images: training images shown in each row.
       results: the file to write.
     """
-    rows = {}
+    machine = {"processor": platform.processor() or platform.machine(), "python": platform.python_version()}
+    rows: dict[str, dict] = {}
     print(f"{'test accuracy (%)':<28} {'first':>8} {'last':>8} {'random':>8}")
+    results.parent.mkdir(parents=True, exist_ok=True)
     for name, flags in ROWS.items():
         rows[name] = run([*flags.split(), "--data-dir", data_dir, "--images", str(images)]) | {"flags": flags}
         print(format_row(name, rows[name]), flush=True)
-    machine = {"processor": platform.processor() or platform.machine(), "python": platform.python_version()}
-    results.parent.mkdir(parents=True, exist_ok=True)
-    results.write_text(json.dumps({"images": images, "machine": machine, "rows": rows}, indent=2) + "\n")
+        results.write_text(json.dumps({"images": images, "machine": machine, "rows": rows}, indent=2) + "\n")
 
 
 def run(flags: list[str]) -> dict:

@@ -45,6 +45,7 @@ def test_arrays_refused(case):
         fx.from_arrays(train, split(), classes=3)
 
 
+@pytest.mark.slow
 def test_colour_and_grey_arrays_of_any_size_train(small_model):
     rng = np.random.default_rng(0)
     for shape in ((64, 20, 31, 3), (64, 12, 10)):

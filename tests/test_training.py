@@ -10,6 +10,8 @@ import pytest
 
 import foveax as fx
 
+pytestmark = pytest.mark.slow
+
 
 def config(small_model, **choices):
     return fx.Config(**{"images": 640, "dispatch": 5, "model": small_model, **choices})
