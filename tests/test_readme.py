@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands."""
+"""The README's Python and the notebook run as they stand."""
 
 import re
 from pathlib import Path
@@ -18,3 +18,11 @@ def test_python_blocks_run_in_order(capsys):
     assert len(blocks) == 2
     assert names["fixations"].shape == (1000, 4, 2)
     assert lines[-1].startswith("100 ")
+
+
+@pytest.mark.slow
+def test_notebook_runs():
+    notebook = README.parent / "notebooks" / "quickstart.py"
+    names = {}
+    exec(compile(notebook.read_text(), str(notebook), "exec"), names)
+    assert names["result"].summary["test"]["learned"]["accuracy"][-1] > 0.85
