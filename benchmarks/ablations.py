@@ -28,7 +28,6 @@ ROWS = {
     "classifier: LSTM": "--core lstm",
     "no contrast channel": "--no-contrast",
     "no time for the saccader": "--no-time",
-    "advantages over the batch": "--normalize batch",
     "bfloat16": "--precision bfloat16",
 }
 
