@@ -46,7 +46,7 @@ def test_train_evaluate_export(tmp_path, capsys):
     assert f"{share:.2f}" in table.splitlines()[1]
     capsys.readouterr()
     main(["train", *TINY, "--out", str(out)])  # the same command again: nothing left to do, the same table
-    assert capsys.readouterr().out.splitlines()[:4] == table.splitlines()[:4]
+    assert capsys.readouterr().out == table  # the speed too is that of the training
 
 
 def test_arrays_of_ones_own(tmp_path, capsys):

@@ -158,7 +158,7 @@ def test_density_integrates_to_one_over_the_image():
 
 def test_log_prob_and_entropy_are_finite_where_the_fixation_rounds_to_the_border():
     action = jnp.array([60.0, -60.0])
-    assert set(policies.squash(action).tolist()) <= {0.0, 1.0} | {policies.squash(action).tolist()[1]}
+    assert policies.squash(action)[0] == 1.0
     assert np.isfinite(policies.log_prob(action, *as_jax(LOCATION, DEVIATION)))
     assert np.isfinite(policies.entropy(action, *as_jax(LOCATION, DEVIATION)))
 

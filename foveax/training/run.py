@@ -25,6 +25,8 @@ from foveax.training.run_directory import keep_metrics_until, open_run, read_con
 
 SAVE_SECONDS = 30.0
 SHEET_TRIALS = 16
+TIMING = ("images_per_second", "compile_seconds", "train_seconds", "wall_seconds")
+"""Of the training itself; a run that is already finished keeps those it had."""
 PACKAGES = ("foveax", "jax", "jaxlib", "flax", "optax", "distrax", "numpy")
 
 Listener = Callable[[dict[str, float]], None]
@@ -115,6 +117,9 @@ def _optimise_in(
     """Trains with a run directory: from its newest checkpoint if there is one, adding to its metrics."""
     with Checkpoints(path / "checkpoints") as checkpoints:
         state = initial if checkpoints.latest_step() is None else checkpoints.restore(initial)
+        if int(state.step) == config.steps and (path / "summary.json").exists():
+            summary = json.loads((path / "summary.json").read_text())
+            return state, {name: summary[name] for name in TIMING}
         keep_metrics_until(path / "metrics.jsonl", int(state.step))
         with (path / "metrics.jsonl").open("a") as lines:
 
@@ -160,13 +165,8 @@ def _optimise(
     if checkpoints:
         checkpoints.save(state)
     rate = (config.steps - first) * config.batch / seconds
-    wall = time.perf_counter() - started
-    return state, {
-        "images_per_second": rate,
-        "compile_seconds": compiled - started,
-        "train_seconds": seconds,
-        "wall_seconds": wall,
-    }
+    figures = (rate, compiled - started, seconds, time.perf_counter() - started)
+    return state, dict(zip(TIMING, figures, strict=True))
 
 
 def _tell(listeners: list[Listener | None], metrics: Metrics, batch: int, compiled: float, first: int) -> None:
