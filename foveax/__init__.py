@@ -2,8 +2,10 @@
 
 from foveax._types import InputError as InputError
 from foveax.data import Data as Data
+from foveax.data import cluttered as cluttered
 from foveax.data import from_arrays as from_arrays
 from foveax.data import load as load
+from foveax.data import translated as translated
 from foveax.graph import Agent as Agent
 from foveax.graph import Feedback as Feedback
 from foveax.graph import Graph as Graph
@@ -31,6 +33,7 @@ from foveax.pipelines import standard_pipeline as standard_pipeline
 from foveax.pipelines import with_policy as with_policy
 from foveax.retina import contrast_luminance as contrast_luminance
 from foveax.retina import crop as crop
+from foveax.retina import foveate as foveate
 from foveax.training.config import PRESETS as PRESETS
 from foveax.training.config import Config as Config
 from foveax.training.evaluate import Evaluation as Evaluation

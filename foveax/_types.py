@@ -8,8 +8,10 @@ Shapes in docstrings use these letters, and no others:
 ``N`` examples in a data set
 ``H`` image height in pixels; ``W`` its width, ``C`` its channels
 ``G`` side of a square crop in pixels
+``S`` scales of a retina
 ``K`` classes
 ``D`` features of a layer
+``P`` members of a population
 ===== ================================================================
 
 Functions are written for one example unless they say ``[B, ...]`` or ``[N, ...]``. A fixation is ``(x, y)`` in

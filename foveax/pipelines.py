@@ -44,6 +44,8 @@ class Model(Checked):
     """Glimpses per image, T; the first is at the centre."""
     crop: int = bounded(9, 1, 10_000)
     """Side of a glimpse in pixels."""
+    scales: int = bounded(1, 1, 10)
+    """Concentric crops per glimpse, each twice as wide as the one before, at half its sharpness."""
     contrast: bool = True
     """Split a glimpse into contrast and luminance channels."""
     core: Literal["rnn", "gru", "lstm", "feedforward"] = "gru"
@@ -113,7 +115,7 @@ def standard_pipeline(model: Model, inputs: Mapping[str, jax.ShapeDtypeStruct], 
     graph = Graph(
         inputs=inputs,
         modules={
-            "retina": cropper(size=model.crop, contrast=model.contrast),
+            "retina": cropper(size=model.crop, scales=model.scales, contrast=model.contrast),
             "network": network(model, classes),
             "classifier": classifier(),
             "reward": reward(model.reward),

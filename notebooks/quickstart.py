@@ -42,7 +42,7 @@ edited = graph.add(
     fx.Feedback("saccader.fixation -> network.fixation", initial=(0.5, 0.5)),
 )
 learner = fx.make_learner(edited, fx.Learning(), steps=300)
-for state, metrics in fx.fit(learner, data.train, learner.init(jax.random.key(0)), steps=300, batch=32):
+for state, metrics in fx.fit(learner, data, learner.init(jax.random.key(0)), steps=300, batch=32):
     print(int(metrics["step"]), round(float(metrics["accuracy"]), 3))
 
 # %%

@@ -40,7 +40,7 @@ def test_the_state_is_donated(digits, small_model):
     graph = fx.standard_pipeline(small_model, digits.inputs, classes=10)
     learner = fx.make_learner(graph, fx.Learning(), steps=4)
     first = learner.init(jax.random.key(0))
-    for _ in fx.fit(learner, digits.train, first, steps=4, batch=8, dispatch=2):
+    for _ in fx.fit(learner, digits, first, steps=4, batch=8, dispatch=2):
         pass
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(first.params))
 

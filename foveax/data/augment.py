@@ -1,9 +1,35 @@
-"""Augmentation on the device."""
+"""Augmentation on the device: random shifts and warps of training images."""
 
 import jax
 import jax.numpy as jnp
 
-from foveax._types import Array, Key
+from foveax._types import Array, Batch, Key
+from foveax.data.dataset import Data
+
+WARP_GRID = 4
+"""Points per axis of the coarse grid of displacements."""
+
+
+def shifted(data: Data, *, pixels: int) -> Data:
+    """The same data, each training image shifted at random every time it is shown (`random_shift`)."""
+
+    def shift(key: Key, batch: Batch) -> Batch:
+        keys = jax.random.split(key, len(batch["image"]))
+        move = jax.vmap(lambda key, image: random_shift(key, image, pixels=pixels))
+        return {**batch, "image": move(keys, batch["image"])}
+
+    return data.rendered(shift)
+
+
+def warped(data: Data, *, pixels: float) -> Data:
+    """The same data, each training image warped at random every time it is shown (`random_warp`)."""
+
+    def warp(key: Key, batch: Batch) -> Batch:
+        keys = jax.random.split(key, len(batch["image"]))
+        move = jax.vmap(lambda key, image: random_warp(key, image, pixels=pixels))
+        return {**batch, "image": move(keys, batch["image"])}
+
+    return data.rendered(warp)
 
 
 def random_shift(key: Key, image: Array, *, pixels: int) -> Array:
@@ -20,3 +46,33 @@ def random_shift(key: Key, image: Array, *, pixels: int) -> Array:
     padded = jnp.pad(image, ((pixels, pixels), (pixels, pixels), (0, 0)))
     row, column = jax.random.randint(key, (2,), 0, 2 * pixels + 1)
     return jax.lax.dynamic_slice(padded, (row, column, jnp.zeros_like(row)), image.shape)
+
+
+def random_warp(key: Key, image: Array, *, pixels: float) -> Array:
+    """Moves every pixel along a smooth random field: small rotations, scalings, shears and bends at once.
+
+    A coarse grid of 4 x 4 displacements, each normal with standard deviation `pixels`, is interpolated cubically to
+    the image's size; the image is sampled there, bilinearly, and is zero outside (elastic distortion, as Simard et
+    al. 2003, section 2, with a coarse grid in place of their blurred noise).
+
+    Args:
+      key: consumed.
+      image: ``[H, W, C]``, uint8 or float.
+      pixels: the standard deviation of the displacements along each axis.
+
+    Returns:
+      ``[H, W, C]``, of the same dtype.
+    """
+    height, width, channels = image.shape
+    coarse = pixels * jax.random.normal(key, (WARP_GRID, WARP_GRID, 2))
+    rows, columns = jnp.moveaxis(jax.image.resize(coarse, (height, width, 2), "cubic"), -1, 0)
+    rows, columns = (
+        rows + jnp.arange(height, dtype=jnp.float32)[:, None],
+        columns + jnp.arange(width, dtype=jnp.float32),
+    )
+    planes = [
+        jax.scipy.ndimage.map_coordinates(image[..., channel].astype(jnp.float32), [rows, columns], order=1)
+        for channel in range(channels)
+    ]
+    moved = jnp.stack(planes, axis=-1)
+    return jnp.round(moved).astype(image.dtype) if image.dtype == jnp.uint8 else moved

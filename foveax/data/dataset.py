@@ -1,36 +1,73 @@
 """Data sets as arrays, checked at the door."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from foveax._types import InputError
+from foveax._types import Batch, InputError, Key
 
 Split = dict[str, np.ndarray]
 """Arrays with a leading ``[N]`` by the graph input they feed: ``image``, ``label``, and any others of your own."""
+
+Render = Callable[[Key, Batch], Batch]
+"""What is done to training examples, with a leading ``[B]``, each time they are shown: pure, on the device."""
 
 
 class Data(NamedTuple):
     """A data set.
 
     Attributes:
-      train: the training split.
-      test: the test split, of the same arrays.
+      train: the training split, as it lies in memory.
+      test: the test split, as it is shown.
       classes: K.
+      render: from training examples in memory to those that are shown.
     """
 
     train: Split
     test: Split
     classes: int
+    render: Render = lambda key, batch: batch
 
     @property
     def inputs(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """The graph inputs for one example, with ``progress``, which training supplies."""
-        specs = {name: jax.ShapeDtypeStruct(array.shape[1:], array.dtype) for name, array in self.train.items()}
+        """The graph inputs for one example as it is shown, with ``progress``, which training supplies."""
+        specs = {name: jax.ShapeDtypeStruct(array.shape[1:], array.dtype) for name, array in self.test.items()}
         return {**specs, "progress": jax.ShapeDtypeStruct((), jnp.float32)}
+
+    def rendered(self, render: Render) -> "Data":
+        """The same data with a further step after those that are there."""
+
+        def both(key: Key, batch: Batch) -> Batch:
+            first_key, then_key = jax.random.split(key)
+            return render(then_key, self.render(first_key, batch))
+
+        return self._replace(render=both)
+
+
+def held_out(data: Data, size: int) -> Data:
+    """The same training data without some examples, which take the place of the test split.
+
+    Choices are made on these, so that the test split is left for the end. Which ones is fixed by `size` alone.
+
+    Args:
+      data: not yet rendered.
+      size: how many, fewer than there are.
+
+    Raises:
+      InputError: if none would be left to train on.
+    """
+    total = len(data.train["label"])
+    if not 0 < size < total:
+        raise InputError(f"held-out images must be at least 1 and fewer than the training images, {total}; got {size}")
+    order = np.random.default_rng(0).permutation(total)
+    kept, out = np.sort(order[size:]), np.sort(order[:size])
+    return data._replace(
+        train={name: array[kept] for name, array in data.train.items()},
+        test={name: array[out] for name, array in data.train.items()},
+    )
 
 
 def from_arrays(train: Mapping[str, Any], test: Mapping[str, Any], *, classes: int | None = None) -> Data:

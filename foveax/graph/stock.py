@@ -12,7 +12,7 @@ from foveax._types import Array, InputError, Key, Params
 from foveax.graph.modules import Module, State, Values
 from foveax.graph.ports import POINT, Port
 from foveax.learning.rewards import REWARDS
-from foveax.retina import contrast_luminance, crop
+from foveax.retina import contrast_luminance, foveate
 
 IMAGE = Port(("H", "W", "C"), (jnp.uint8, jnp.float32))
 LABEL = Port((), (jnp.int32,))
@@ -44,29 +44,34 @@ def image_source(shape: tuple[int, int, int], dtype: Any = jnp.uint8) -> dict[st
     }
 
 
-def cropper(*, size: int, contrast: bool = False) -> Module:
+def cropper(*, size: int, scales: int = 1, contrast: bool = False) -> Module:
     """The retina as a module: crops the image at the fixation, and says where it looked.
 
-    Inputs: ``image`` ``[H, W, C]``, ``fixation`` ``[2]``. Outputs: ``glimpse`` ``[G, G, C]`` (``[G, G, 2 C]`` with
-    contrast and luminance apart) and ``fixation`` ``[2]``.
+    Inputs: ``image`` ``[H, W, C]``, ``fixation`` ``[2]``. Outputs: ``glimpse`` ``[G, G, S C]``, the scales of `foveate`
+    as channels (``[G, G, 2 S C]`` with contrast and luminance apart, each scale's its own), and ``fixation`` ``[2]``.
 
     Args:
       size: the side G of the crop in pixels.
+      scales: S; each scale beyond the first sees twice as far, at half the sharpness.
       contrast: whether contrast and luminance become channels of their own, by `contrast_luminance`.
 
     Raises:
-      InputError: if `size` is less than 1; the graph refuses a crop that is larger than the image.
+      InputError: if `size` or `scales` is less than 1; the graph refuses a crop whose sharpest scale is larger than
+        the image.
     """
     if size < 1:
         raise InputError(f"crop must be at least 1 pixel; got {size}")
+    if scales < 1:
+        raise InputError(f"scales must be at least 1; got {scales}")
 
     def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
         del params, key
         image, fixation = inputs["image"], inputs["fixation"]
         if size > min(image.shape[:2]):
             raise InputError(f"crop must be at most the image's smaller side, {min(image.shape[:2])}; got {size}")
-        patch = crop(image, fixation, size=size)
-        return {"glimpse": contrast_luminance(patch) if contrast else patch, "fixation": fixation}, state
+        patches = foveate(image, fixation, size=size, scales=scales)
+        patches = [contrast_luminance(patch) if contrast else patch for patch in patches]
+        return {"glimpse": jnp.concatenate(patches, axis=-1), "fixation": fixation}, state
 
     return Module(inputs={"image": IMAGE, "fixation": POINT}, apply=apply)
 

@@ -1,10 +1,16 @@
 """The configuration of a training: data, budget, model and learning."""
 
 import dataclasses
+from typing import Literal
 
 from foveax._fields import Checked, bounded
+from foveax.data.augment import shifted, warped
+from foveax.data.canvas import cluttered
+from foveax.data.dataset import Data, held_out
 from foveax.pipelines import Model
 from foveax.training.learner import Learning
+
+Task = Literal["original", "translated", "cluttered"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +33,17 @@ class Config(Checked):
     """Of the parameters, the order of the images, and the eye's exploration."""
     shift: int = bounded(2, 0, 1000)
     """Augmentation: random shifts by up to so many pixels."""
+    warp: float = bounded(0.0, 0.0, 1000.0)
+    """Augmentation: smooth random displacements of so many pixels (standard deviation)."""
+    task: Task = "original"
+    """The images as they are; each at a random place of a larger canvas (translated); or so, among pieces of others
+    (cluttered)."""
+    canvas: int = bounded(60, 1, 100_000)
+    """Side of the canvas in pixels."""
+    pieces: int = bounded(4, 0, 10_000)
+    """Pieces of other images on a cluttered canvas."""
+    validation: int = bounded(0, 0, 10**9)
+    """So many training images are held out, and take the place of the test images; 0 trains on all."""
     dispatch: int = bounded(100, 1, 10**6)
     """Steps per call of the compiled program."""
     resident_megabytes: int = bounded(2048, 0, 10**9)
@@ -35,6 +52,19 @@ class Config(Checked):
     """The pipeline."""
     learning: Learning = dataclasses.field(default_factory=Learning)
     """How it learns."""
+
+    def prepare(self, data: Data) -> Data:
+        """The data as this configuration shows them: held out, augmented, on their canvas.
+
+        Raises:
+          InputError: if the images do not fit the canvas, or none is left to train on.
+        """
+        data = held_out(data, self.validation) if self.validation else data
+        data = shifted(data, pixels=self.shift) if self.shift else data
+        data = warped(data, pixels=self.warp) if self.warp else data
+        if self.task == "original":
+            return data
+        return cluttered(data, side=self.canvas, pieces=self.pieces if self.task == "cluttered" else 0)
 
     @property
     def steps(self) -> int:

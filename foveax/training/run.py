@@ -61,7 +61,7 @@ def train(
 
     Args:
       config: all that decides the outcome.
-      data: by default what `config.data` names.
+      data: by default what `config.data` names; prepared by the configuration (`Config.prepare`).
       out: the run directory. It gets ``config.json``, ``metrics.jsonl``, ``checkpoints/``, ``summary.json`` and
         ``fixations.png``; a run of the same configuration that is there already is continued. None writes nothing.
       download: whether to download a TFDS set that is not there.
@@ -76,7 +76,7 @@ def train(
       >>> list(result.evaluations), len(result.summary["test"]["learned"]["accuracy"])
       (['learned', 'centre', 'random'], 6)
     """
-    data = data or load(config.data, data_dir=config.data_dir or None, download=download)
+    data = config.prepare(data or load(config.data, data_dir=config.data_dir or None, download=download))
     if config.batch > len(data.train["label"]):
         size = len(data.train["label"])
         raise InputError(f"batch must be at most the number of training images, {size}; got {config.batch}")
@@ -97,13 +97,13 @@ def train(
 
 
 def load_run(directory: str | Path) -> tuple[Config, Data, Graph, dict[str, Params]]:
-    """The configuration, data, pipeline and newest parameters of a run directory.
+    """The configuration, prepared data, pipeline and newest parameters of a run directory.
 
     Raises:
       InputError: if it is no run directory, holds no checkpoint, or its data are not there.
     """
     config = read_config(Path(directory))
-    data = load(config.data, data_dir=config.data_dir or None)
+    data = config.prepare(load(config.data, data_dir=config.data_dir or None))
     graph = standard_pipeline(config.model, data.inputs, classes=data.classes)
     learner = make_learner(graph, config.learning, steps=config.steps)
     with Checkpoints(Path(directory) / "checkpoints") as checkpoints:
@@ -142,11 +142,10 @@ def _optimise(
     started = saved = compiled = time.perf_counter()
     dispatches = fit(
         learner,
-        data.train,
+        data,
         state,
         steps=config.steps,
         batch=config.batch,
-        shift=config.shift,
         dispatch=config.dispatch,
         resident_bytes=config.resident_megabytes * 2**20,
     )

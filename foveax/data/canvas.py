@@ -1,0 +1,101 @@
+"""Tasks where looking matters: an image somewhere on a larger canvas, alone or among pieces of others."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from foveax._types import Array, Batch, InputError, Key
+from foveax.data.dataset import Data
+
+TEST_SEED = 0
+"""Of the test canvases, which are the same for everyone."""
+
+
+def translated(data: Data, *, side: int = 60) -> Data:
+    """Each image at a random place of an empty square canvas (Mnih et al. 2014, arXiv 1406.6247, section 4.1).
+
+    A new place is drawn, on the device, each time a training image is shown; the test canvases are fixed.
+
+    Args:
+      data: of any images.
+      side: of the canvas in pixels.
+
+    Raises:
+      InputError: if an image is larger than the canvas.
+
+    Example:
+      >>> import foveax as fx
+      >>> fx.translated(fx.load("mnist5k"), side=60).test["image"].shape
+      (1000, 60, 60, 1)
+    """
+    return cluttered(data, side=side, pieces=0)
+
+
+def cluttered(data: Data, *, side: int = 60, pieces: int = 4, piece: int = 8) -> Data:
+    """As `translated`, with square pieces of other images strewn about it (Mnih et al. 2014, section 4.1).
+
+    Args:
+      data: of any images; the pieces come from other images of the same batch, or of the same test split.
+      side: of the canvas in pixels.
+      pieces: how many.
+      piece: side of a piece in pixels.
+
+    Raises:
+      InputError: if an image is larger than the canvas, or a piece than an image.
+    """
+    height, width = data.inputs["image"].shape[:2]
+    if side < max(height, width):
+        raise InputError(f"canvas must be at least as large as an image, {max(height, width)}; got {side}")
+    if piece > min(height, width):
+        raise InputError(f"piece must be at most as large as an image, {min(height, width)}; got {piece}")
+    draw = functools.partial(canvas, side=side, pieces=pieces, piece=piece)
+
+    def render(key: Key, batch: Batch) -> Batch:
+        images = batch["image"]
+        keys, order = jax.random.split(key, len(images)), jnp.arange(len(images))
+        return {**batch, "image": jax.vmap(draw, in_axes=(0, 0, None))(keys, order, images)}
+
+    test = jax.jit(render)(jax.random.key(TEST_SEED), data.test)
+    test = {name: np.asarray(array) for name, array in test.items()}
+    return data.rendered(render)._replace(test=test)
+
+
+def canvas(key: Key, index: Array, images: Array, *, side: int, pieces: int = 0, piece: int = 8) -> Array:
+    """One image of a batch on a canvas, its place and those of the pieces uniform over all that lie inside.
+
+    Each piece is cut from a uniform place of another image; where they overlap the brighter pixel shows.
+
+    Args:
+      key: consumed.
+      index: int32, which of the images.
+      images: ``[B, H, W, C]``; a single image is its own source of pieces.
+      side: of the canvas in pixels, at least H and W.
+      pieces: how many.
+      piece: their side in pixels, at most H and W.
+
+    Returns:
+      ``[side, side, C]``, of the same dtype.
+    """
+    size, *shape = images.shape
+    place_key, pieces_key = jax.random.split(key)
+    empty = jnp.zeros((side, side, shape[-1]), images.dtype)
+    drawn = jax.lax.dynamic_update_slice(empty, images[index], _corner(place_key, shape, empty.shape))
+    for piece_key in jax.random.split(pieces_key, pieces):
+        which_key, from_key, to_key = jax.random.split(piece_key, 3)
+        other = images[(index + jax.random.randint(which_key, (), 1, size)) % size]
+        window = (piece, piece, shape[-1])
+        cut = jax.lax.dynamic_slice(other, _corner(from_key, window, shape), window)
+        to = _corner(to_key, window, empty.shape)
+        there = jax.lax.dynamic_slice(drawn, to, window)
+        drawn = jax.lax.dynamic_update_slice(drawn, jnp.maximum(there, cut), to)
+    return drawn
+
+
+def _corner(key: Key, window: tuple[int, ...] | list[int], whole: tuple[int, ...] | list[int]) -> tuple[Array, ...]:
+    """Where a window begins, uniformly among the places at which it lies inside the whole; all channels."""
+    row_key, column_key = jax.random.split(key)
+    row = jax.random.randint(row_key, (), 0, whole[0] - window[0] + 1)
+    column = jax.random.randint(column_key, (), 0, whole[1] - window[1] + 1)
+    return row, column, jnp.zeros_like(row)
