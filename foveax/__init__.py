@@ -36,6 +36,8 @@ from foveax.retina import crop as crop
 from foveax.retina import foveate as foveate
 from foveax.training.config import PRESETS as PRESETS
 from foveax.training.config import Config as Config
+from foveax.training.controls import evaluate_with_controls as evaluate_with_controls
+from foveax.training.diagnosis import diagnose as diagnose
 from foveax.training.evaluate import Evaluation as Evaluation
 from foveax.training.evaluate import evaluate as evaluate
 from foveax.training.evaluate import greedy as greedy

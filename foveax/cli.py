@@ -1,4 +1,4 @@
-"""The command line: `foveax train`, `foveax evaluate`, `foveax export`."""
+"""The command line: `foveax train`, `foveax evaluate`, `foveax diagnose`, `foveax export`."""
 
 import contextlib
 import dataclasses
@@ -38,6 +38,18 @@ class Evaluate:
 
 
 @dataclasses.dataclass(frozen=True)
+class Diagnose:
+    """Say whether a run's eye does anything: its controls, its measures, and a verdict; writes diagnosis.json."""
+
+    run: Positional[str]
+    """Run directory."""
+    rounds: int = 12
+    """Of the search for the best fixed sequence."""
+    whole_image: int = 300_000
+    """Images on which a network that sees the whole image is trained, for comparison, at most the run's; 0: none."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Export:
     """Write what a run does with a split as .npz: probabilities, predicted, label, fixations."""
 
@@ -54,7 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         command = _parse(arguments)
-        {Train: _train, Evaluate: _evaluate, Export: _export}[type(command)](command)
+        {Train: _train, Evaluate: _evaluate, Diagnose: _diagnose, Export: _export}[type(command)](command)
     except InputError as error:
         print(f"foveax: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -63,11 +75,12 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(130) from None
 
 
-def _parse(arguments: list[str]) -> Train | Evaluate | Export:
+def _parse(arguments: list[str]) -> Train | Evaluate | Diagnose | Export:
     train = tyro.conf.subcommand("train", default=Train(_preset(arguments)))
     commands = (
         Annotated[Train, train]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+        | Annotated[Diagnose, tyro.conf.subcommand("diagnose")]
         | Annotated[Export, tyro.conf.subcommand("export")]
     )
     said = io.StringIO()
@@ -104,6 +117,7 @@ def _preset(arguments: list[str]) -> Config:
 def _train(command: Train) -> None:
     from tqdm import tqdm
 
+    from foveax.training.diagnosis import format_diagnosis
     from foveax.training.evaluate import format_table
     from foveax.training.run import train
 
@@ -118,6 +132,7 @@ def _train(command: Train) -> None:
 
         result = train(config, out=command.out or None, download=command.download, progress=progress)
     print(format_table(result.summary["test"]))
+    print(format_diagnosis(result.summary["diagnosis"]))
     print(
         f"{result.summary['images_per_second']:,.0f} images/s; {result.summary['train_seconds']:.0f} s to train, "
         f"{result.summary['compile_seconds']:.0f} s to compile"
@@ -127,13 +142,38 @@ def _train(command: Train) -> None:
 def _evaluate(command: Evaluate) -> None:
     import jax
 
-    from foveax.training.evaluate import evaluate_with_controls, format_table, scores
+    from foveax.training.controls import evaluate_with_controls
+    from foveax.training.evaluate import format_table, scores
     from foveax.training.run import load_run
 
     config, data, graph, params = load_run(command.run)
     height, width = data.test["image"].shape[1:3]
     runs = evaluate_with_controls(graph, params, data, policy=config.model.policy, key=jax.random.key(config.seed))
     print(format_table({name: scores(run, height=height, width=width) for name, run in runs.items()}))
+
+
+def _diagnose(command: Diagnose) -> None:
+    import jax
+
+    from foveax.training.controls import evaluate_with_controls
+    from foveax.training.diagnosis import diagnose, format_diagnosis, whole_image_accuracy
+    from foveax.training.evaluate import format_table, scores
+    from foveax.training.run import load_run
+    from foveax.training.run_directory import write_json
+
+    config, data, graph, params = load_run(command.run)
+    policy, (height, width) = config.model.policy, data.test["image"].shape[1:3]
+    key = jax.random.key(config.seed)
+    runs = evaluate_with_controls(graph, params, data, policy=policy, key=key, rounds=command.rounds)
+    rows = {name: scores(run, height=height, width=width) for name, run in runs.items()}
+    measures = diagnose(runs, policy=policy, config=config, data=data)
+    print(format_table(rows))
+    print(format_diagnosis(measures))
+    if command.whole_image:
+        images = min(command.whole_image, config.images)
+        measures["whole_image"] = whole_image_accuracy(config, data, images=images)
+        print(f"a network of like size that sees the whole image: {100 * measures['whole_image']:.2f} %")
+    write_json(Path(command.run) / "diagnosis.json", {"test": rows, **measures})
 
 
 def _export(command: Export) -> None:

@@ -4,6 +4,9 @@ import numpy as np
 
 from foveax._types import InputError
 
+REFIXATION_PIXELS, BORDER_PIXELS = 3.0, 1.0
+"""How near to an earlier fixation, or to the border, counts as on it."""
+
 
 def saccade_amplitudes(fixations: np.ndarray, *, height: int, width: int) -> np.ndarray:
     """Lengths of saccades in pixels, Euclidean.
@@ -27,17 +30,20 @@ def saccade_amplitudes(fixations: np.ndarray, *, height: int, width: int) -> np.
     return np.linalg.norm(np.diff(_in_pixels(fixations, height, width), axis=1), axis=-1)
 
 
-def refixation_rate(fixations: np.ndarray, *, height: int, width: int, radius: float = 3.0) -> float:
-    """Share of the fixations after the first that land within `radius` pixels of an earlier one of their scanpath.
+def refixation_rate(
+    fixations: np.ndarray, *, height: int, width: int, radius: float = REFIXATION_PIXELS, begin: int = 1
+) -> float:
+    """Share of the fixations from one on that land within `radius` pixels of any earlier one of their scanpath.
 
     Args:
       fixations: ``[N, T, 2]``, (x, y) in [0, 1].
       height: of the image in pixels.
       width: of the image in pixels.
       radius: in pixels, inclusive.
+      begin: the index of the first fixation that is judged.
 
     Returns:
-      a share in [0, 1]; NaN where there is but one fixation.
+      a share in [0, 1]; NaN where there is none to judge.
 
     Raises:
       InputError: if the fixations are not of that shape.
@@ -50,8 +56,63 @@ def refixation_rate(fixations: np.ndarray, *, height: int, width: int, radius: f
     points = _in_pixels(fixations, height, width)
     distance = np.linalg.norm(points[:, :, None] - points[:, None, :], axis=-1)
     earlier = np.tri(points.shape[1], k=-1, dtype=bool)
-    again = ((distance <= radius) & earlier).any(axis=2)[:, 1:]
+    again = ((distance <= radius) & earlier).any(axis=2)[:, begin:]
     return float(again.mean()) if again.size else float("nan")
+
+
+def border_share(
+    fixations: np.ndarray, *, height: int, width: int, margin: float = BORDER_PIXELS, begin: int = 1
+) -> float:
+    """Share of the fixations from one on that lie within `margin` pixels of the image's border.
+
+    Args:
+      fixations: ``[N, T, 2]``, (x, y) in [0, 1].
+      height: of the image in pixels.
+      width: of the image in pixels.
+      margin: in pixels, inclusive.
+      begin: the index of the first fixation that is judged.
+
+    Returns:
+      a share in [0, 1]; NaN where there is none to judge.
+
+    Raises:
+      InputError: if the fixations are not of that shape.
+
+    Example:
+      >>> import numpy as np
+      >>> border_share(np.array([[[0.5, 0.5], [1.0, 0.2], [0.5, 0.9]]]), height=28, width=28)
+      0.5
+    """
+    points = _in_pixels(fixations, height, width)[:, begin:]
+    near = np.minimum(points, np.array([width - 1, height - 1]) - points) <= margin
+    return float(near.any(axis=-1).mean()) if near.size else float("nan")
+
+
+def coverage(fixations: np.ndarray, *, height: int, width: int, size: int) -> float:
+    """Mean share of an image's pixels that lie in at least one of its square crops.
+
+    Args:
+      fixations: ``[N, T, 2]``, (x, y) in [0, 1].
+      height: of the image in pixels.
+      width: of the image in pixels.
+      size: side of a crop in pixels.
+
+    Returns:
+      a share in [0, 1].
+
+    Raises:
+      InputError: if the fixations are not of that shape.
+
+    Example:
+      >>> import numpy as np
+      >>> coverage(np.array([[[0.5, 0.5], [0.5, 0.5]]]), height=6, width=6, size=3)
+      0.25
+    """
+    points = _in_pixels(fixations, height, width)
+    columns = np.abs(np.arange(width) - points[..., :1]) < size / 2
+    rows = np.abs(np.arange(height) - points[..., 1:]) < size / 2
+    seen = [np.einsum("tr,tc->rc", row, column).mean() for row, column in zip(rows, columns, strict=True)]
+    return float(np.mean(seen))
 
 
 def _in_pixels(fixations: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -67,8 +67,8 @@ def cropper(*, size: int, scales: int = 1, contrast: bool = False) -> Module:
     def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
         del params, key
         image, fixation = inputs["image"], inputs["fixation"]
-        if size > min(image.shape[:2]):
-            raise InputError(f"crop must be at most the image's smaller side, {min(image.shape[:2])}; got {size}")
+        if size > max(image.shape[:2]):
+            raise InputError(f"crop must be at most the image's larger side, {max(image.shape[:2])}; got {size}")
         patches = foveate(image, fixation, size=size, scales=scales)
         patches = [contrast_luminance(patch) if contrast else patch for patch in patches]
         return {"glimpse": jnp.concatenate(patches, axis=-1), "fixation": fixation}, state

@@ -80,8 +80,9 @@ def saccader(
 
     Inputs: ``observation`` ``[D]``, a layer of the classifier, and ``reward``; if linked, the current fixation at
     ``position`` and the glimpse at ``time``, which it then reads too, and ``progress``, the share of training done,
-    which a scheduled deviation needs. Outputs: ``fixation`` ``[2]``, where to look next, and its experience
-    (`foveax.graph.Agent`): ``action``, ``log_prob``, ``entropy``, ``value``, ``reward``, and what it read.
+    which a scheduled deviation needs. Outputs: ``fixation`` ``[2]``, where to look next; ``aim`` ``[2]``, where it
+    would look without exploration; and its experience (`foveax.graph.Agent`): ``action``, ``log_prob``, ``entropy``,
+    ``value``, ``reward``, and what it read.
 
     Args:
       network: by default a `SaccadeNetwork` of 128 units.
@@ -114,6 +115,7 @@ def saccader(
         executed = jax.lax.stop_gradient(action)
         return {
             "fixation": policies.squash(action),
+            "aim": policies.squash(heads.location),
             "action": executed,
             "log_prob": policies.log_prob(executed, heads.location, scale),
             "entropy": policies.entropy(action, heads.location, scale),

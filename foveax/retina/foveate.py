@@ -10,8 +10,7 @@ def foveate(image: Array, fixation: Array, *, size: int, scales: int) -> Array:
     """Samples concentric square crops, each twice as wide as the one before, all resampled to one size.
 
     Scale s, from 0 to S - 1, covers ``2^s G`` pixels a side and averages blocks of ``2^s x 2^s`` of them (Mnih et al.
-    2014, https://arxiv.org/abs/1406.6247, section 3.1, the glimpse sensor). All scales are parts of one bilinear
-    `crop` of the widest, so that scale 0 is the crop of that size, to the last digit.
+    2014, https://arxiv.org/abs/1406.6247, section 3.1, the glimpse sensor).
 
     Args:
       image: ``[H, W, C]``, uint8 in [0, 255] or a float in [0, 1]; zero outside.
@@ -28,13 +27,4 @@ def foveate(image: Array, fixation: Array, *, size: int, scales: int) -> Array:
       >>> fx.foveate(image, jnp.array([0.5, 0.5]), size=2, scales=2)[..., 0].tolist()
       [[[5.0, 6.0], [9.0, 10.0]], [[2.5, 4.5], [10.5, 12.5]]]
     """
-    widest = crop(image, fixation, size=size << (scales - 1))
-    return jnp.stack([_scale(widest, size, scale) for scale in range(scales)])
-
-
-def _scale(widest: Array, size: int, scale: int) -> Array:
-    """The middle of the widest crop, of ``2^scale size`` pixels a side, averaged down to `size`."""
-    block, side = 1 << scale, size << scale
-    start = (widest.shape[0] - side) // 2
-    middle = widest[start : start + side, start : start + side]
-    return middle.reshape(size, block, size, block, -1).mean(axis=(1, 3))
+    return jnp.stack([crop(image, fixation, size=size, block=1 << scale) for scale in range(scales)])

@@ -1,16 +1,16 @@
-"""Evaluation: mean action, one pass, beside the controls."""
+"""Evaluation: mean action, one pass, and the table of its numbers."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from foveax._types import Key, Params
+from foveax._types import Batch, Key, Params
 from foveax.analysis.scanpaths import refixation_rate, saccade_amplitudes
-from foveax.data.dataset import Data, Split
+from foveax.data.dataset import Split
 from foveax.graph import compile as compile_graph
 from foveax.graph.graph import Graph
-from foveax.pipelines import with_policy
 
 
 class Evaluation(NamedTuple):
@@ -32,6 +32,10 @@ class Evaluation(NamedTuple):
     def accuracy(self) -> np.ndarray:
         """Share of correct decisions after each glimpse, ``[T]``."""
         return (self.predicted == self.label[:, None]).mean(axis=0)
+
+
+Evaluator = Callable[[dict[str, Params], Batch, Key], Evaluation]
+"""``(params, split, key) -> evaluation``."""
 
 
 def greedy(graph: Graph) -> Graph:
@@ -58,38 +62,30 @@ def evaluate(graph: Graph, params: dict[str, Params], split: Split, *, key: Key,
       >>> fx.evaluate(graph, params, data.test, key=jax.random.key(1)).fixations.shape
       (1000, 6, 2)
     """
+    return make_evaluator(graph, batch=batch)(params, split, key)
+
+
+def make_evaluator(graph: Graph, *, batch: int = 500) -> Evaluator:
+    """`evaluate` for a graph, compiled once for many calls: ``(params, split, key) -> evaluation``."""
     ports = ("classifier.probabilities", "classifier.predicted", "classifier.label", "retina.fixation")
     rollout = jax.jit(jax.vmap(compile_graph(greedy(graph), ports), in_axes=(None, 0, 0)))
-    size = len(next(iter(split.values())))
-    keys = jax.random.split(key, size)
-    parts = []
-    for start in range(0, size, batch):
-        rows = np.minimum(np.arange(start, start + batch), size - 1)  # the last batch is filled up with its last row
-        inputs: dict[str, Any] = {name: array[rows] for name, array in split.items()}
-        inputs["progress"] = np.ones(batch, np.float32)
-        trajectory = rollout(params, {name: inputs[name] for name in graph.inputs}, keys[rows])
-        parts.append({port: np.asarray(value) for port, value in trajectory.items()})
-    probabilities, predicted, label, fixations = (
-        np.concatenate([part[port] for part in parts])[:size] for port in ports
-    )
-    return Evaluation(probabilities, predicted, label[:, 0], fixations)
 
+    def evaluator(params: dict[str, Params], split: Batch, key: Key) -> Evaluation:
+        size = len(split["label"])
+        keys = jax.random.split(key, size)
+        parts = []
+        for start in range(0, size, batch):
+            rows = np.minimum(np.arange(start, start + batch), size - 1)  # the last batch is filled with its last row
+            inputs: dict[str, Any] = {name: array[rows] for name, array in split.items()}
+            inputs["progress"] = np.ones(batch, np.float32)
+            trajectory = rollout(params, {name: inputs[name] for name in graph.inputs}, keys[rows])
+            parts.append({port: np.asarray(value) for port, value in trajectory.items()})
+        probabilities, predicted, label, fixations = (
+            np.concatenate([part[port] for part in parts])[:size] for port in ports
+        )
+        return Evaluation(probabilities, predicted, label[:, 0], fixations)
 
-def evaluate_with_controls(
-    graph: Graph, params: dict[str, Params], data: Data, *, policy: str, key: Key
-) -> dict[str, Evaluation]:
-    """The test split under the pipeline's own policy, and the same classifier under centre and random fixations.
-
-    Args:
-      graph: with a module ``saccader``.
-      params: by module.
-      data: whose test split is shown.
-      policy: the name of the pipeline's own policy; a control of the same name is not run twice.
-      key: of the random policies.
-    """
-    controls = {name: with_policy(graph, name) for name in ("centre", "random") if name != policy}
-    graphs = {policy: graph, **controls}
-    return {name: evaluate(tried, params, data.test, key=key) for name, tried in graphs.items()}
+    return evaluator
 
 
 def scores(evaluation: Evaluation, *, height: int, width: int) -> dict[str, Any]:

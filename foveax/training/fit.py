@@ -69,16 +69,17 @@ def fit(
     streamed = nbytes > resident_bytes
     per_dispatch = max(min(dispatch, STREAM_BYTES * size // (nbytes * batch)), 1) if streamed else dispatch
 
-    def indices(first: int, count: int) -> np.ndarray:
-        members = [batch_indices(order, first, steps=count, batch=batch, size=size) for order in orders]
+    def indices(first: int) -> np.ndarray:
+        members = [batch_indices(order, first, steps=per_dispatch, batch=batch, size=size) for order in orders]
         return np.stack(members) if population else members[0]
 
     run = functools.partial(_dispatch, learner, data.render)
-    run = jax.jit(jax.vmap(run, in_axes=(0, 0, 0, None)) if population else run, donate_argnums=0)
-    feeds = (indices(first, count) for first, count in _blocks(int(state.step.max()), steps, per_dispatch))
+    run = jax.jit(jax.vmap(run, in_axes=(0, None, 0, 0, None)) if population else run, donate_argnums=0)
+    blocks = _blocks(int(state.step.max()), steps, per_dispatch)
+    feeds = (indices(first) for first, _ in blocks)
     feeds, arrays = (_prefetched(data.train, feeds), {}) if streamed else (feeds, jax.device_put(data.train))
-    for feed in feeds:
-        state, metrics = run(state, feed, render_key, arrays)
+    for feed, (_, count) in zip(feeds, blocks, strict=True):
+        state, metrics = run(state, count, feed, render_key, arrays)
         yield state, metrics
 
 
@@ -89,16 +90,26 @@ def _data_keys(key: Key) -> tuple[Key, Key]:
 
 
 def _dispatch(
-    learner: Learner, render: Render, state: TrainState, feed: Any, render_key: Key, arrays: Batch
+    learner: Learner, render: Render, state: TrainState, count: int, feed: Any, render_key: Key, arrays: Batch
 ) -> tuple[TrainState, Metrics]:
-    """Many steps; the feed holds indices into arrays on the device or, where there are none, the batches themselves."""
+    """The first `count` steps of a feed, so that one program serves the last, shorter dispatch too.
 
-    def body(state: TrainState, shown: Any) -> tuple[TrainState, Metrics]:
+    The feed holds indices into arrays on the device or, where there are none, the batches themselves.
+    """
+
+    def step(state: TrainState, index: Any) -> tuple[TrainState, Metrics]:
+        shown = jax.tree.map(lambda leaf: leaf[index], feed)
         batch = {name: array[shown] for name, array in arrays.items()} if arrays else shown
         return learner.step(state, render(jax.random.fold_in(render_key, state.step), batch))
 
-    state, metrics = jax.lax.scan(body, state, feed)
-    return state, {**jax.tree.map(jnp.mean, metrics), "step": state.step}
+    def body(index: Any, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
+        state, sums = carry
+        state, metrics = step(state, index)
+        return state, jax.tree.map(jnp.add, sums, metrics)
+
+    zeros = jax.tree.map(lambda spec: jnp.zeros(spec.shape, spec.dtype), jax.eval_shape(step, state, 0)[1])
+    state, sums = jax.lax.fori_loop(0, count, body, (state, zeros))
+    return state, {**{name: total / count for name, total in sums.items()}, "step": state.step}
 
 
 def _blocks(first: int, steps: int, dispatch: int) -> list[tuple[int, int]]:

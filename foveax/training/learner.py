@@ -10,6 +10,7 @@ import optax
 
 from foveax._fields import Checked, bounded
 from foveax._types import Array, Batch, Key, Params
+from foveax.analysis.scanpaths import BORDER_PIXELS, REFIXATION_PIXELS
 from foveax.graph import compile as compile_graph
 from foveax.graph.graph import Graph, init
 from foveax.graph.modules import AGENT_OUTPUTS, Agent, Values
@@ -92,7 +93,8 @@ def make_learner(graph: Graph, learning: Learning, *, steps: int) -> Learner:
     differentiated; later PPO epochs compute the agent again, on the experience of that pass. Metrics are scalars:
     ``loss/MODULE.PORT`` for each declared loss, ``accuracy`` if there is a port ``classifier.correct``, and per agent
     ``policy_loss``, ``value_loss``, ``entropy``, ``kl`` (between the policies before and after the epochs) and
-    ``reward`` (mean sum over an episode), each under the agent's name.
+    ``reward`` (mean sum over an episode), each under the agent's name; and where the agent has a port ``aim`` and the
+    graph an input ``image``, the signs of collapse ``refixation`` and ``border`` (`foveax.diagnose`), of its aims.
 
     Args:
       graph: with any number of losses and agents.
@@ -134,6 +136,9 @@ def make_learner(graph: Graph, learning: Learning, *, steps: int) -> Learner:
             total += loss
             metrics |= {f"{name}/{term}": value for term, value in terms.items()}
             metrics[f"{name}/reward"] = jnp.mean(jnp.sum(episode["reward"], axis=1))
+            if "aim" in episode and "image" in graph.inputs:
+                gaze = _gaze(episode["aim"], graph.inputs["image"].shape)
+                metrics |= {f"{name}/{sign}": value for sign, value in gaze.items()}
         return total, (episodes, metrics)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
@@ -222,8 +227,27 @@ def _replayed_loss(
 
 
 def _experience_ports(graph: Graph, name: str, epochs: int) -> list[str]:
-    """What is recorded of an agent: all that it gives if it is to be computed again, else what the losses need."""
-    return list(graph.wiring.outputs[name]) if epochs > 1 else list(AGENT_OUTPUTS)
+    """What is recorded of an agent: all that it gives if it is to be computed again, else what is needed of it."""
+    needed = (*AGENT_OUTPUTS, "aim")
+    return [port for port in graph.wiring.outputs[name] if epochs > 1 or port in needed]
+
+
+def _gaze(aims: Array, image: tuple[int, ...]) -> Metrics:
+    """Signs of collapse: how many of the late aims ``[B, T - 1, 2]`` return to an earlier one, or lie on the border.
+
+    Late is from the second half of the glimpses on; the image is ``[H, W, C]``.
+    """
+    sides = jnp.array([image[1] - 1, image[0] - 1], jnp.float32)
+    saccades = aims.shape[1]
+    late = saccades // 2
+    points = jax.lax.stop_gradient(aims) * sides[None, None, :]
+    distance = jnp.linalg.norm(points[:, late:, None] - points[:, None, :], axis=-1)
+    earlier = jnp.tri(saccades, k=-1, dtype=bool)[None, late:]
+    border = jnp.minimum(points, sides[None, None, :] - points)[:, late:] <= BORDER_PIXELS
+    return {
+        "refixation": jnp.mean(((distance <= REFIXATION_PIXELS) & earlier).any(axis=-1).astype(jnp.float32)),
+        "border": jnp.mean(border.any(axis=-1).astype(jnp.float32)),
+    }
 
 
 def _supervised(loss: Array, supervise: str) -> Array:

@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import platform
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,9 @@ from foveax.pipelines import standard_pipeline
 from foveax.plot.scanpath import fixation_sheet
 from foveax.training.checkpoint import Checkpoints
 from foveax.training.config import Config
-from foveax.training.evaluate import Evaluation, evaluate_with_controls, scores
+from foveax.training.controls import evaluate_with_controls
+from foveax.training.diagnosis import COLLAPSE_SHARE, diagnose
+from foveax.training.evaluate import Evaluation, scores
 from foveax.training.fit import fit
 from foveax.training.learner import Learner, Metrics, TrainState, make_learner
 from foveax.training.run_directory import keep_metrics_until, open_run, read_config, write_atomically, write_json
@@ -31,6 +34,10 @@ PACKAGES = ("foveax", "jax", "jaxlib", "flax", "optax", "distrax", "numpy")
 
 Listener = Callable[[dict[str, float]], None]
 """Called after each dispatch with the metrics as numbers: ``step``, ``images``, ``images_per_second``, and the rest."""
+
+
+class CollapseWarning(UserWarning):
+    """The eye settles on one spot, or on the border, while it trains."""
 
 
 class Result(NamedTuple):
@@ -74,7 +81,7 @@ def train(
       >>> import foveax as fx
       >>> result = fx.train(fx.Config(images=640, model=fx.Model(hidden=16, features=16)))
       >>> list(result.evaluations), len(result.summary["test"]["learned"]["accuracy"])
-      (['learned', 'centre', 'random'], 6)
+      (['learned', 'best sequence', 'another image', 'random', 'centre'], 6)
     """
     data = config.prepare(data or load(config.data, data_dir=config.data_dir or None, download=download))
     if config.batch > len(data.train["label"]):
@@ -138,7 +145,7 @@ def _optimise(
     checkpoints: Checkpoints | None = None,
 ) -> tuple[TrainState, dict[str, float]]:
     """The loop: a dispatch is under way before the metrics of the one before it are read."""
-    first, waiting = int(state.step), None
+    first, waiting, warned = int(state.step), None, False
     started = saved = compiled = time.perf_counter()
     dispatches = fit(
         learner,
@@ -153,7 +160,8 @@ def _optimise(
         if waiting is None:
             compiled = time.perf_counter()
         else:
-            _tell(listeners, waiting, config.batch, compiled, first)
+            numbers = _tell(listeners, waiting, config.batch, compiled, first)
+            warned = warned or _warn_of_collapse(numbers, config)
         waiting = metrics
         if checkpoints and time.perf_counter() - saved > SAVE_SECONDS:
             checkpoints.save(state)
@@ -168,13 +176,34 @@ def _optimise(
     return state, dict(zip(TIMING, figures, strict=True))
 
 
-def _tell(listeners: list[Listener | None], metrics: Metrics, batch: int, compiled: float, first: int) -> None:
+def _tell(
+    listeners: list[Listener | None], metrics: Metrics, batch: int, compiled: float, first: int
+) -> dict[str, float]:
+    """Tells each listener the metrics as numbers, and returns them."""
     numbers = {name: float(value) for name, value in metrics.items()}
     step = int(numbers.pop("step"))
     rate = (step - first) * batch / (time.perf_counter() - compiled)
+    numbers = {"step": step, "images": step * batch, "images_per_second": rate, **numbers}
     for listener in listeners:
         if listener:
-            listener({"step": step, "images": step * batch, "images_per_second": rate, **numbers})
+            listener(numbers)
+    return numbers
+
+
+def _warn_of_collapse(metrics: dict[str, float], config: Config) -> bool:
+    """Warns, once the first fifth of a training is done, when most of the eye's late aims return or hug the border."""
+    signs = {"return to an earlier one": "saccader/refixation", "lie on the border": "saccader/border"}
+    found = {said: metrics.get(sign, 0.0) for said, sign in signs.items() if metrics.get(sign, 0.0) > COLLAPSE_SHARE}
+    if not found or metrics["step"] < config.steps / 5:
+        return False
+    shares = " and ".join(f"{share:.0%} {said}" for said, share in found.items())
+    warnings.warn(
+        f"at step {metrics['step']:.0f} the eye shows signs of collapse: of its late fixations {shares}; "
+        "foveax diagnose tells more",
+        CollapseWarning,
+        stacklevel=2,
+    )
+    return True
 
 
 def _summary(
@@ -183,6 +212,7 @@ def _summary(
     height, width = data.test["image"].shape[1:3]
     return {
         "test": {name: scores(run, height=height, width=width) for name, run in evaluations.items()},
+        "diagnosis": diagnose(evaluations, policy=config.model.policy, config=config, data=data),
         "images": config.steps * config.batch,
         "parameters": {name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in params.items()},
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
