@@ -44,6 +44,8 @@ from foveax.training.evaluate import greedy as greedy
 from foveax.training.fit import fit as fit
 from foveax.training.learner import Learning as Learning
 from foveax.training.learner import make_learner as make_learner
+from foveax.training.population import Population as Population
+from foveax.training.population import train_population as train_population
 from foveax.training.run import Result as Result
 from foveax.training.run import load_run as load_run
 from foveax.training.run import train as train

@@ -107,7 +107,7 @@ def scale_gradient(value: Any, scale: float) -> Any:
       3.0
     """
     stopped = jax.lax.stop_gradient(value)
-    if scale == 0:
+    if not isinstance(scale, jax.Array) and scale == 0:
         return stopped
     return jax.tree.map(lambda leaf, stop: stop + scale * (leaf - stop), value, stopped)
 

@@ -96,7 +96,7 @@ def saccader(
     Raises:
       InputError: if a deviation is not positive, or is scheduled without a link to ``progress``.
     """
-    if not (start > 0 and end > 0):
+    if not all(isinstance(given, jax.Array) or given > 0 for given in (start, end)):
         raise InputError(f"deviation must be more than 0; got {start} to {end}")
     net = network or SaccadeNetwork(initial_deviation=start)
 

@@ -83,7 +83,7 @@ def best_sequence(
     rows_key, render_key = jax.random.split(key)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     rows = np.asarray(jax.random.permutation(rows_key, len(data.train["label"])))[:FITTED_IMAGES]
-    shown = data.render(render_key, {name: array[rows] for name, array in data.train.items()})
+    shown = jax.jit(data.render)(render_key, {name: array[rows] for name, array in data.train.items()})
     shown = {name: np.asarray(array) for name, array in shown.items()}
     own = tried[rng.integers(0, len(tried), CANDIDATES // 2 - 1)]
     anywhere = rng.random((CANDIDATES - CANDIDATES // 2, *tried.shape[1:]), np.float32)

@@ -67,12 +67,14 @@ class TrainState(NamedTuple):
       optimizer: optax's state, by module.
       step: int32, the steps done.
       key: the same throughout: each step's keys are folded from it and the number of the step.
+      varied: hyper-parameters that are arrays, by name, which differ between the members of a population.
     """
 
     params: dict[str, Params]
     optimizer: dict[str, Any]
     step: Array
     key: Key
+    varied: dict[str, Array] = {}  # noqa: RUF012
 
 
 class Learner(NamedTuple):
@@ -158,7 +160,7 @@ def make_learner(graph: Graph, learning: Learning, *, steps: int) -> Learner:
                 )
                 params[name], optimizer[name] = _update(optimizers[name], grad, optimizer[name], params[name])
                 metrics |= {f"{name}/{term}": value for term, value in terms.items()}
-        return TrainState(params, optimizer, state.step + 1, state.key), metrics
+        return state._replace(params=params, optimizer=optimizer, step=state.step + 1), metrics
 
     return Learner(start, step)
 
