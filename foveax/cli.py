@@ -6,8 +6,9 @@ import difflib
 import io
 import itertools
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional
@@ -50,6 +51,35 @@ class Diagnose:
 
 
 @dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Run a named experiment, and print what it gives beside the figures that others report."""
+
+    name: Positional[str]
+    """table1, ram, translated, cluttered, default, collapse or known_answers."""
+    out: str = ""
+    """Folder of results and runs, which continues what is there; by default runs/NAME."""
+    data_dir: str = ""
+    """Where TFDS sets lie; by default $TFDS_DATA_DIR, or ~/tensorflow_datasets."""
+    only: str = ""
+    """Run the rows whose name contains this."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Population:
+    """Train many seeds, and values of hyper-parameters, as one program; print mean, deviation and worst seed."""
+
+    config: OmitArgPrefixes[Config]
+    preset: str = "default"
+    """Where the flags start from: default, mnist, ram or report."""
+    seeds: int = 5
+    """How many, counted on from the configuration's."""
+    vary: tuple[str, ...] = ()
+    """NAME=VALUE,VALUE,...: values of a hyper-parameter, any float among the flags; every combination is trained."""
+    out: str = ""
+    """A JSON file for each member's configuration and test accuracy; by default none is written."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Export:
     """Write what a run does with a split as .npz: probabilities, predicted, label, fixations."""
 
@@ -66,7 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         command = _parse(arguments)
-        {Train: _train, Evaluate: _evaluate, Diagnose: _diagnose, Export: _export}[type(command)](command)
+        COMMANDS[type(command)](command)
     except InputError as error:
         print(f"foveax: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -75,12 +105,14 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(130) from None
 
 
-def _parse(arguments: list[str]) -> Train | Evaluate | Diagnose | Export:
-    train = tyro.conf.subcommand("train", default=Train(_preset(arguments)))
+def _parse(arguments: list[str]) -> Any:
+    preset = _preset(arguments)
     commands = (
-        Annotated[Train, train]
+        Annotated[Train, tyro.conf.subcommand("train", default=Train(preset))]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[Diagnose, tyro.conf.subcommand("diagnose")]
+        | Annotated[Population, tyro.conf.subcommand("population", default=Population(preset))]
+        | Annotated[Recipe, tyro.conf.subcommand("recipe")]
         | Annotated[Export, tyro.conf.subcommand("export")]
     )
     said = io.StringIO()
@@ -114,15 +146,13 @@ def _preset(arguments: list[str]) -> Config:
     return PRESETS[name]
 
 
-def _train(command: Train) -> None:
+@contextlib.contextmanager
+def _progress_bar(config: Config, title: str = "") -> Iterator[Callable[[dict[str, float]], None]]:
+    """A bar of the images shown, and what to tell the metrics to."""
     from tqdm import tqdm
 
-    from foveax.training.diagnosis import format_diagnosis
-    from foveax.training.evaluate import format_table
-    from foveax.training.run import train
-
-    config = command.config
-    with tqdm(total=config.steps * config.batch, unit=" images", unit_scale=True, dynamic_ncols=True) as bar:
+    images = config.steps * config.batch
+    with tqdm(total=images, desc=title or None, unit=" images", unit_scale=True, dynamic_ncols=True) as bar:
 
         def progress(metrics: dict[str, float]) -> None:
             losses = {name: value for name, value in metrics.items() if "loss" in name or name == "accuracy"}
@@ -130,6 +160,16 @@ def _train(command: Train) -> None:
             bar.set_postfix(shown, refresh=False)
             bar.update(int(metrics["images"]) - bar.n)
 
+        yield progress
+
+
+def _train(command: Train) -> None:
+    from foveax.training.diagnosis import format_diagnosis
+    from foveax.training.evaluate import format_table
+    from foveax.training.run import train
+
+    config = command.config
+    with _progress_bar(config) as progress:
         result = train(config, out=command.out or None, download=command.download, progress=progress)
     print(format_table(result.summary["test"]))
     print(format_diagnosis(result.summary["diagnosis"]))
@@ -176,6 +216,46 @@ def _diagnose(command: Diagnose) -> None:
     write_json(Path(command.run) / "diagnosis.json", {"test": rows, **measures})
 
 
+def _recipe(command: Recipe) -> None:
+    from foveax.recipes import RECIPES, format_results, run_recipe
+
+    if command.name not in RECIPES:
+        raise InputError(f"recipe must be one of {', '.join(RECIPES)}; got {command.name!r}")
+    out = Path(command.out or Path("runs") / command.name)
+    results = run_recipe(
+        RECIPES[command.name],
+        name=command.name,
+        out=out,
+        data_dir=command.data_dir,
+        only=command.only,
+        report=lambda line: print(line, flush=True),
+    )
+    print(format_results(results))
+    print(f"results in {out / 'results.json'}")
+
+
+def _population(command: Population) -> None:
+    from foveax.training.population import format_population, train_population
+    from foveax.training.run_directory import write_json
+
+    vary = dict(_values(given) for given in command.vary)
+    population = train_population(command.config, seeds=command.seeds, vary=vary)
+    print(format_population(population, list(vary)))
+    if command.out:
+        pairs = zip(population.configs, population.accuracy.tolist(), strict=True)
+        members = [{"config": config.to_json(), "test": accuracy} for config, accuracy in pairs]
+        write_json(Path(command.out), {"members": members})
+
+
+def _values(given: str) -> tuple[str, list[float]]:
+    """A hyper-parameter's name and values, from ``NAME=VALUE,VALUE,...``."""
+    name, _, values = given.partition("=")
+    try:
+        return name, [float(value) for value in values.split(",")]
+    except ValueError:
+        raise InputError(f"vary must be NAME=VALUE,VALUE,... with numbers; got {given!r}") from None
+
+
 def _export(command: Export) -> None:
     import jax
 
@@ -191,6 +271,15 @@ def _export(command: Export) -> None:
     write_npz(file, done._asdict())
     print(f"{len(done.label)} examples in {file}")
 
+
+COMMANDS = {
+    Train: _train,
+    Evaluate: _evaluate,
+    Diagnose: _diagnose,
+    Population: _population,
+    Recipe: _recipe,
+    Export: _export,
+}
 
 if __name__ == "__main__":
     main()

@@ -46,6 +46,13 @@ class Data(NamedTuple):
 
         return self._replace(render=both)
 
+    def sample(self, key: Key, size: int) -> Split:
+        """Training examples as they are shown, at most `size` of them, chosen at random."""
+        rows_key, render_key = jax.random.split(key)
+        rows = np.asarray(jax.random.permutation(rows_key, len(self.train["label"])))[:size]
+        shown = jax.jit(self.render)(render_key, {name: array[rows] for name, array in self.train.items()})
+        return {name: np.asarray(array) for name, array in shown.items()}
+
 
 def held_out(data: Data, size: int) -> Data:
     """The same training data without some examples, which take the place of the test split.

@@ -80,18 +80,17 @@ def best_sequence(
     Returns:
       ``[T - 1, 2]`` float32.
     """
-    rows_key, render_key = jax.random.split(key)
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    rows = np.asarray(jax.random.permutation(rows_key, len(data.train["label"])))[:FITTED_IMAGES]
-    shown = jax.jit(data.render)(render_key, {name: array[rows] for name, array in data.train.items()})
-    shown = {name: np.asarray(array) for name, array in shown.items()}
+    search_key, sample_key = jax.random.split(key)
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(search_key)))
+    shown = data.sample(sample_key, FITTED_IMAGES)
+    size = len(shown["label"])
     own = tried[rng.integers(0, len(tried), CANDIDATES // 2 - 1)]
     anywhere = rng.random((CANDIDATES - CANDIDATES // 2, *tried.shape[1:]), np.float32)
     candidates, best = np.concatenate([tried.mean(0, keepdims=True), own, anywhere]), []
     for _ in range(rounds):
         for sequence in candidates:
-            led = follow({**shown, "fixations": np.broadcast_to(sequence, (len(rows), *sequence.shape))})
-            chosen = led.probabilities[np.arange(len(rows)), -1, led.label]
+            led = follow({**shown, "fixations": np.broadcast_to(sequence, (size, *sequence.shape))})
+            chosen = led.probabilities[np.arange(size), -1, led.label]
             best.append((float(np.log(chosen + 1e-9).mean()), sequence))
         best = sorted(best, key=lambda scored: -scored[0])[:ELITES]
         elites = np.stack([sequence for _, sequence in best])

@@ -1,5 +1,6 @@
 """Evaluation: mean action, one pass, and the table of its numbers."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -65,8 +66,9 @@ def evaluate(graph: Graph, params: dict[str, Params], split: Split, *, key: Key,
     return make_evaluator(graph, batch=batch)(params, split, key)
 
 
+@functools.lru_cache(maxsize=8)
 def make_evaluator(graph: Graph, *, batch: int = 500) -> Evaluator:
-    """`evaluate` for a graph, compiled once for many calls: ``(params, split, key) -> evaluation``."""
+    """`evaluate` for a graph, compiled once for many calls; the latest are kept."""
     ports = ("classifier.probabilities", "classifier.predicted", "classifier.label", "retina.fixation")
     rollout = jax.jit(jax.vmap(compile_graph(greedy(graph), ports), in_axes=(None, 0, 0)))
 

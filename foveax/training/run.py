@@ -21,13 +21,15 @@ from foveax.training.checkpoint import Checkpoints
 from foveax.training.config import Config
 from foveax.training.controls import evaluate_with_controls
 from foveax.training.diagnosis import COLLAPSE_SHARE, diagnose
-from foveax.training.evaluate import Evaluation, scores
+from foveax.training.evaluate import Evaluation, evaluate, scores
 from foveax.training.fit import fit
 from foveax.training.learner import Learner, Metrics, TrainState, make_learner
 from foveax.training.run_directory import keep_metrics_until, open_run, read_config, write_atomically, write_json
 
 SAVE_SECONDS = 30.0
 SHEET_TRIALS = 16
+TRAIN_SAMPLE = 5000
+"""Training images, as they are shown, on which the accuracy is given beside that of the test."""
 TIMING = ("images_per_second", "compile_seconds", "train_seconds", "wall_seconds")
 """Of the training itself; a run that is already finished keeps those it had."""
 PACKAGES = ("foveax", "jax", "jaxlib", "flax", "optax", "distrax", "numpy")
@@ -96,7 +98,8 @@ def train(
         state, timing = _optimise_in(open_run(out, config), config, data, learner, initial, progress)
     key = jax.random.key(config.seed)
     evaluations = evaluate_with_controls(graph, state.params, data, policy=config.model.policy, key=key)
-    summary = _summary(config, data, state.params, evaluations) | timing
+    trained = evaluate(graph, state.params, data.sample(key, TRAIN_SAMPLE), key=key)
+    summary = _summary(config, data, state.params, evaluations, trained) | timing
     if out is not None:
         write_json(Path(out) / "summary.json", summary)
         _write_sheet(Path(out) / "fixations.png", data, evaluations[config.model.policy], config.model.crop)
@@ -207,11 +210,12 @@ def _warn_of_collapse(metrics: dict[str, float], config: Config) -> bool:
 
 
 def _summary(
-    config: Config, data: Data, params: dict[str, Params], evaluations: dict[str, Evaluation]
+    config: Config, data: Data, params: dict[str, Params], evaluations: dict[str, Evaluation], trained: Evaluation
 ) -> dict[str, Any]:
     height, width = data.test["image"].shape[1:3]
     return {
         "test": {name: scores(run, height=height, width=width) for name, run in evaluations.items()},
+        "train": [float(share) for share in trained.accuracy],
         "diagnosis": diagnose(evaluations, policy=config.model.policy, config=config, data=data),
         "images": config.steps * config.batch,
         "parameters": {name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in params.items()},

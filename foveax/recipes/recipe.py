@@ -1,0 +1,174 @@
+"""Recipes: rows of configurations, run seed by seed, resumed where they stopped, told beside published figures."""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from foveax.training.config import Config
+from foveax.training.run import PACKAGES, train
+from foveax.training.run_directory import write_json
+
+COLUMNS = {"train": 8, "test": 8, "+-": 6, "worst": 8, "sequence": 10, "random": 8, "minutes": 9}
+"""Titles and widths; sequence and random are the same classifier under the best fixed sequence, and at random."""
+
+
+class Row(NamedTuple):
+    """One line of a recipe's table.
+
+    Attributes:
+      config: of the training; its seed is the first.
+      seeds: how many, counted on from there.
+      published: what others report, as text.
+    """
+
+    config: Config
+    seeds: int = 1
+    published: str = "-"
+
+
+class Recipe(NamedTuple):
+    """A named experiment.
+
+    Attributes:
+      title: what it is.
+      published: what the column of published figures holds, with its source.
+      rows: by name.
+    """
+
+    title: str
+    published: str
+    rows: Mapping[str, Row]
+
+
+def run_recipe(
+    recipe: Recipe,
+    *,
+    name: str,
+    out: Path,
+    data_dir: str = "",
+    only: str = "",
+    report: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Runs a recipe's rows, each seed in a run directory of its own, and keeps ``results.json`` up to date.
+
+    Runs that are finished are not repeated, one that was stopped continues. Programs are compiled once for all seeds
+    of a row, and kept in a private folder.
+
+    Args:
+      recipe: what to run.
+      name: of the recipe, for the results.
+      out: the folder of the results and of the run directories.
+      data_dir: where TFDS sets lie.
+      only: run the rows whose name contains this.
+      report: is told each row once it is done, and each run as it begins.
+
+    Returns:
+      what ``results.json`` holds: ``rows``, each with the seeds' figures and their ``mean``, ``deviation`` and
+      ``worst`` final test accuracy, and what it was measured with.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    _compile_into(out / "programs")
+    rows: dict[str, Any] = {}
+    results = {"recipe": name, "title": recipe.title, "published": recipe.published, **_machine(), "rows": rows}
+    for row_name, row in recipe.rows.items():
+        if only not in row_name:
+            continue
+        seeds = []
+        for number in range(row.seeds):
+            config = dataclasses.replace(row.config, seed=row.config.seed + number, data_dir=data_dir)
+            report(f"{row_name}, seed {config.seed}: {config.images:,} images")
+            seeds.append(_figures(out / _folder(row_name) / f"seed-{config.seed}", config))
+            rows[row_name] = {"published": row.published, **_statistics(seeds), "seeds": seeds}
+            write_json(out / "results.json", results)
+        report(_format_row(row_name, rows[row_name]))
+    return results
+
+
+def _figures(run: Path, config: Config) -> dict[str, Any]:
+    """What the table needs of one run: trained, continued, or read if it is there already."""
+    done = run / "summary.json"
+    if not done.exists():
+        train(config, out=run)
+    summary = json.loads(done.read_text())
+    policy = config.model.policy
+    return {
+        "seed": config.seed,
+        "test": {name: scores["accuracy"] for name, scores in summary["test"].items()},
+        "train": summary["train"],
+        "own": policy,
+        "collapsed": summary["diagnosis"]["collapsed"],
+        "diagnosis": summary["diagnosis"],
+        "images": summary["images"],
+        "images_per_second": summary["images_per_second"],
+        "train_seconds": summary["train_seconds"],
+        "compile_seconds": summary["compile_seconds"],
+        "config": summary["config"],
+    }
+
+
+def _statistics(seeds: list[dict[str, Any]]) -> dict[str, float]:
+    final = [figures["test"][figures["own"]][-1] for figures in seeds]
+    trained = [figures["train"][-1] for figures in seeds]
+    return {
+        "mean": float(np.mean(final)),
+        "deviation": float(np.std(final, ddof=len(final) > 1)),
+        "worst": min(final),
+        "train": float(np.mean(trained)),
+    }
+
+
+def format_results(results: Mapping[str, Any]) -> str:
+    """The results of a recipe as a table, in %, beside the published figures."""
+    header = "".join(f"{title:>{width}}" for title, width in COLUMNS.items())
+    rows = [_format_row(name, row) for name, row in results["rows"].items()]
+    return "\n".join([results["title"], f"{'':<44}{header}  published: {results['published']}", *rows])
+
+
+def _format_row(name: str, row: Mapping[str, Any]) -> str:
+    tests = [figures["test"] for figures in row["seeds"]]
+    controls = [
+        f"{100 * np.mean([test[control][-1] for test in tests]):.2f}" if control in tests[0] else "-"
+        for control in ("best sequence", "random")
+    ]
+    minutes = np.mean([(figures["train_seconds"] + figures["compile_seconds"]) / 60 for figures in row["seeds"]])
+    figures = [f"{100 * row[key]:.2f}" for key in ("train", "mean", "deviation", "worst")]
+    cells = zip([*figures, *controls, f"{minutes:.1f}"], COLUMNS.values(), strict=True)
+    return f"{name:<44}" + "".join(f"{cell:>{width}}" for cell, width in cells) + f"  {row['published']}"
+
+
+def _machine() -> dict[str, Any]:
+    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {
+        "device": jax.devices()[0].device_kind,
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "versions": {"python": platform.python_version(), **packages},
+    }
+
+
+def _processor() -> str:
+    """The processor's name where Linux tells it, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _compile_into(folder: Path) -> None:
+    """Keeps compiled programs; the folder is private, since what lies there is run."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
+
+
+def _folder(row_name: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in row_name)
