@@ -79,7 +79,7 @@ class Model(Checked):
     quarter of the image near the centre."""
     deviation_start: float = bounded(0.7, above=0.0)
     """Deviation at the start of training; the fixed one."""
-    deviation_end: float = bounded(0.3, above=0.0)
+    deviation_end: float = bounded(0.15, above=0.0)
     """Deviation at the end of training, if scheduled."""
     pathwise: float = bounded(0.0, 0.0)
     """Weight of the gradient of the cross-entropy through the bilinear crop into the saccader."""

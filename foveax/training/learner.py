@@ -30,7 +30,7 @@ class Learning(Checked):
 
     learning_rate: float = bounded(2e-3, 0.0)
     """Adam's learning rate for all but the saccader."""
-    policy_learning_rate: float = bounded(3e-4, 0.0)
+    policy_learning_rate: float = bounded(1e-3, 0.0)
     """Adam's learning rate for the saccader."""
     decay: Literal["cosine", "constant"] = "cosine"
     """The learning rates over training: down to 0 along a cosine, or constant."""
