@@ -81,6 +81,8 @@ class Model(Checked):
     """Deviation at the start of training; the fixed one."""
     deviation_end: float = bounded(0.15, above=0.0)
     """Deviation at the end of training, if scheduled."""
+    stray: float = bounded(0.0, 0.0, 1.0)
+    """Share of the saccades that stray in training, with a deviation that reaches the whole image."""
     pathwise: float = bounded(0.0, 0.0)
     """Weight of the gradient of the cross-entropy through the bilinear crop into the saccader."""
     reward: Reward = "cross_entropy_drop"
@@ -192,6 +194,7 @@ def learned_saccader(model: Model) -> Module:
         deviation=model.deviation,
         start=model.deviation_start,
         end=model.deviation_end,
+        stray=model.stray,
         bands=model.bands,
         pathwise=model.pathwise,
     )

@@ -15,6 +15,9 @@ from foveax.networks.encoders import fourier_features
 
 Deviation = Literal["fixed", "scheduled", "learned"]
 
+STRAY_DEVIATION = 2.0
+"""Before the squash: from the centre nearly uniform over the image."""
+
 
 class Heads(NamedTuple):
     """What a saccader's network gives: ``location`` ``[2]``, ``log_deviation`` ``[2]`` (learned), ``value`` ``[]``."""
@@ -73,6 +76,7 @@ def saccader(
     deviation: Deviation = "fixed",
     start: float = 1.0,
     end: float = 1.0,
+    stray: float = 0.0,
     bands: int = 2,
     pathwise: float = 0.0,
 ) -> Module:
@@ -90,6 +94,8 @@ def saccader(
         along a cosine; ``"learned"`` from `start`, the same for all inputs.
       start: more than 0.
       end: more than 0.
+      stray: the share of the saccades that stray, with a deviation that reaches the whole image: they keep the
+        classifier able to read what the eye would no longer visit, and show the eye what it misses.
       bands: Fourier frequencies of the position.
       pathwise: the weight of the gradient that the classifier's losses send through the fixation.
 
@@ -109,7 +115,7 @@ def saccader(
     def judge(params: Params, state: State, action: Array | None, inputs: Values, key: Key | None) -> tuple[Any, State]:
         """Outputs for the action given; without one, for a sample, or for the mode if there is no key either."""
         state, heads = cast(tuple[State, Heads], net.apply(params, state, inputs["observed"], inputs.get("time")))
-        scale = spread(heads, inputs["progress"])
+        scale = jnp.where(inputs["strays"], STRAY_DEVIATION, spread(heads, inputs["progress"]))
         if action is None:
             action = heads.location if key is None else policies.sample(key, heads.location, scale)
         executed = jax.lax.stop_gradient(action)
@@ -128,8 +134,11 @@ def saccader(
 
     def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
         kept = {port: inputs[port] for port in ("reward", "time") if port in inputs}
+        stray_key, sample_key = (None, None) if key is None else jax.random.split(key)
+        strays = jnp.zeros((), bool) if stray_key is None else jax.random.bernoulli(stray_key, stray)
         experience = {**kept, "observed": observe(inputs, bands), "progress": _progress(inputs, deviation)}
-        outputs, state = judge(params, state, None, experience, key)
+        experience["strays"] = strays
+        outputs, state = judge(params, state, None, experience, sample_key)
         return {**outputs, **experience}, state
 
     def mode(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
