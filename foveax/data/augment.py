@@ -66,10 +66,8 @@ def random_warp(key: Key, image: Array, *, pixels: float) -> Array:
     height, width, channels = image.shape
     coarse = pixels * jax.random.normal(key, (WARP_GRID, WARP_GRID, 2))
     rows, columns = jnp.moveaxis(jax.image.resize(coarse, (height, width, 2), "cubic"), -1, 0)
-    rows, columns = (
-        rows + jnp.arange(height, dtype=jnp.float32)[:, None],
-        columns + jnp.arange(width, dtype=jnp.float32),
-    )
+    rows += jnp.arange(height, dtype=jnp.float32)[:, None]
+    columns += jnp.arange(width, dtype=jnp.float32)[None, :]
     planes = [
         jax.scipy.ndimage.map_coordinates(image[..., channel].astype(jnp.float32), [rows, columns], order=1)
         for channel in range(channels)
