@@ -12,7 +12,6 @@ appendix C): ``log π(f) = log N(u) - sum log(f (1 - f))``.
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from foveax._types import Array, Key
 
@@ -98,16 +97,22 @@ def _gaussian(location: Array, deviation: Array) -> Any:
 
 
 def scheduled_deviation(start: float, end: float, progress: Array) -> Array:
-    """A deviation that falls from start to end along half a cosine.
+    """A deviation that falls from start to end: fast at first, then ever slower, on a logarithmic scale.
 
-    ``end + (start - end) (1 + cos(π progress)) / 2`` (as AdaptiveNN's schedule, Wang et al. 2025, arXiv 2509.15333).
+    ``end (start / end)^((1 - progress)^3)``. The eye begins by looking everywhere, so that the classifier learns to
+    read all places and the policy is not caught by the nearest; most of training then goes to where it looks.
 
     Args:
-      start: at progress 0.
-      end: at progress 1.
+      start: at progress 0, positive.
+      end: at progress 1, positive.
       progress: in [0, 1], the share of training that is done.
 
     Returns:
       a scalar.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> [round(scheduled_deviation(2.0, 0.2, jnp.float32(done)).item(), 2) for done in (0.0, 0.1, 0.5, 1.0)]
+      [2.0, 1.07, 0.27, 0.2]
     """
-    return end + (start - end) * 0.5 * (1 + jnp.cos(jnp.pi * progress))
+    return end * (start / end) ** ((1 - progress) ** 3)

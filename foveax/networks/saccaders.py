@@ -1,5 +1,7 @@
 """Saccaders: policies over the next fixation, with a value head, that read a layer of the classifier."""
 
+import functools
+import math
 from typing import Any, Literal, NamedTuple, cast
 
 import flax.linen as nn
@@ -15,8 +17,7 @@ from foveax.networks.encoders import fourier_features
 
 Deviation = Literal["fixed", "scheduled", "learned"]
 
-STRAY_DEVIATION = 2.0
-"""Before the squash: from the centre nearly uniform over the image."""
+GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 
 
 class Heads(NamedTuple):
@@ -27,26 +28,50 @@ class Heads(NamedTuple):
     value: Array
 
 
+def sunflower(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32, *, radius: float) -> Array:
+    """Points spread evenly over a disc, turned at random: an initializer of shape ``(T, 2)``, the last row unused.
+
+    Point k of the T - 1 lies at the radius ``radius sqrt((k + 1/2) / (T - 1))``, each a golden angle, 2.4 rad, on from
+    the one before (Vogel 1979, Mathematical Biosciences 44).
+
+    Args:
+      key: of the turn.
+      shape: ``(T, 2)``.
+      dtype: of the result.
+      radius: of the disc.
+
+    Example:
+      >>> import jax
+      >>> points = sunflower(jax.random.key(0), (6, 2), radius=1.0)
+      >>> [round(float(distance), 2) for distance in (points[:5] ** 2).sum(-1)]
+      [0.1, 0.3, 0.5, 0.7, 0.9]
+    """
+    order = jnp.arange(shape[0], dtype=jnp.float32)
+    angle = 2 * jnp.pi * jax.random.uniform(key) + GOLDEN_ANGLE * order
+    distance = radius * jnp.sqrt((order + 0.5) / max(shape[0] - 1, 1))
+    return (distance[:, None] * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1)).astype(dtype)
+
+
 class SaccadeNetwork(nn.Module):
     """A layer of relu units, optionally a recurrent core, and the heads.
 
     The location is the sum of what the layer says and of a *sequence*, one place per glimpse, that does not depend on
-    the input. The layer's part starts near zero; the sequence starts spread over the image. Without it all saccades
-    of a rollout start at one place, are drawn by the first one's reward to where that first saccade should go, and the
-    classifier never learns to read any other.
+    the input. The layer's part starts near zero; the sequence starts spread over the image (`sunflower`). Without it
+    all saccades of a rollout start at one place, are drawn by the first one's reward to where that first saccade should
+    go, and the classifier never learns to read any other.
 
     Attributes:
       hidden: units of the layer, and of the core.
       core: ``None``, or the recurrent core between layer and heads: a memory of the saccader's own.
       initial_deviation: where the learned deviation begins.
-      initial_spread: standard deviation of the initial sequence, before the squash.
+      initial_spread: radius of the initial sequence, before the squash.
       dtype: of the hidden computation; the heads are float32.
     """
 
     hidden: int = 128
     core: Core | None = None
     initial_deviation: float = 1.0
-    initial_spread: float = 1.0
+    initial_spread: float = 1.6
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -58,7 +83,7 @@ class SaccadeNetwork(nn.Module):
         layer = layer.astype(jnp.float32)
         location = nn.Dense(2, kernel_init=nn.initializers.normal(0.01), name="location")(layer)
         if time is not None:
-            spread = nn.initializers.normal(self.initial_spread)
+            spread = functools.partial(sunflower, radius=self.initial_spread)
             location += nn.Dense(2, use_bias=False, kernel_init=spread, name="sequence")(time)
         value = nn.Dense(1, name="value")(layer)[0]
         initial = nn.initializers.constant(jnp.log(self.initial_deviation))
@@ -76,7 +101,6 @@ def saccader(
     deviation: Deviation = "fixed",
     start: float = 1.0,
     end: float = 1.0,
-    stray: float = 0.0,
     bands: int = 2,
     pathwise: float = 0.0,
 ) -> Module:
@@ -91,11 +115,9 @@ def saccader(
     Args:
       network: by default a `SaccadeNetwork` of 128 units.
       deviation: of the Gaussian, before the squash: ``"fixed"`` at `start`; ``"scheduled"`` from `start` to `end`
-        along a cosine; ``"learned"`` from `start`, the same for all inputs.
+        (`scheduled_deviation`); ``"learned"`` from `start`, the same for all inputs.
       start: more than 0.
       end: more than 0.
-      stray: the share of the saccades that stray, with a deviation that reaches the whole image: they keep the
-        classifier able to read what the eye would no longer visit, and show the eye what it misses.
       bands: Fourier frequencies of the position.
       pathwise: the weight of the gradient that the classifier's losses send through the fixation.
 
@@ -115,7 +137,7 @@ def saccader(
     def judge(params: Params, state: State, action: Array | None, inputs: Values, key: Key | None) -> tuple[Any, State]:
         """Outputs for the action given; without one, for a sample, or for the mode if there is no key either."""
         state, heads = cast(tuple[State, Heads], net.apply(params, state, inputs["observed"], inputs.get("time")))
-        scale = jnp.where(inputs["strays"], STRAY_DEVIATION, spread(heads, inputs["progress"]))
+        scale = spread(heads, inputs["progress"])
         if action is None:
             action = heads.location if key is None else policies.sample(key, heads.location, scale)
         executed = jax.lax.stop_gradient(action)
@@ -134,11 +156,8 @@ def saccader(
 
     def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
         kept = {port: inputs[port] for port in ("reward", "time") if port in inputs}
-        stray_key, sample_key = (None, None) if key is None else jax.random.split(key)
-        strays = jnp.zeros((), bool) if stray_key is None else jax.random.bernoulli(stray_key, stray)
         experience = {**kept, "observed": observe(inputs, bands), "progress": _progress(inputs, deviation)}
-        experience["strays"] = strays
-        outputs, state = judge(params, state, None, experience, sample_key)
+        outputs, state = judge(params, state, None, experience, key)
         return {**outputs, **experience}, state
 
     def mode(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:

@@ -44,10 +44,82 @@ def _table1() -> Recipe:
     )
 
 
-def _long(images: int, **choices: Any) -> Config:
-    """A long training: larger batches, warped digits."""
-    model = Model(**choices)
-    return Config(**MNIST, images=images, batch=64, shift=1, warp=1.0, model=model)
+def _digits(images: int, *, batch: int = 64, warp: float = 1.0, seed: int = 0, **model: Any) -> Config:
+    """A long training on full MNIST: larger batches, shifted and warped digits."""
+    augmentation = {"shift": 1, "warp": warp} if warp else {"shift": 0}
+    return Config(**MNIST, images=images, batch=batch, seed=seed, model=Model(**model), **augmentation)
 
 
-RECIPES = {"table1": _table1()}
+def _canvas(task: Any, images: int, *, side: int = 60, warp: float = 0.0, **model: Any) -> Config:
+    """A training on a canvas; crops of 12x12, as RAM's."""
+    model = {"crop": 12, **model}
+    return dataclasses.replace(_digits(images, warp=warp, **model), task=task, canvas=side)
+
+
+def _known_answer(name: str, glimpses: int) -> Config:
+    return Config(data=name, images=500_000, shift=0, model=Model(glimpses=glimpses))
+
+
+DEFAULT = Recipe(
+    "The default recipe: MNIST, 9x9, 6 glimpses, 100,000 images, 5 seeds",
+    "the report's best, %",
+    {"default": Row(Config(**MNIST, images=100_000, shift=0), 5, "92")},
+)
+RAM = Recipe(
+    "MNIST 28x28, one scale",
+    "RAM (Mnih et al. 2014, table 1), %",
+    {
+        "9x9, 6 glimpses, 7 minutes": Row(_digits(4_000_000), 1, "98.88 (8x8)"),
+        "9x9, 6 glimpses, long": Row(_digits(20_000_000), 2, "98.88 (8x8)"),
+        "8x8, 6 glimpses, long": Row(_digits(20_000_000, crop=8), 2, "98.88"),
+        **{
+            f"8x8, {glimpses} glimpses": Row(_digits(4_000_000, crop=8, glimpses=glimpses), 1, figure)
+            for glimpses, figure in ((2, "96.21"), (3, "98.49"), (4, "98.46"))
+        },
+    },
+)
+TRANSLATED = Recipe(
+    "MNIST on an empty canvas of 60x60, 12x12, 6 glimpses",
+    "RAM (Mnih et al. 2014, table 2), %",
+    {
+        "translated, 1 scale": Row(_canvas("translated", 8_000_000)),
+        "translated, 3 scales": Row(_canvas("translated", 20_000_000, warp=1.0, scales=3), 1, "98.78"),
+    },
+)
+CLUTTERED = Recipe(
+    "MNIST among 4 pieces of other digits, 12x12, 8 glimpses",
+    "RAM (Mnih et al. 2014, table 3), %",
+    {
+        "cluttered 60, 3 scales": Row(
+            _canvas("cluttered", 20_000_000, warp=1.0, scales=3, glimpses=8), 1, "95.96 (random 85.6)"
+        ),
+        "cluttered 100, 4 scales": Row(
+            _canvas("cluttered", 10_000_000, side=100, warp=1.0, scales=4, glimpses=8), 1, "91.89 (random 71.6)"
+        ),
+    },
+)
+COLLAPSE = Recipe(
+    "Does the eye collapse? 3 million images, 8 seeds",
+    "-",
+    {
+        "28x28": Row(_digits(3_000_000), 8),
+        "translated": Row(_canvas("translated", 3_000_000), 8),
+    },
+)
+KNOWN_ANSWERS = Recipe(
+    "Problems with a known answer, by the default recipe, 500,000 images, 5 seeds",
+    "the answer, %",
+    {
+        name: Row(_known_answer(name, glimpses), 5, "100")
+        for name, glimpses in (("one_place", 2), ("cued_place", 2), ("hidden_target", 5))
+    },
+)
+RECIPES = {
+    "default": DEFAULT,
+    "known_answers": KNOWN_ANSWERS,
+    "table1": _table1(),
+    "ram": RAM,
+    "translated": TRANSLATED,
+    "cluttered": CLUTTERED,
+    "collapse": COLLAPSE,
+}

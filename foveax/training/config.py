@@ -78,14 +78,31 @@ PRESETS = {
     "ram": Config(
         data="mnist",
         images=1_000_000,
-        model=Model(crop=8, contrast=False, core="rnn", combine="add", reward="correct_last", deviation="fixed"),
+        model=Model(
+            crop=8,
+            contrast=False,
+            core="rnn",
+            features=128,
+            combine="add",
+            reward="correct_last",
+            deviation="fixed",
+            deviation_start=0.7,
+        ),
         learning=Learning(ppo=0.0, reinforce=1.0, discount=1.0),
     ),
     "report": Config(
         data="mnist",
         images=100_000,
         shift=0,
-        model=Model(contrast=False, core="rnn", where=False, reward="correct_last", deviation="learned"),
+        model=Model(
+            contrast=False,
+            core="rnn",
+            features=128,
+            where=False,
+            reward="correct_last",
+            deviation="learned",
+            deviation_start=0.7,
+        ),
         learning=Learning(discount=0.9),
     ),
 }

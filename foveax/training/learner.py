@@ -30,7 +30,7 @@ class Learning(Checked):
 
     learning_rate: float = bounded(2e-3, 0.0)
     """Adam's learning rate for all but the saccader."""
-    policy_learning_rate: float = bounded(1e-3, 0.0)
+    policy_learning_rate: float = bounded(5e-4, 0.0)
     """Adam's learning rate for the saccader."""
     decay: Literal["cosine", "constant"] = "cosine"
     """The learning rates over training: down to 0 along a cosine, or constant."""
@@ -55,7 +55,7 @@ class Learning(Checked):
     normalize: Literal["glimpse", "batch", "none"] = "glimpse"
     """Standardise the advantages: over the batch at each glimpse, so that late saccades, whose rewards are small, learn
     as fast as the first; over batch and glimpses together; or not."""
-    gradient_clip: float = bounded(1.0, above=0.0)
+    gradient_clip: float = bounded(10.0, above=0.0)
     """Largest norm of each module's gradient."""
 
 
