@@ -188,6 +188,8 @@ def test_entropy_pulls_the_location_from_the_border():
     assert (gradient(jnp.array([3.0, -3.0])) * jnp.array([1.0, -1.0]) < 0).all()
 
 
-def test_scheduled_deviation_goes_from_start_to_end():
-    schedule = [policies.scheduled_deviation(0.8, 0.2, jnp.asarray(p)).item() for p in (0.0, 0.5, 1.0)]
-    np.testing.assert_allclose(schedule, [0.8, 0.5, 0.2], rtol=1e-6)
+def test_scheduled_deviation_falls_from_start_to_end_along_a_cubed_logarithm():
+    done = np.array([0.0, 0.25, 0.5, 1.0])
+    schedule = [policies.scheduled_deviation(0.8, 0.2, jnp.asarray(p)).item() for p in done]
+    expected = np.exp(np.log(0.2) + (np.log(0.8) - np.log(0.2)) * (1 - done) ** 3)
+    np.testing.assert_allclose(schedule, expected, rtol=1e-6)

@@ -27,7 +27,7 @@ class RecurrentClassifier(nn.Module):
     classes: int
     core: Core = "gru"
     hidden: int = 256
-    features: int = 128
+    features: int = 256
     combine: Combine = "multiply"
     bands: int = 4
     dtype: Any = jnp.float32
@@ -56,7 +56,7 @@ class FeedForwardClassifier(nn.Module):
 
     classes: int
     hidden: int = 256
-    features: int = 128
+    features: int = 256
     combine: Combine = "multiply"
     bands: int = 4
     dtype: Any = jnp.float32

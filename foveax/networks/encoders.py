@@ -47,7 +47,7 @@ class GlimpseEncoder(nn.Module):
       dtype: of the computation; parameters are float32.
     """
 
-    features: int = 128
+    features: int = 256
     combine: Combine = "multiply"
     bands: int = 4
     dtype: Any = jnp.float32

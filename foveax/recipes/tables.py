@@ -46,8 +46,8 @@ def _table1() -> Recipe:
 
 def _digits(images: int, *, batch: int = 64, warp: float = 1.0, seed: int = 0, **model: Any) -> Config:
     """A long training on full MNIST: larger batches, shifted and warped digits."""
-    augmentation = {"shift": 1, "warp": warp} if warp else {"shift": 0}
-    return Config(**MNIST, images=images, batch=batch, seed=seed, model=Model(**model), **augmentation)
+    shift = 1 if warp else 0
+    return Config(**MNIST, images=images, batch=batch, seed=seed, shift=shift, warp=warp, model=Model(**model))
 
 
 def _canvas(task: Any, images: int, *, side: int = 60, warp: float = 0.0, **model: Any) -> Config:
