@@ -35,8 +35,9 @@ def test_train_evaluate_export(tmp_path, capsys):
     main(["train", *TINY, "--out", str(out)])
     table = capsys.readouterr().out
     main(["evaluate", str(out)])
-    assert capsys.readouterr().out.splitlines()[:4] == table.splitlines()[:4]
-    assert [line.split()[0] for line in table.splitlines()[1:4]] == ["learned", "centre", "random"]
+    assert capsys.readouterr().out.splitlines() == table.splitlines()[:6]
+    rows = ["learned", "best sequence", "another image", "random", "centre"]
+    assert all(line.startswith(row) for line, row in zip(table.splitlines()[1:6], rows, strict=True))
     main(["export", str(out)])
     with np.load(out / "test.npz") as arrays:
         shapes = {name: arrays[name].shape for name in arrays}
@@ -47,6 +48,35 @@ def test_train_evaluate_export(tmp_path, capsys):
     capsys.readouterr()
     main(["train", *TINY, "--out", str(out)])  # the same command again: nothing left to do, the same table
     assert capsys.readouterr().out == table  # the speed too is that of the training
+
+
+def test_diagnose_writes_what_it_prints(tmp_path, capsys):
+    out = tmp_path / "run"
+    main(["train", *TINY, "--task", "translated", "--canvas", "32", "--out", str(out)])
+    capsys.readouterr()
+    main(["diagnose", str(out), "--rounds", "1", "--whole-image", "320"])
+    said = capsys.readouterr().out
+    stored = json.loads((out / "diagnosis.json").read_text())
+    assert f"whole image: {100 * stored['whole_image']:.2f} %" in said
+    assert len(stored["information"]) == 5
+    assert ("COLLAPSED" in said) == stored["collapsed"] == bool(stored["reasons"])
+    assert f"{100 * stored['test']['best sequence']['accuracy'][-1]:.2f}" in said
+
+
+def test_population_prints_each_combination(tmp_path, capsys):
+    main(["population", *TINY, "--seeds", "2", "--vary", "entropy=0,0.1", "--out", str(tmp_path / "members.json")])
+    table = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in table[1:]] == [["0", "2"], ["0.1", "2"]]
+    stored = json.loads((tmp_path / "members.json").read_text())["members"]
+    assert [(member["config"]["seed"], member["config"]["learning"]["entropy"]) for member in stored] == [
+        (0, 0.0), (0, 0.1), (1, 0.0), (1, 0.1)]  # fmt: skip
+
+
+def test_unknown_recipes_and_values_that_are_no_numbers_are_refused(capsys):
+    assert "recipe must be one of default, known_answers, table1" in refused(capsys, "recipe", "tabel1")
+    assert "vary must be NAME=VALUE,VALUE,... with numbers; got 'entropy=a'" in refused(
+        capsys, "population", "--vary", "entropy=a"
+    )
 
 
 def test_arrays_of_ones_own(tmp_path, capsys):
