@@ -93,7 +93,7 @@ BAD_VALUES = {
     ("--discount", "1.5"): "discount must be at least 0.0 and at most 1.0; got 1.5",
     ("--epsilon", "0"): "epsilon must be more than 0.0; got 0.0",
     ("--glimpses", "0"): "glimpses must be at least 1 and at most 1000; got 0",
-    ("--crop", "29"): "crop must be at most the image's smaller side, 28; got 29",
+    ("--crop", "29"): "crop must be at most the image's larger side, 28; got 29",
     ("--batch", "6000"): "batch must be at most the number of training images, 5000; got 6000",
     ("--observe", "hiden"): "no output port 'hiden' on 'network' to feed saccader.observation; it has core",
     ("--policy", "given"): "no output port 'fixations' on 'input'",

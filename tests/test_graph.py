@@ -100,7 +100,7 @@ REFUSED = {
     "zero glimpses": (lambda: graph(length=0), "length must be at least 1 glimpse; got 0"),
     "crop too large": (
         lambda: graph(retina=fx.cropper(size=9)),
-        "crop must be at most the image's smaller side, 8; got 9",
+        "crop must be at most the image's larger side, 8; got 9",
     ),
     "shapes inside": (
         lambda: graph(add=ADD, links=[*LINKS, "input.image -> add.a", "loop.time -> add.b"]),

@@ -7,13 +7,15 @@ import pytest
 import foveax as fx
 from foveax.training.controls import best_sequence
 
-GLIMPSES = {"one_place": 2, "cued_place": 2, "hidden_target": 5}
+GLIMPSES = {"one_place": 2, "cued_place": 2}
 METHODS = {"ppo": {}, "reinforce": {"ppo": 0.0, "reinforce": 1.0}}
 
 
-def config(problem, *, images=200_000, policy="learned", **learning):
+def config(problem, *, images=100_000, policy="learned", **learning):
+    """Small and short, and so without a schedule; `foveax recipe known_answers` is the default recipe, in full."""
     sizes = {"hidden": 64, "features": 64, "saccader_hidden": 64}
-    model = fx.Model(glimpses=GLIMPSES[problem], policy=policy, **sizes)
+    fixed = {"deviation": "fixed", "deviation_start": 1.5}
+    model = fx.Model(glimpses=GLIMPSES[problem], policy=policy, **sizes, **fixed)
     return fx.Config(data=problem, images=images, shift=0, model=model, learning=fx.Learning(**learning))
 
 
@@ -25,13 +27,13 @@ def final_accuracy(config):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("problem", GLIMPSES)
 def test_policy_gradient_finds_where_to_look(problem, method):
-    assert final_accuracy(config(problem, **METHODS[method])) >= 0.85
+    assert final_accuracy(config(problem, **METHODS[method])) >= 0.95
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("problem", ["one_place", "cued_place"])
+@pytest.mark.parametrize("problem", GLIMPSES)
 def test_random_fixations_do_not_solve_it(problem):
-    assert final_accuracy(config(problem, images=100_000, policy="random")) <= 0.8
+    assert final_accuracy(config(problem, policy="random")) <= 0.8
 
 
 def test_best_sequence_of_an_eye_that_must_look_at_one_corner_is_that_corner():

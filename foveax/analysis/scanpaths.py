@@ -105,8 +105,8 @@ def coverage(fixations: np.ndarray, *, height: int, width: int, size: int) -> fl
 
     Example:
       >>> import numpy as np
-      >>> coverage(np.array([[[0.5, 0.5], [0.5, 0.5]]]), height=6, width=6, size=3)
-      0.25
+      >>> coverage(np.array([[[0.5, 0.5], [0.5, 0.5]]]), height=5, width=5, size=3)
+      0.36
     """
     points = _in_pixels(fixations, height, width)
     columns = np.abs(np.arange(width) - points[..., :1]) < size / 2
