@@ -151,8 +151,7 @@ def with_policy(graph: Graph, policy: Policy, sequence: tuple[tuple[float, float
 
     Args:
       graph: with a module ``saccader``.
-      policy: ``"centre"``, ``"random"``, ``"sequence"`` or ``"given"`` (from the graph's input ``fixations``,
-        which is added where it lacks).
+      policy: ``"centre"``, ``"random"``, ``"sequence"`` or ``"given"`` (from the graph's input ``fixations``).
       sequence: for the policy ``"sequence"``: T - 1 fixations.
     """
     time = "loop.time -> saccader.time"
@@ -163,8 +162,6 @@ def with_policy(graph: Graph, policy: Policy, sequence: tuple[tuple[float, float
     if policy == "sequence":
         return graph.swap("saccader", fixed_sequence(sequence), time)
     if policy == "given":
-        given = {"fixations": jax.ShapeDtypeStruct((graph.length - 1, 2), jnp.float32)}
-        graph = dataclasses.replace(graph, inputs={**given, **graph.inputs})
         return graph.swap("saccader", given_fixations(), time, "input.fixations -> saccader.fixations")
     raise InputError(f"policy must be one of centre, random, sequence, given; got {policy!r}")
 

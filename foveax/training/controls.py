@@ -1,8 +1,10 @@
 """Controls: what the same classifier does when the eye is led by something other than its policy."""
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from foveax._types import Key, Params
@@ -40,7 +42,8 @@ def evaluate_with_controls(
     own = make_evaluator(graph)(params, data.test, key)
     if graph.length == 1:
         return {policy: own}
-    given = make_evaluator(with_policy(graph, "given"))
+    followed = {"fixations": jax.ShapeDtypeStruct((graph.length - 1, 2), jnp.float32)}
+    given = make_evaluator(with_policy(dataclasses.replace(graph, inputs={**graph.inputs, **followed}), "given"))
     shuffle_key, uniform_key, sequence_key = jax.random.split(key, 3)
     size, saccades = len(own.label), graph.length - 1
     order = np.asarray(jax.random.permutation(shuffle_key, size))
