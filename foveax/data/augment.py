@@ -1,5 +1,8 @@
 """Augmentation on the device: random shifts and warps of training images."""
 
+import functools
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -12,24 +15,20 @@ WARP_GRID = 4
 
 def shifted(data: Data, *, pixels: int) -> Data:
     """The same data, each training image shifted at random every time it is shown (`random_shift`)."""
-
-    def shift(key: Key, batch: Batch) -> Batch:
-        keys = jax.random.split(key, len(batch["image"]))
-        move = jax.vmap(lambda key, image: random_shift(key, image, pixels=pixels))
-        return {**batch, "image": move(keys, batch["image"])}
-
-    return data.rendered(shift)
+    return _moved(data, functools.partial(random_shift, pixels=pixels))
 
 
 def warped(data: Data, *, pixels: float) -> Data:
     """The same data, each training image warped at random every time it is shown (`random_warp`)."""
+    return _moved(data, functools.partial(random_warp, pixels=pixels))
 
-    def warp(key: Key, batch: Batch) -> Batch:
+
+def _moved(data: Data, move: Callable[[Key, Array], Array]) -> Data:
+    def render(key: Key, batch: Batch) -> Batch:
         keys = jax.random.split(key, len(batch["image"]))
-        move = jax.vmap(lambda key, image: random_warp(key, image, pixels=pixels))
-        return {**batch, "image": move(keys, batch["image"])}
+        return {**batch, "image": jax.vmap(move)(keys, batch["image"])}
 
-    return data.rendered(warp)
+    return data.rendered(render)
 
 
 def random_shift(key: Key, image: Array, *, pixels: int) -> Array:

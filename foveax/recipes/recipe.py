@@ -110,7 +110,7 @@ def _figures(run: Path, config: Config) -> dict[str, Any]:
         "images_per_second": summary["images_per_second"],
         "train_seconds": summary["train_seconds"],
         "compile_seconds": summary["compile_seconds"],
-        "config": summary["config"],
+        "config": {name: value for name, value in summary["config"].items() if name != "data_dir"},
     }
 
 
