@@ -9,9 +9,11 @@ import numpy as np
 from foveax._types import InputError
 from foveax.data.dataset import Data, from_arrays
 from foveax.data.known_answers import KNOWN_ANSWERS
+from foveax.data.shapes import SHAPE_SETS
 from foveax.data.tfds import load_tfds
 
 BUNDLED = "mnist5k"
+DRAWN = {**KNOWN_ANSWERS, **SHAPE_SETS}
 ARRAYS = ("train_image", "train_label", "test_image", "test_label")
 
 
@@ -20,10 +22,11 @@ def load(name: str = BUNDLED, *, data_dir: str | Path | None = None, download: b
 
     Args:
       name: ``"mnist5k"``, the 5,000 + 1,000 digits of MNIST that come with foveax; ``"one_place"``, ``"cued_place"``
-        or ``"hidden_target"``, problems whose answer is known (`foveax.data.known_answers`); the path of an ``.npz``
-        file with the arrays ``train_image``, ``train_label``, ``test_image``, ``test_label`` (as `from_arrays` takes
-        them, any further ``train_NAME`` and ``test_NAME``, and optionally the scalar ``classes``); or the name of a
-        TFDS image classification set, such as ``"mnist"``.
+        or ``"hidden_target"``, problems whose answer is known (`foveax.data.known_answers`); ``"shaded_shapes"`` or
+        ``"coloured_shapes"`` (`foveax.data.shapes`); the path of an ``.npz`` file with the arrays ``train_image``,
+        ``train_label``, ``test_image``, ``test_label`` (as `from_arrays` takes them, any further ``train_NAME`` and
+        ``test_NAME``, and optionally the scalar ``classes``); or the name of a TFDS image classification set, such as
+        ``"mnist"``.
       data_dir: where TFDS sets lie; by default ``$TFDS_DATA_DIR``, or ``~/tensorflow_datasets``.
       download: whether to download and prepare a TFDS set that is not there.
 
@@ -37,8 +40,8 @@ def load(name: str = BUNDLED, *, data_dir: str | Path | None = None, download: b
     """
     if name == BUNDLED:
         return _load_npz(Path(str(importlib.resources.files("foveax.data") / BUNDLED / f"{BUNDLED}.npz")))
-    if name in KNOWN_ANSWERS:
-        return KNOWN_ANSWERS[name]()
+    if name in DRAWN:
+        return DRAWN[name]()
     if name.endswith(".npz"):
         return _load_npz(Path(name))
     return load_tfds(name, data_dir=data_dir, download=download)

@@ -1,0 +1,106 @@
+"""Shapes to find and tell apart: under a strong gradient of light, or by the colour of the one that counts."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from foveax.data.dataset import Data, Split, from_arrays
+
+SIDE, RADIUS = 40, 6.0
+"""Side of an image, and half the width of a shape, in pixels."""
+TRAIN, TEST = 20_000, 2_000
+CHUNK = 1_000
+"""Images drawn at a time, so that memory stays small."""
+LIGHT = 1.8
+"""Logarithm of how much brighter one end of a shaded image is than the other: six times."""
+RELIEF = 0.25
+"""How much brighter or darker than its ground a shaded shape is."""
+HUES = np.array([[0.75, 0.30, 0.30], [0.30, 0.75, 0.30], [0.30, 0.30, 0.75], [0.60, 0.60, 0.15]], np.float32)
+"""Red, and the colours of those that do not count: all of one mean, so that only colour tells."""
+
+
+def shaded_shapes() -> Data:
+    """A disc, square, triangle, cross or ring anywhere, a little brighter or darker than a ground lit from one side.
+
+    The light varies sixfold over the image, the shape by a quarter from its ground: raw pixels say next to nothing.
+
+    Example:
+      >>> shaded_shapes().train["image"].shape
+      (20000, 40, 40, 1)
+    """
+    return _make(_shaded)
+
+
+def coloured_shapes() -> Data:
+    """Four shapes of four colours, all of one mean brightness, one in each quarter; the label is that of the red one.
+
+    Example:
+      >>> coloured_shapes().train["image"].shape
+      (20000, 40, 40, 3)
+    """
+    return _make(_coloured)
+
+
+SHAPE_SETS: dict[str, Callable[[], Data]] = {
+    function.__name__: function for function in (shaded_shapes, coloured_shapes)
+}
+
+
+def _make(draw: Callable[[np.random.Generator, int], Split]) -> Data:
+    splits = []
+    for seed, size in enumerate((TRAIN, TEST)):
+        rng = np.random.default_rng(seed)
+        chunks = [draw(rng, CHUNK) for _ in range(size // CHUNK)]
+        splits.append({name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]})
+    return from_arrays(*splits)
+
+
+def _shaded(rng: np.random.Generator, size: int) -> Split:
+    label = rng.integers(0, 5, size)
+    place = rng.uniform(RADIUS, SIDE - 1 - RADIUS, (size, 2))
+    across, down = _grid(rng.uniform(0, 2 * np.pi, size), np.full((size, 2), (SIDE - 1) / 2))
+    waves = np.pi / rng.uniform(SIDE / 2, SIDE, (size, 1, 1)).astype(np.float32)
+    bump = 0.3 * np.cos(down * waves)
+    light = np.exp(LIGHT * across / (2**0.5 * SIDE) + bump - LIGHT / 2 - 0.3)
+    relief = RELIEF * rng.choice(np.array([-1, 1], np.float32), (size, 1, 1))
+    image = light * (1 + relief * _draw(rng, label, place))
+    return {"image": _uint8(image[..., None]), "label": label}
+
+
+def _coloured(rng: np.random.Generator, size: int) -> Split:
+    shapes = rng.integers(0, 5, (size, 4))
+    quarter = rng.permuted(np.tile(np.arange(4), (size, 1)), axis=1)
+    image = np.full((size, SIDE, SIDE, 3), HUES[0].mean(), np.float32)
+    for colour, hue in enumerate(HUES):
+        middle = np.stack([quarter[:, colour] % 2, quarter[:, colour] // 2], -1) * SIDE / 2 + (SIDE / 2 - 1) / 2
+        mask = _draw(rng, shapes[:, colour], middle + rng.uniform(-3, 3, (size, 2)))[..., None]
+        image += mask * (hue - HUES[0].mean())
+    image *= rng.uniform(0.7, 1.2, (size, 1, 1, 1)).astype(np.float32)
+    return {"image": _uint8(image + 0.02 * rng.standard_normal(image.shape, np.float32)), "label": shapes[:, 0]}
+
+
+def _draw(rng: np.random.Generator, shape: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """How far each pixel lies within a shape ``[N]`` at (x, y) ``[N, 2]``, a little turned: ``[N, SIDE, SIDE]``."""
+    across, down = _grid(rng.uniform(-0.3, 0.3, len(shape)), place)
+    x, y, around, r = np.abs(across), np.abs(down), np.hypot(across, down), RADIUS
+    outside = (  # each shape's distance to its edge, negative within
+        around - r,
+        np.maximum(x, y) - 0.85 * r,
+        np.maximum(-down - r / 2, 0.866 * x + down / 2 - r / 2),
+        np.minimum(np.maximum(x - r, y - r / 3), np.maximum(x - r / 3, y - r)),
+        np.abs(around - 0.75 * r) - 0.25 * r,
+    )
+    return np.clip(0.5 - np.choose(shape[:, None, None], outside), 0, 1)
+
+
+def _grid(turn: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each pixel's distance in pixels from a place ``[N, 2]`` along two axes, turned by radians ``[N]``."""
+    place, turn = place.astype(np.float32), turn.astype(np.float32)[:, None, None]
+    x = np.arange(SIDE, dtype=np.float32)[None, None, :] - place[:, 0, None, None]
+    y = np.arange(SIDE, dtype=np.float32)[None, :, None] - place[:, 1, None, None]
+    cosine, sine = np.cos(turn), np.sin(turn)
+    return x * cosine + y * sine, y * cosine - x * sine
+
+
+def _uint8(image: np.ndarray) -> np.ndarray:
+    return np.round(255 * np.clip(image, 0, 1)).astype(np.uint8)
