@@ -105,4 +105,5 @@ def test_recipe_keeps_its_results_and_does_not_repeat_them(small_model, tmp_path
     assert (tmp_path / "two" / "programs").stat().st_mode & 0o777 == 0o700
     monkeypatch.setattr("foveax.recipes.recipe.train", None)  # from here on only what is there can answer
     assert run_recipe(recipe, name="two", out=tmp_path / "two") == results
+    assert run_recipe(recipe, name="two", out=tmp_path / "two", only="another row") == results
     assert "50/49" in format_results(results)

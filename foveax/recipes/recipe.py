@@ -67,7 +67,7 @@ def run_recipe(
       name: of the recipe, for the results.
       out: the folder of the results and of the run directories.
       data_dir: where TFDS sets lie.
-      only: run the rows whose name contains this.
+      only: run the rows whose name contains this; of the others, the results keep what they hold.
       report: is told each row once it is done, and each run as it begins.
 
     Returns:
@@ -76,7 +76,7 @@ def run_recipe(
     """
     out.mkdir(parents=True, exist_ok=True)
     _compile_into(out / "programs")
-    rows: dict[str, Any] = {}
+    rows: dict[str, Any] = _kept(out / "results.json")
     results = {"recipe": name, "title": recipe.title, "published": recipe.published, **_machine(), "rows": rows}
     for row_name, row in recipe.rows.items():
         if only not in row_name:
@@ -86,10 +86,16 @@ def run_recipe(
             config = dataclasses.replace(row.config, seed=row.config.seed + number, data_dir=data_dir)
             report(f"{row_name}, seed {config.seed}: {config.images:,} images")
             seeds.append(_figures(out / _folder(row_name) / f"seed-{config.seed}", config))
-            rows[row_name] = {"published": row.published, **_statistics(seeds), "seeds": seeds}
+            told = {"published": row.published, "config": row.config.to_json()}
+            rows[row_name] = {**told, **_statistics(seeds), "seeds": seeds}
             write_json(out / "results.json", results)
         report(_format_row(row_name, rows[row_name]))
     return results
+
+
+def _kept(results: Path) -> dict[str, Any]:
+    """The rows of results that are there already."""
+    return json.loads(results.read_text())["rows"] if results.exists() else {}
 
 
 def _figures(run: Path, config: Config) -> dict[str, Any]:
@@ -110,7 +116,6 @@ def _figures(run: Path, config: Config) -> dict[str, Any]:
         "images_per_second": summary["images_per_second"],
         "train_seconds": summary["train_seconds"],
         "compile_seconds": summary["compile_seconds"],
-        "config": {name: value for name, value in summary["config"].items() if name != "data_dir"},
     }
 
 
@@ -129,7 +134,7 @@ def format_results(results: Mapping[str, Any]) -> str:
     """The results of a recipe as a table, in %, beside the published figures."""
     header = "".join(f"{title:>{width}}" for title, width in COLUMNS.items())
     rows = [_format_row(name, row) for name, row in results["rows"].items()]
-    return "\n".join([results["title"], f"{'':<44}{header}  published: {results['published']}", *rows])
+    return "\n".join([results["title"], f"{'':<48}{header}  published: {results['published']}", *rows])
 
 
 def _format_row(name: str, row: Mapping[str, Any]) -> str:
@@ -141,7 +146,7 @@ def _format_row(name: str, row: Mapping[str, Any]) -> str:
     minutes = np.mean([(figures["train_seconds"] + figures["compile_seconds"]) / 60 for figures in row["seeds"]])
     figures = [f"{100 * row[key]:.2f}" for key in ("train", "mean", "deviation", "worst")]
     cells = zip([*figures, *controls, f"{minutes:.1f}"], COLUMNS.values(), strict=True)
-    return f"{name:<44}" + "".join(f"{cell:>{width}}" for cell, width in cells) + f"  {row['published']}"
+    return f"{name:<48}" + "".join(f"{cell:>{width}}" for cell, width in cells) + f"  {row['published']}"
 
 
 def _machine() -> dict[str, Any]:
