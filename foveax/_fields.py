@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import json
 import math
 import typing
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ class Checked:
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as plain JSON types; tuples become lists."""
-        return dataclasses.asdict(self)  # pyright: ignore[reportArgumentType]
+        return json.loads(json.dumps(dataclasses.asdict(self)))  # pyright: ignore[reportArgumentType]
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from foveax.cli import main
+from foveax.recipes.tables import RECIPES
 
 TINY = ["--images", "320", "--hidden", "16", "--features", "8"]
 
@@ -73,7 +74,7 @@ def test_population_prints_each_combination(tmp_path, capsys):
 
 
 def test_unknown_recipes_and_values_that_are_no_numbers_are_refused(capsys):
-    assert "recipe must be one of default, known_answers, table1" in refused(capsys, "recipe", "tabel1")
+    assert f"recipe must be one of {', '.join(RECIPES)}; got 'tabel1'" in refused(capsys, "recipe", "tabel1")
     assert "vary must be NAME=VALUE,VALUE,... with numbers; got 'entropy=a'" in refused(
         capsys, "population", "--vary", "entropy=a"
     )
