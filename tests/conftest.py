@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 import foveax as fx
@@ -17,6 +18,11 @@ MNIST = "mnist"
 @pytest.fixture(scope="session")
 def digits() -> fx.Data:
     return fx.load("mnist5k")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
 
 
 @pytest.fixture(scope="session")

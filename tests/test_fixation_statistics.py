@@ -58,5 +58,5 @@ def test_bad_shapes_are_refused():
         analysis.map_entropy(np.zeros((0, 2)))
     with pytest.raises(fx.InputError, match=r"labels must have the shape \[5\], one per point; got \[4\]"):
         analysis.mutual_information(np.zeros((5, 2)), np.zeros(4, int))
-    with pytest.raises(fx.InputError, match=r"fixations must have the shape \[N, T, 2\]; got \[5, 2\]"):
+    with pytest.raises(fx.InputError, match=r"fixations must have the shape \[N, T, 2\], T at least 1; got \[5, 2\]"):
         analysis.coverage(np.zeros((5, 2)), **SIZE, size=3)

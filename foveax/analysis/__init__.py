@@ -1,9 +1,41 @@
-"""What the eye did: statistics of scanpaths. NumPy in, numbers out."""
+"""What the eye did: statistics of scanpaths, densities, similarities, scores, decisions. NumPy in, numbers out."""
 
+from foveax.analysis.bootstrap import Interval as Interval
+from foveax.analysis.bootstrap import bootstrap_mean as bootstrap_mean
+from foveax.analysis.comparisons import compare_densities as compare_densities
+from foveax.analysis.comparisons import compare_scanpaths as compare_scanpaths
+from foveax.analysis.decisions import SpeedAccuracy as SpeedAccuracy
+from foveax.analysis.decisions import belief_entropy as belief_entropy
+from foveax.analysis.decisions import reading_time as reading_time
+from foveax.analysis.decisions import speed_accuracy as speed_accuracy
+from foveax.analysis.density import density_entropy as density_entropy
+from foveax.analysis.density import density_map as density_map
 from foveax.analysis.information import map_entropy as map_entropy
 from foveax.analysis.information import mutual_information as mutual_information
 from foveax.analysis.information import shuffled_information as shuffled_information
+from foveax.analysis.saliency import auc as auc
+from foveax.analysis.saliency import correlation as correlation
+from foveax.analysis.saliency import information_gain as information_gain
+from foveax.analysis.saliency import intersection as intersection
+from foveax.analysis.saliency import kl_divergence as kl_divergence
+from foveax.analysis.saliency import nss as nss
 from foveax.analysis.scanpaths import border_share as border_share
+from foveax.analysis.scanpaths import centre_distances as centre_distances
 from foveax.analysis.scanpaths import coverage as coverage
 from foveax.analysis.scanpaths import refixation_rate as refixation_rate
+from foveax.analysis.scanpaths import return_rates as return_rates
 from foveax.analysis.scanpaths import saccade_amplitudes as saccade_amplitudes
+from foveax.analysis.scanpaths import saccade_directions as saccade_directions
+from foveax.analysis.scanpaths import saccade_turns as saccade_turns
+from foveax.analysis.similarity import MultiMatch as MultiMatch
+from foveax.analysis.similarity import dynamic_time_warping as dynamic_time_warping
+from foveax.analysis.similarity import levenshtein as levenshtein
+from foveax.analysis.similarity import multimatch as multimatch
+from foveax.analysis.similarity import scanmatch as scanmatch
+from foveax.analysis.table import FixationTable as FixationTable
+from foveax.analysis.table import fixation_table as fixation_table
+from foveax.analysis.table import from_pandas as from_pandas
+from foveax.analysis.table import read_csv as read_csv
+from foveax.analysis.table import to_pandas as to_pandas
+from foveax.analysis.table import to_scanpaths as to_scanpaths
+from foveax.analysis.table import write_csv as write_csv

@@ -3,6 +3,7 @@
 import numpy as np
 
 from foveax._types import InputError
+from foveax.analysis.density import checked_points
 
 
 def map_entropy(points: np.ndarray, *, bins: int = 8) -> float:
@@ -71,11 +72,8 @@ def shuffled_information(points: np.ndarray, labels: np.ndarray, *, bins: int = 
 
 
 def _cells(points: np.ndarray, bins: int) -> np.ndarray:
-    """The cell of each point; the border's points belong to the cells inside."""
-    points = np.asarray(points, np.float64)
-    if points.ndim != 2 or points.shape[-1] != 2 or not points.size:
-        raise InputError(f"points must have the shape [N, 2], N at least 1; got {list(points.shape)}")
-    column, row = np.clip((points * bins).astype(int), 0, bins - 1).T
+    """The cell of each point; those on the border or outside belong to the nearest."""
+    column, row = np.clip((checked_points(points) * bins).astype(int), 0, bins - 1).T
     return row * bins + column
 
 

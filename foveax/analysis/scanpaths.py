@@ -1,4 +1,9 @@
-"""Statistics of scanpaths."""
+"""Statistics of scanpaths: how far, whereto, how often back, how much of the image.
+
+Everywhere fixations are ``[N, T, 2]``: N scanpaths of T fixations, (x, y) as fractions of the image; they may lie
+outside it, as people's do, and are measured where they lie. Height and width are those of the image in pixels.
+Fixations of another shape, or that are not finite, raise an `InputError`.
+"""
 
 import numpy as np
 
@@ -6,37 +11,60 @@ from foveax._types import InputError
 
 REFIXATION_PIXELS, BORDER_PIXELS = 3.0, 1.0
 """How near to an earlier fixation, or to the border, counts as on it."""
+MASK_PIXELS = 1 << 24
+"""How many pixels `coverage` marks at once: what bounds its memory."""
 
 
 def saccade_amplitudes(fixations: np.ndarray, *, height: int, width: int) -> np.ndarray:
-    """Lengths of saccades in pixels, Euclidean.
-
-    Args:
-      fixations: ``[N, T, 2]``, (x, y) in [0, 1].
-      height: of the image in pixels.
-      width: of the image in pixels.
-
-    Returns:
-      ``[N, T - 1]``.
-
-    Raises:
-      InputError: if the fixations are not of that shape.
+    """Lengths of saccades in pixels, Euclidean: ``[N, T - 1]``.
 
     Example:
       >>> import numpy as np
       >>> saccade_amplitudes(np.array([[[0.0, 0.0], [1.0, 1.0]]]), height=4, width=5)
       array([[5.]])
     """
-    return np.linalg.norm(np.diff(_in_pixels(fixations, height, width), axis=1), axis=-1)
+    return np.linalg.norm(np.diff(in_pixels(fixations, height, width), axis=1), axis=-1)
+
+
+def saccade_directions(fixations: np.ndarray, *, height: int, width: int) -> np.ndarray:
+    """Directions of saccades: ``[N, T - 1]``, in radians in (-pi, pi], 0 to the right and pi / 2 upwards.
+
+    A saccade of no length has no direction: NaN.
+
+    Example:
+      >>> import numpy as np
+      >>> up, right = [0.5, 0.0], [1.0, 0.0]
+      >>> saccade_directions(np.array([[[0.5, 0.5], up, right]]), height=9, width=9) / np.pi
+      array([[0.5, 0. ]])
+    """
+    steps = np.diff(in_pixels(fixations, height, width), axis=1)
+    # 0.0 - y, not -y: the direction of a saccade to the left is pi, not minus pi
+    angles = np.arctan2(0.0 - steps[..., 1], steps[..., 0])
+    return np.where((steps == 0).all(axis=-1), np.nan, angles)
+
+
+def saccade_turns(fixations: np.ndarray, *, height: int, width: int) -> np.ndarray:
+    """Directions of saccades relative to those before: ``[N, T - 2]``, in radians in (-pi, pi].
+
+    0 goes straight on, pi / 2 turns left, pi goes back; NaN beside a saccade of no length.
+
+    Example:
+      >>> import numpy as np
+      >>> there_and_back = np.array([[[0.0, 0.0], [1.0, 0.0], [0.0, 0.0]]])
+      >>> saccade_turns(there_and_back, height=9, width=9) / np.pi
+      array([[1.]])
+    """
+    turns = np.diff(saccade_directions(fixations, height=height, width=width), axis=1)
+    return np.pi - np.mod(np.pi - turns, 2 * np.pi)
 
 
 def refixation_rate(
     fixations: np.ndarray, *, height: int, width: int, radius: float = REFIXATION_PIXELS, begin: int = 1
 ) -> float:
-    """Share of the fixations from one on that land within `radius` pixels of any earlier one of their scanpath.
+    """Share of the fixations that land within a radius of any earlier one of their scanpath.
 
     Args:
-      fixations: ``[N, T, 2]``, (x, y) in [0, 1].
+      fixations: ``[N, T, 2]``, (x, y) as fractions of the image.
       height: of the image in pixels.
       width: of the image in pixels.
       radius: in pixels, inclusive.
@@ -45,28 +73,40 @@ def refixation_rate(
     Returns:
       a share in [0, 1]; NaN where there is none to judge.
 
-    Raises:
-      InputError: if the fixations are not of that shape.
-
     Example:
       >>> import numpy as np
       >>> refixation_rate(np.array([[[0.0, 0.0], [1.0, 1.0], [0.0, 0.0]]]), height=28, width=28)
       0.5
     """
-    points = _in_pixels(fixations, height, width)
-    distance = np.linalg.norm(points[:, :, None] - points[:, None, :], axis=-1)
-    earlier = np.tri(points.shape[1], k=-1, dtype=bool)
-    again = ((distance <= radius) & earlier).any(axis=2)[:, begin:]
+    near = _distances(fixations, height, width) <= radius
+    again = (near & np.tri(near.shape[1], k=-1, dtype=bool)).any(axis=2)[:, begin:]
     return float(again.mean()) if again.size else float("nan")
+
+
+def return_rates(fixations: np.ndarray, *, height: int, width: int, radius: float = REFIXATION_PIXELS) -> np.ndarray:
+    """Share of the fixations that land within a radius, inclusive, of the one k before: ``[T - 1]``, for k from 1.
+
+    A rate at lag 1 is one of saccades that stay; at lag 2, of those that go straight back: low where return is
+    inhibited (Klein 2000, Trends in Cognitive Sciences 4). NaN without scanpaths.
+
+    Example:
+      >>> import numpy as np
+      >>> return_rates(np.array([[[0.0, 0.0], [1.0, 1.0], [0.0, 0.0]]]), height=28, width=28)
+      array([0., 1.])
+    """
+    near = _distances(fixations, height, width) <= radius
+    if not len(near):
+        return np.full(max(near.shape[1] - 1, 0), np.nan)
+    return np.array([np.diagonal(near, -lag, 1, 2).mean() for lag in range(1, near.shape[1])])
 
 
 def border_share(
     fixations: np.ndarray, *, height: int, width: int, margin: float = BORDER_PIXELS, begin: int = 1
 ) -> float:
-    """Share of the fixations from one on that lie within `margin` pixels of the image's border.
+    """Share of the fixations that lie within a margin of the image's border, or beyond it.
 
     Args:
-      fixations: ``[N, T, 2]``, (x, y) in [0, 1].
+      fixations: ``[N, T, 2]``, (x, y) as fractions of the image.
       height: of the image in pixels.
       width: of the image in pixels.
       margin: in pixels, inclusive.
@@ -75,48 +115,75 @@ def border_share(
     Returns:
       a share in [0, 1]; NaN where there is none to judge.
 
-    Raises:
-      InputError: if the fixations are not of that shape.
-
     Example:
       >>> import numpy as np
       >>> border_share(np.array([[[0.5, 0.5], [1.0, 0.2], [0.5, 0.9]]]), height=28, width=28)
       0.5
     """
-    points = _in_pixels(fixations, height, width)[:, begin:]
+    points = in_pixels(fixations, height, width)[:, begin:]
     near = np.minimum(points, np.array([width - 1, height - 1]) - points) <= margin
     return float(near.any(axis=-1).mean()) if near.size else float("nan")
 
 
+def centre_distances(fixations: np.ndarray, *, height: int, width: int) -> np.ndarray:
+    """Distances of fixations from the image's centre, in pixels: ``[N, T]``; their mean measures the bias towards it.
+
+    Example:
+      >>> import numpy as np
+      >>> centre_distances(np.array([[[0.5, 0.5], [1.0, 1.0]]]), height=7, width=9)
+      array([[0., 5.]])
+    """
+    centre = np.array([width - 1, height - 1]) / 2
+    return np.linalg.norm(in_pixels(fixations, height, width) - centre, axis=-1)
+
+
 def coverage(fixations: np.ndarray, *, height: int, width: int, size: int) -> float:
-    """Mean share of an image's pixels that lie in at least one of its square crops.
+    """Mean share of an image's pixels that lie in at least one of its square crops, `size` pixels a side.
 
-    Args:
-      fixations: ``[N, T, 2]``, (x, y) in [0, 1].
-      height: of the image in pixels.
-      width: of the image in pixels.
-      size: side of a crop in pixels.
-
-    Returns:
-      a share in [0, 1].
-
-    Raises:
-      InputError: if the fixations are not of that shape.
+    From 0 to 1; NaN without scanpaths.
 
     Example:
       >>> import numpy as np
       >>> coverage(np.array([[[0.5, 0.5], [0.5, 0.5]]]), height=5, width=5, size=3)
       0.36
     """
-    points = _in_pixels(fixations, height, width)
-    columns = np.abs(np.arange(width) - points[..., :1]) < size / 2
-    rows = np.abs(np.arange(height) - points[..., 1:]) < size / 2
-    seen = [np.einsum("tr,tc->rc", row, column).mean() for row, column in zip(rows, columns, strict=True)]
-    return float(np.mean(seen))
+    points = in_pixels(fixations, height, width)
+    at_once = max(MASK_PIXELS // (height * width), 1)
+    shares = []
+    for part in (points[start : start + at_once] for start in range(0, len(points), at_once)):
+        seen = np.zeros((len(part), height, width), bool)
+        for x, y in np.moveaxis(part, (1, 2), (0, 1))[..., None]:
+            columns, rows = np.abs(np.arange(width) - x) < size / 2, np.abs(np.arange(height) - y) < size / 2
+            seen |= rows[:, :, None] & columns[:, None, :]
+        shares.append(seen.mean(axis=(1, 2)))
+    return float(np.concatenate(shares).mean()) if shares else float("nan")
 
 
-def _in_pixels(fixations: np.ndarray, height: int, width: int) -> np.ndarray:
+def in_pixels(fixations: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Fixations as fractions to pixels, ``fixation * (size - 1)``, in float64.
+
+    Raises:
+      InputError: if they are not of the shape ``[N, T, 2]`` with T at least 1, or not finite.
+    """
     fixations = np.asarray(fixations, np.float64)
-    if fixations.ndim != 3 or fixations.shape[-1] != 2:
-        raise InputError(f"fixations must have the shape [N, T, 2]; got {list(fixations.shape)}")
+    if fixations.ndim != 3 or fixations.shape[-1] != 2 or not fixations.shape[1]:
+        raise InputError(f"fixations must have the shape [N, T, 2], T at least 1; got {list(fixations.shape)}")
+    check_finite(fixations, "fixations")
     return fixations * np.array([width - 1, height - 1])
+
+
+def check_finite(values: np.ndarray, name: str) -> None:
+    """Refuses NaN and infinities.
+
+    Raises:
+      InputError: the message tells how many there are.
+    """
+    bad = np.count_nonzero(~np.isfinite(values))
+    if bad:
+        raise InputError(f"{name} must be finite; {bad} of {values.size} numbers are not")
+
+
+def _distances(fixations: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Between all fixations of each scanpath, in pixels: ``[N, T, T]``."""
+    points = in_pixels(fixations, height, width)
+    return np.linalg.norm(points[:, :, None] - points[:, None, :], axis=-1)

@@ -1,0 +1,51 @@
+"""Bootstrap confidence intervals."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from foveax._types import InputError
+from foveax.analysis.scanpaths import check_finite
+
+
+class Interval(NamedTuple):
+    """A mean and the bounds of its confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def bootstrap_mean(values: np.ndarray, *, level: float = 0.95, resamples: int = 1000, seed: int = 0) -> Interval:
+    """The mean of values and its percentile bootstrap interval.
+
+    The values are drawn anew with replacement, as many as there are, `resamples` times; the bounds are the
+    ``(1 ± level) / 2`` quantiles of the means (Efron, Tibshirani 1993, An Introduction to the Bootstrap, section 13.3).
+    Give one value per image or subject: what is drawn must be independent.
+
+    Args:
+      values: ``[N]``, N at least 1.
+      level: in (0, 1).
+      resamples: how many.
+      seed: of the draws.
+
+    Raises:
+      InputError: if there are no values, or they are not finite or of another shape; if the level is out of range.
+
+    Example:
+      >>> import numpy as np
+      >>> interval = bootstrap_mean(np.arange(100.0))
+      >>> interval.low < interval.mean < interval.high
+      True
+    """
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1 or not values.size:
+        raise InputError(f"values must have the shape [N], N at least 1; got {list(values.shape)}")
+    check_finite(values, "values")
+    if not 0 < level < 1:
+        raise InputError(f"level must be more than 0 and less than 1; got {level}")
+    rng = np.random.default_rng(seed)
+    # one resample at a time: memory does not grow with their number
+    means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(resamples)]
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(values.mean()), float(low), float(high))

@@ -1,0 +1,165 @@
+"""Scores beside their controls: centre, random, another image's, and the ceiling between observers."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from foveax._types import InputError
+from foveax.analysis.bootstrap import Interval, bootstrap_mean
+from foveax.analysis.density import density_map
+from foveax.analysis.saliency import auc, correlation, information_gain, intersection, kl_divergence, nss
+from foveax.analysis.scanpaths import in_pixels
+from foveax.analysis.similarity import dynamic_time_warping, levenshtein, multimatch, scanmatch
+
+Scores = dict[str, dict[str, Interval]]
+"""By candidate, by score: the mean over images, with its 95 % interval."""
+
+
+def compare_scanpaths(
+    observers: np.ndarray, candidates: Mapping[str, np.ndarray], *, height: int, width: int, seed: int = 0
+) -> Scores:
+    """How like those of observers the scanpaths of candidates are, beside controls and a ceiling.
+
+    Each candidate is compared with each observer, on the same image, and averaged over observers. The controls are
+    ``another image`` (the first observer's, shuffled over the images), ``random`` (uniform over the image) and
+    ``centre``; with more than one observer the ceiling is ``between observers``, each with each.
+
+    Args:
+      observers: ``[O, N, T, 2]``: O observers, people or passes of a model, on the same N images.
+      candidates: by name, ``[N, U, 2]``.
+      height: of the image in pixels.
+      width: of the image in pixels.
+      seed: of the controls.
+
+    Returns:
+      by candidate, then control, by score: ``multimatch vector``, ``direction``, ``length``, ``position``,
+      ``scanmatch``, ``levenshtein`` (edits) and ``time warping`` (pixels), each with its interval over images.
+
+    Raises:
+      InputError: if shapes do not fit, or there are fewer than two images.
+    """
+    observers = np.asarray(observers, np.float64)
+    if observers.ndim != 4 or len(observers) < 1 or observers.shape[1] < 2:
+        raise InputError(
+            f"observers must have the shape [O, N, T, 2], O at least 1, N at least 2; got {list(observers.shape)}"
+        )
+    everything = in_pixels(observers.reshape(-1, *observers.shape[2:]), height, width)
+    amplitudes = np.linalg.norm(np.diff(everything, axis=1), axis=-1) / max(height, width)
+    # the cut-off in cells, the same for all candidates
+    threshold = max(2 * BINS * float(amplitudes.std()) if amplitudes.size else 0.0, 1.0)
+
+    def score(pairs: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, Interval]:
+        each = [_similarities(one, other, height, width, threshold) for one, other in pairs]
+        return {name: bootstrap_mean(np.mean([scores[name] for scores in each], axis=0)) for name in each[0]}
+
+    rows = {name: score([(path, observer) for observer in observers]) for name, path in candidates.items()}
+    rng = np.random.default_rng(seed)
+    for name, path in _controls(observers[0], rng).items():
+        rows[name] = score([(path, observer) for observer in observers])
+    if len(observers) > 1:
+        rows["between observers"] = score(
+            [(observers[one], observers[other]) for one in range(len(observers)) for other in range(one)]
+        )
+    return rows
+
+
+def compare_densities(
+    observers: np.ndarray, densities: Mapping[str, np.ndarray], *, bandwidth: float | None = None
+) -> Scores:
+    """How well maps predict where observers look, beside controls and a ceiling.
+
+    The controls are ``another image`` (the observers' density on the next image), ``all images`` (their density on
+    all other images: the bias that images share, and the baseline of the information gain), ``centre`` (a Gaussian of a
+    quarter of the image) and ``uniform``. Observers' densities hold 1 % of the uniform one, so that no fixation is
+    impossible. The ceiling, ``between observers``, is the density of half of them, scored
+    by the fixations of the others; so are all rows. The first fixation, which is given, is left out.
+
+    Args:
+      observers: ``[O, N, T, 2]``: O observers, people or passes of a model, on the same N images; none below 2.
+      densities: by name, ``[N, H, W]``, everywhere positive.
+      bandwidth: of the observers' densities, in pixels; by default 5 % of the longer side.
+
+    Returns:
+      by map, then control, by score: ``AUC``, ``shuffled AUC``, ``NSS``, ``CC``, ``KL`` (nats), ``SIM`` and
+      ``information gain`` (bits), each with its interval over images.
+
+    Raises:
+      InputError: if shapes do not fit; if fixations lie outside the image.
+    """
+    observers = np.asarray(observers, np.float64)
+    if observers.ndim != 4 or min(observers.shape[:3], default=0) < 2:
+        raise InputError(
+            f"observers must have the shape [O, N, T, 2], O, N and T at least 2; got {list(observers.shape)}"
+        )
+    if not densities:
+        raise InputError("densities must hold at least one map, which gives the image's height and width")
+    height, width = np.shape(next(iter(densities.values())))[1:]
+    half = len(observers) // 2
+    looked = np.moveaxis(observers[:, :, 1:], 1, 0)  # [N, O, T - 1, 2]
+    images = len(looked)
+    known, judged = (part.reshape(images, -1, 2) for part in (looked[:, :half], looked[:, half:]))
+
+    def smooth(points: np.ndarray) -> np.ndarray:
+        density = density_map(points.reshape(-1, 2), height=height, width=width, bandwidth=bandwidth)
+        return (1 - UNIFORM_SHARE) * density + UNIFORM_SHARE / density.size
+
+    own = np.stack([smooth(points) for points in known])
+    truth = np.stack([smooth(points) for points in judged])
+    shared = (own.sum(axis=0) - own) / (images - 1)
+    middle = density_map(np.array([[0.5, 0.5]]), height=height, width=width, bandwidth=max(height, width) / 4)
+    maps = {
+        **densities,
+        "another image": np.roll(own, 1, axis=0),
+        "all images": shared,
+        "centre": np.broadcast_to(middle, own.shape),
+        "uniform": np.full(own.shape, 1 / (height * width)),
+        "between observers": own,
+    }
+    others = [np.concatenate([judged[:image], judged[image + 1 :]]).reshape(-1, 2) for image in range(images)]
+    rows: Scores = {}
+    for name, predicted in maps.items():
+        if np.shape(predicted) != own.shape:
+            raise InputError(f"densities must have the shape {list(own.shape)}; {name} has {list(np.shape(predicted))}")
+        if not (np.asarray(predicted) > 0).all():
+            raise InputError(f"densities must be positive everywhere; {name} is not")
+        scores: dict[str, Callable[[int], float]] = {
+            "AUC": lambda image, p=predicted: auc(p[image], judged[image]),
+            "shuffled AUC": lambda image, p=predicted: auc(p[image], judged[image], others[image]),
+            "NSS": lambda image, p=predicted: nss(p[image], judged[image]),
+            "CC": lambda image, p=predicted: correlation(p[image], truth[image]),
+            "KL": lambda image, p=predicted: kl_divergence(p[image], truth[image]),
+            "SIM": lambda image, p=predicted: intersection(p[image], truth[image]),
+            "information gain": lambda image, p=predicted: information_gain(p[image], shared[image], judged[image]),
+        }
+        rows[name] = {
+            title: bootstrap_mean(np.array([score(image) for image in range(images)]))
+            for title, score in scores.items()
+        }
+    return rows
+
+
+BINS = 8
+"""Cells a side in which ScanMatch and the edit distance read fixations."""
+UNIFORM_SHARE = 0.01
+"""Of the uniform density in those of observers."""
+
+
+def _controls(paths: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Scanpaths ``[N, T, 2]`` that know nothing of the image; none keeps its own."""
+    return {
+        "another image": np.roll(paths, 1 + int(rng.integers(len(paths) - 1)), axis=0),
+        "random": rng.random(paths.shape),
+        "centre": np.full(paths.shape, 0.5),
+    }
+
+
+def _similarities(
+    one: np.ndarray, other: np.ndarray, height: int, width: int, threshold: float
+) -> dict[str, np.ndarray]:
+    shapes = multimatch(one, other, height=height, width=width)
+    return {
+        **{f"multimatch {name}": values for name, values in shapes._asdict().items() if not np.isnan(values).all()},
+        "scanmatch": scanmatch(one, other, bins=BINS, threshold=threshold),
+        "levenshtein": levenshtein(one, other, bins=BINS),
+        "time warping": dynamic_time_warping(one, other, height=height, width=width),
+    }

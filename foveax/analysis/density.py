@@ -1,0 +1,92 @@
+"""Density maps: where fixations fall, smoothed."""
+
+import numpy as np
+
+from foveax._types import InputError
+from foveax.analysis.scanpaths import check_finite
+
+BANDWIDTH = 0.05
+"""The default bandwidth of a density, as a share of the image's longer side."""
+
+
+def density_map(points: np.ndarray, *, height: int, width: int, bandwidth: float | None = None) -> np.ndarray:
+    """A kernel density estimate of where points fall, at each pixel of the image.
+
+    ``p(q) ∝ sum_n exp(-|q - p_n|^2 / (2 bandwidth^2))``: the exact sum of Gaussian kernels at the pixels' centres, not
+    of a histogram, normalised over the image, so that what a kernel lays outside is lost (Parzen 1962, Annals of
+    Mathematical Statistics 33).
+
+    Args:
+      points: ``[N, 2]``, (x, y) as fractions of the image; those outside it count by what reaches in.
+      height: of the image in pixels.
+      width: of the image in pixels.
+      bandwidth: standard deviation of the kernel in pixels; by default 5 % of the longer side.
+
+    Returns:
+      ``[H, W]``, not negative, of sum 1.
+
+    Raises:
+      InputError: if there are no points, or they are not finite or of that shape; if the bandwidth is not positive;
+        if all points lie so far outside that nothing reaches the image.
+
+    Example:
+      >>> import numpy as np
+      >>> density = density_map(np.array([[0.0, 0.0]]), height=3, width=4, bandwidth=1.0)
+      >>> density.shape, round(density.sum().item(), 6), density.argmax().item()
+      ((3, 4), 1.0, 0)
+    """
+    points = checked_points(points)
+    scale = BANDWIDTH * max(height, width) if bandwidth is None else bandwidth
+    if not scale > 0:
+        raise InputError(f"bandwidth must be more than 0; got {scale}")
+    x, y = (points * [width - 1, height - 1]).T
+    columns = np.exp(-0.5 * ((np.arange(width) - x[:, None]) / scale) ** 2)
+    rows = np.exp(-0.5 * ((np.arange(height) - y[:, None]) / scale) ** 2)
+    density = rows.T @ columns
+    if not density.sum() > 0:
+        raise InputError("points must reach the image; all of them lie too far outside")
+    return density / density.sum()
+
+
+def density_entropy(density: np.ndarray) -> float:
+    """Entropy of a density map in bits, ``-sum p log2 p``: from 0, one pixel, to ``log2(H W)``, all alike.
+
+    Raises:
+      InputError: if the map is negative, not finite, or nothing but zeros.
+
+    Example:
+      >>> import numpy as np
+      >>> density_entropy(np.ones((4, 4)))
+      4.0
+    """
+    shares = as_density(density)
+    shares = shares[shares > 0]
+    return float(-(shares * np.log2(shares)).sum()) + 0.0
+
+
+def as_density(values: np.ndarray) -> np.ndarray:
+    """A map of sum 1, in float64.
+
+    Raises:
+      InputError: if the map is not ``[H, W]``, negative somewhere, not finite, or nothing but zeros.
+    """
+    values = np.asarray(values, np.float64)
+    if values.ndim != 2:
+        raise InputError(f"a map must have the shape [H, W]; got {list(values.shape)}")
+    check_finite(values, "a map")
+    if (values < 0).any() or not values.any():
+        raise InputError("a density must be nowhere negative, and somewhere positive")
+    return values / values.sum()
+
+
+def checked_points(points: np.ndarray) -> np.ndarray:
+    """Points ``[N, 2]`` in float64.
+
+    Raises:
+      InputError: if there are none, or they are not finite or of that shape.
+    """
+    points = np.asarray(points, np.float64)
+    if points.ndim != 2 or points.shape[-1] != 2 or not points.size:
+        raise InputError(f"points must have the shape [N, 2], N at least 1; got {list(points.shape)}")
+    check_finite(points, "points")
+    return points

@@ -1,0 +1,152 @@
+"""Saliency scores: how well a map predicts where fixations fall.
+
+Maps are ``[H, W]``, a number per pixel, more where more is expected; points are ``[N, 2]``, (x, y) as fractions of the
+image, and are read at the nearest pixel. The definitions are those of Bylinskii et al. 2019, IEEE Transactions on
+Pattern Analysis and Machine Intelligence 41 (https://arxiv.org/abs/1604.03605). Maps or points of another shape, that
+are not finite, or points outside the image raise an `InputError`.
+"""
+
+import numpy as np
+
+from foveax._types import InputError
+from foveax.analysis.density import as_density, checked_points
+from foveax.analysis.scanpaths import check_finite
+
+EPSILON = 2.2204e-16
+"""What keeps `kl_divergence` finite, as in the MIT saliency benchmark."""
+
+
+def auc(saliency: np.ndarray, points: np.ndarray, others: np.ndarray | None = None) -> float:
+    """Area under the ROC curve: how often the map is greater where a fixation is than elsewhere, ties counted half.
+
+    Args:
+      saliency: ``[H, W]``.
+      points: ``[N, 2]``.
+      others: ``[M, 2]``, the points to tell them from; by default every pixel of the image. With the fixations of
+        other images it is the *shuffled AUC*, to which a bias that all images share, as the centre's, adds nothing.
+
+    Returns:
+      from 0 to 1; 0.5 is chance.
+
+    Example:
+      >>> import numpy as np
+      >>> auc(np.array([[0.0, 1.0], [2.0, 3.0]]), np.array([[1.0, 1.0]]))
+      0.875
+    """
+    saliency = _checked(saliency)
+    positive = _at(saliency, points)
+    negative = np.sort(saliency.ravel() if others is None else _at(saliency, others))
+    below, up_to = (np.searchsorted(negative, positive, side) for side in ("left", "right"))
+    return float((below + up_to).mean() / (2 * len(negative)))
+
+
+def nss(saliency: np.ndarray, points: np.ndarray) -> float:
+    """Normalised scanpath saliency: the mean of the standardised map at the fixations; 0 is chance.
+
+    A constant map gives 0.
+
+    Example:
+      >>> import numpy as np
+      >>> nss(np.array([[0.0, 2.0]]), np.array([[1.0, 0.0]]))
+      1.0
+    """
+    saliency = _checked(saliency)
+    deviation = saliency.std()
+    return float((_at(saliency, points) - saliency.mean()).mean() / (deviation if deviation > 0 else 1.0))
+
+
+def correlation(saliency: np.ndarray, density: np.ndarray) -> float:
+    """CC: Pearson's correlation of two maps of one shape; 0 where one of them is constant.
+
+    Example:
+      >>> import numpy as np
+      >>> correlation(np.array([[0.0, 1.0]]), np.array([[1.0, 0.0]]))
+      -1.0
+    """
+    one, other = _same_shape(_checked(saliency), _checked(density))
+    one, other = one - one.mean(), other - other.mean()
+    scale = np.sqrt((one**2).sum() * (other**2).sum())
+    return float((one * other).sum() / scale) if scale > 0 else 0.0
+
+
+def kl_divergence(saliency: np.ndarray, density: np.ndarray) -> float:
+    """KL: ``sum_i q_i log(ε + q_i / (p_i + ε))`` in nats, of the fixations' density q from the map p; 0 is alike.
+
+    Both are divided by their sums; ε is `EPSILON`.
+
+    Raises:
+      InputError: also if a map is negative or nothing but zeros.
+
+    Example:
+      >>> import numpy as np
+      >>> round(kl_divergence(np.array([[1.0, 1.0]]), np.array([[1.0, 0.0]])), 4)
+      0.6931
+    """
+    p, q = _same_shape(as_density(saliency), as_density(density))
+    return float((q * np.log(EPSILON + q / (p + EPSILON))).sum())
+
+
+def intersection(saliency: np.ndarray, density: np.ndarray) -> float:
+    """SIM: ``sum_i min(p_i, q_i)`` of two maps divided by their sums; 1 is alike, 0 is nowhere together.
+
+    Raises:
+      InputError: also if a map is negative or nothing but zeros.
+
+    Example:
+      >>> import numpy as np
+      >>> intersection(np.array([[1.0, 1.0]]), np.array([[1.0, 0.0]]))
+      0.5
+    """
+    p, q = _same_shape(as_density(saliency), as_density(density))
+    return float(np.minimum(p, q).sum())
+
+
+def information_gain(density: np.ndarray, baseline: np.ndarray, points: np.ndarray) -> float:
+    """Bits per fixation by which a density tells more than a baseline, ``mean_n log2(p(x_n) / b(x_n))``.
+
+    The baseline is usually the bias towards the centre, such as the density of the fixations on all other images
+    (Kümmerer, Wallis, Bethge 2015, PNAS 112).
+
+    Args:
+      density: ``[H, W]``, divided by its sum.
+      baseline: ``[H, W]``, likewise.
+      points: ``[N, 2]``.
+
+    Returns:
+      minus infinity if a fixation falls where the density is 0, else infinity if one falls where the baseline is.
+
+    Example:
+      >>> import numpy as np
+      >>> information_gain(np.array([[0.0, 1.0]]), np.array([[1.0, 1.0]]), np.array([[1.0, 0.0]]))
+      1.0
+    """
+    p, b = _same_shape(as_density(density), as_density(baseline))
+    with np.errstate(divide="ignore"):
+        told, known = np.log2(_at(p, points)), np.log2(_at(b, points))
+    if np.isneginf(told).any():
+        return float("-inf")
+    return float((told - known).mean())
+
+
+def _checked(values: np.ndarray) -> np.ndarray:
+    values = np.asarray(values, np.float64)
+    if values.ndim != 2 or not values.size:
+        raise InputError(f"a map must have the shape [H, W]; got {list(values.shape)}")
+    check_finite(values, "a map")
+    return values
+
+
+def _same_shape(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if one.shape != other.shape:
+        raise InputError(f"maps must have one shape; got {list(one.shape)} and {list(other.shape)}")
+    return one, other
+
+
+def _at(values: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The map at each point's nearest pixel."""
+    points = checked_points(points)
+    outside = np.count_nonzero(((points < 0) | (points > 1)).any(axis=-1))
+    if outside:
+        raise InputError(f"points must lie in the image, in [0, 1]; {outside} of {len(points)} do not")
+    column, row = np.rint(points * [values.shape[1] - 1, values.shape[0] - 1]).astype(int).T
+    return values[row, column]
