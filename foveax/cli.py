@@ -1,4 +1,4 @@
-"""The command line: `foveax train`, `foveax evaluate`, `foveax diagnose`, `foveax export`."""
+"""The command line, one command per class here: `foveax train`, `foveax evaluate`, `foveax analyze`, ..."""
 
 import contextlib
 import dataclasses
@@ -48,6 +48,18 @@ class Diagnose:
     """Of the search for the best fixed sequence."""
     whole_image: int = 300_000
     """Images on which a network that sees the whole image is trained, for comparison, at most the run's; 0: none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Analyze:
+    """Analyse where a run looks: a folder of tables, figures and one page with everything, beside its controls."""
+
+    run: Positional[str]
+    """Run directory."""
+    out: str = ""
+    """The folder; by default analysis in the run directory."""
+    people: str = ""
+    """A CSV file of people's fixations on the first test images, with which the run's are compared."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +123,7 @@ def _parse(arguments: list[str]) -> Any:
         Annotated[Train, tyro.conf.subcommand("train", default=Train(preset))]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[Diagnose, tyro.conf.subcommand("diagnose")]
+        | Annotated[Analyze, tyro.conf.subcommand("analyze")]
         | Annotated[Population, tyro.conf.subcommand("population", default=Population(preset))]
         | Annotated[Recipe, tyro.conf.subcommand("recipe")]
         | Annotated[Export, tyro.conf.subcommand("export")]
@@ -216,6 +229,13 @@ def _diagnose(command: Diagnose) -> None:
     write_json(Path(command.run) / "diagnosis.json", {"test": rows, **measures})
 
 
+def _analyze(command: Analyze) -> None:
+    from foveax.report import write_report
+
+    folder = write_report(command.run, command.out or None, people=command.people or None)
+    print(f"tables, figures and the page are in {folder}; open {folder / 'report.html'}")
+
+
 def _recipe(command: Recipe) -> None:
     from foveax.recipes import RECIPES, format_results, run_recipe
 
@@ -276,6 +296,7 @@ COMMANDS = {
     Train: _train,
     Evaluate: _evaluate,
     Diagnose: _diagnose,
+    Analyze: _analyze,
     Population: _population,
     Recipe: _recipe,
     Export: _export,

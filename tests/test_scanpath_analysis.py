@@ -83,7 +83,7 @@ REFUSED = {
     "level": (lambda: analysis.bootstrap_mean(np.ones(3), level=95), "level must be"),
     "observers": (lambda: analysis.compare_scanpaths(PATHS, {}, **SIDES), r"\[O, N, T, 2\]"),
     "one image": (
-        lambda: analysis.compare_densities(np.ones((2, 1, 3, 2)) / 2, {"own": MAP[None]}),
+        lambda: analysis.compare_densities(np.ones((2, 1, 3, 2)) / 2, {}, **SIDES),
         "none below 2|at least 2",
     ),
     "no table": (lambda: analysis.fixation_table(PATHS[0], **SIDES), r"\[N, T, 2\]"),
@@ -199,11 +199,12 @@ def test_observers_who_look_alike_are_nearer_than_every_control(rng):
     for name in ("scanmatch", "multimatch position"):
         for control in ("another image", "random", "centre"):
             assert rows["the places"][name].low > rows[control][name].high
-    maps = analysis.compare_densities(observers, {"flat": np.full((40, 28, 28), 0.5)})
+    maps = analysis.compare_densities(observers, {"flat": np.full((40, 28, 28), 0.1)}, **SIDES)
     assert maps["between observers"]["information gain"].low > 0
     assert maps["between observers"]["shuffled AUC"].low > 0.8
     assert maps["another image"]["shuffled AUC"].high < 0.6
     assert maps["flat"]["AUC"].mean == maps["uniform"]["AUC"].mean == 0.5
+    assert maps["flat"]["NSS"].mean == maps["flat"]["CC"].mean == 0.0
     assert maps["all images"]["information gain"].mean == pytest.approx(0, abs=1e-12)
 
 

@@ -64,7 +64,12 @@ def compare_scanpaths(
 
 
 def compare_densities(
-    observers: np.ndarray, densities: Mapping[str, np.ndarray], *, bandwidth: float | None = None
+    observers: np.ndarray,
+    densities: Mapping[str, np.ndarray],
+    *,
+    height: int,
+    width: int,
+    bandwidth: float | None = None,
 ) -> Scores:
     """How well maps predict where observers look, beside controls and a ceiling.
 
@@ -77,6 +82,8 @@ def compare_densities(
     Args:
       observers: ``[O, N, T, 2]``: O observers, people or passes of a model, on the same N images; none below 2.
       densities: by name, ``[N, H, W]``, everywhere positive.
+      height: of the images in pixels.
+      width: of the images in pixels.
       bandwidth: of the observers' densities, in pixels; by default 5 % of the longer side.
 
     Returns:
@@ -91,20 +98,13 @@ def compare_densities(
         raise InputError(
             f"observers must have the shape [O, N, T, 2], O, N and T at least 2; got {list(observers.shape)}"
         )
-    if not densities:
-        raise InputError("densities must hold at least one map, which gives the image's height and width")
-    height, width = np.shape(next(iter(densities.values())))[1:]
     half = len(observers) // 2
-    looked = np.moveaxis(observers[:, :, 1:], 1, 0)  # [N, O, T - 1, 2]
-    images = len(looked)
-    known, judged = (part.reshape(images, -1, 2) for part in (looked[:, :half], looked[:, half:]))
-
-    def smooth(points: np.ndarray) -> np.ndarray:
-        density = density_map(points.reshape(-1, 2), height=height, width=width, bandwidth=bandwidth)
-        return (1 - UNIFORM_SHARE) * density + UNIFORM_SHARE / density.size
-
-    own = np.stack([smooth(points) for points in known])
-    truth = np.stack([smooth(points) for points in judged])
+    images = observers.shape[1]
+    judged = _landings(observers[half:])
+    own, truth = (
+        observed_densities(part, height=height, width=width, bandwidth=bandwidth)
+        for part in (observers[:half], observers[half:])
+    )
     shared = (own.sum(axis=0) - own) / (images - 1)
     middle = density_map(np.array([[0.5, 0.5]]), height=height, width=width, bandwidth=max(height, width) / 4)
     maps = {
@@ -136,6 +136,24 @@ def compare_densities(
             for title, score in scores.items()
         }
     return rows
+
+
+def observed_densities(observers: np.ndarray, *, height: int, width: int, bandwidth: float | None = None) -> np.ndarray:
+    """The density on each image of where observers land, with 1 % of the uniform one: ``[N, H, W]``.
+
+    Args:
+      observers: ``[O, N, T, 2]``; the first fixation, which is given, is left out.
+      height: of the images in pixels.
+      width: of the images in pixels.
+      bandwidth: in pixels; by default 5 % of the longer side.
+    """
+    maps = [density_map(points, height=height, width=width, bandwidth=bandwidth) for points in _landings(observers)]
+    return (1 - UNIFORM_SHARE) * np.stack(maps) + UNIFORM_SHARE / (height * width)
+
+
+def _landings(observers: np.ndarray) -> np.ndarray:
+    """All observers' fixations on each image but the first: ``[N, O (T - 1), 2]``."""
+    return np.moveaxis(observers[:, :, 1:], 1, 0).reshape(observers.shape[1], -1, 2)
 
 
 BINS = 8

@@ -85,12 +85,12 @@ def speed_accuracy(
     entropy, label = _entropies(probabilities), np.asarray(label)
     if label.shape != entropy.shape[:1] or not label.size:
         raise InputError(f"label must have the shape [{len(entropy)}], N at least 1; got {list(label.shape)}")
-    if thresholds is None:
-        thresholds = np.geomspace(np.log2(max(np.shape(probabilities)[-1], 2)), 1e-3, 25)
+    most = np.log2(max(np.shape(probabilities)[-1], 2))
+    bits = np.geomspace(most, 1e-3, 25) if thresholds is None else np.asarray(thresholds, np.float64)
     correct = np.argmax(probabilities, axis=-1) == label[:, None]
-    stops = [_stopped(entropy, threshold) for threshold in thresholds]
+    stops = [_stopped(entropy, threshold) for threshold in bits]
     return SpeedAccuracy(
-        np.asarray(thresholds, np.float64),
+        bits,
         np.array([stop.mean() + 1 for stop in stops]),
         np.array([correct[np.arange(len(label)), stop].mean() for stop in stops]),
     )

@@ -51,8 +51,8 @@ def nss(saliency: np.ndarray, points: np.ndarray) -> float:
       1.0
     """
     saliency = _checked(saliency)
-    deviation = saliency.std()
-    return float((_at(saliency, points) - saliency.mean()).mean() / (deviation if deviation > 0 else 1.0))
+    looked = _at(saliency, points)
+    return float((looked - saliency.mean()).mean() / saliency.std()) if np.ptp(saliency) else 0.0
 
 
 def correlation(saliency: np.ndarray, density: np.ndarray) -> float:
@@ -64,9 +64,9 @@ def correlation(saliency: np.ndarray, density: np.ndarray) -> float:
       -1.0
     """
     one, other = _same_shape(_checked(saliency), _checked(density))
-    one, other = one - one.mean(), other - other.mean()
-    scale = np.sqrt((one**2).sum() * (other**2).sum())
-    return float((one * other).sum() / scale) if scale > 0 else 0.0
+    if not np.ptp(one) or not np.ptp(other):
+        return 0.0
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
 
 
 def kl_divergence(saliency: np.ndarray, density: np.ndarray) -> float:

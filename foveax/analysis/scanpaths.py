@@ -78,8 +78,8 @@ def refixation_rate(
       >>> refixation_rate(np.array([[[0.0, 0.0], [1.0, 1.0], [0.0, 0.0]]]), height=28, width=28)
       0.5
     """
-    near = _distances(fixations, height, width) <= radius
-    again = (near & np.tri(near.shape[1], k=-1, dtype=bool)).any(axis=2)[:, begin:]
+    near = _near(fixations, height, width, radius)
+    again = np.any(near & np.tri(near.shape[1], k=-1, dtype=bool), axis=2)[:, begin:]
     return float(again.mean()) if again.size else float("nan")
 
 
@@ -94,7 +94,7 @@ def return_rates(fixations: np.ndarray, *, height: int, width: int, radius: floa
       >>> return_rates(np.array([[[0.0, 0.0], [1.0, 1.0], [0.0, 0.0]]]), height=28, width=28)
       array([0., 1.])
     """
-    near = _distances(fixations, height, width) <= radius
+    near = _near(fixations, height, width, radius)
     if not len(near):
         return np.full(max(near.shape[1] - 1, 0), np.nan)
     return np.array([np.diagonal(near, -lag, 1, 2).mean() for lag in range(1, near.shape[1])])
@@ -183,7 +183,7 @@ def check_finite(values: np.ndarray, name: str) -> None:
         raise InputError(f"{name} must be finite; {bad} of {values.size} numbers are not")
 
 
-def _distances(fixations: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Between all fixations of each scanpath, in pixels: ``[N, T, T]``."""
+def _near(fixations: np.ndarray, height: int, width: int, radius: float) -> np.ndarray:
+    """Which fixations of each scanpath lie within a radius, in pixels, of which others: bool ``[N, T, T]``."""
     points = in_pixels(fixations, height, width)
-    return np.linalg.norm(points[:, :, None] - points[:, None, :], axis=-1)
+    return np.linalg.norm(points[:, :, None] - points[:, None, :], axis=-1) <= radius

@@ -1,22 +1,21 @@
-"""A scanpath over its image, and the crops that it took."""
+"""A scanpath over its image, what it saw, and a sheet or a film of trials."""
 
 import itertools
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jax
 import numpy as np
 
-from foveax.retina.crop import crop
+from foveax._types import InputError
+from foveax.plot.style import FIRST, LAST, LATER, axes_or_new, show_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FIRST, LATER, LAST = "#56b4e9", "#e69f00", "#d55e00"  # Okabe, Ito 2008: told apart by colour-blind readers
-
 
 def scanpath(image: np.ndarray, fixations: np.ndarray, *, size: int | None = None, ax: "Axes | None" = None) -> "Axes":
-    """Draws a scanpath over its image: numbered from 1, joined by arrows, the first and the last in other colours.
+    """Draws a scanpath over its image: numbered from 1, joined by arrows, the first a square, the last a diamond.
 
     Args:
       image: ``[H, W, C]``, uint8 or a float in [0, 1], C of 1 or 3.
@@ -26,46 +25,76 @@ def scanpath(image: np.ndarray, fixations: np.ndarray, *, size: int | None = Non
 
     Returns:
       the axes.
+
+    Raises:
+      InputError: if shapes do not fit.
     """
-    from matplotlib import patheffects, pyplot
+    from matplotlib import patheffects
     from matplotlib.patches import Rectangle
 
-    ax = ax or pyplot.figure().add_subplot()
-    _show(ax, image)
-    points = np.asarray(fixations) * [image.shape[1] - 1, image.shape[0] - 1]
+    ax = axes_or_new(ax)
+    show_image(ax, image)
+    points = _checked(fixations) * [image.shape[1] - 1, image.shape[0] - 1]
+    arrow = {"arrowstyle": "->", "color": LATER, "linewidth": 1.2, "shrinkA": 3, "shrinkB": 2}
     for start, end in itertools.pairwise(points):
-        ax.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": LATER, "linewidth": 1.2, "shrinkA": 3})
+        ax.annotate("", end, start, arrowprops=arrow)
     for index, (x, y) in enumerate(points):
-        colour = FIRST if index == 0 else LAST if index == len(points) - 1 else LATER
-        ax.plot(x, y, "o", color=colour, markersize=6, markeredgecolor="black", markeredgewidth=0.4, clip_on=False)
-        outline = [patheffects.withStroke(linewidth=1.2, foreground="black")]
+        first, last = index == 0, index == len(points) - 1
+        colour, marker = (FIRST, "s") if first else (LAST, "D") if last else (LATER, "o")
+        ax.plot(x, y, marker, color=colour, markersize=6, markeredgecolor="black", markeredgewidth=0.4, clip_on=False)
         label = ax.annotate(str(index + 1), (x, y), (4, 3), textcoords="offset points", color="white", fontsize=7)
-        label.set_path_effects([*outline])
+        label.set_path_effects([patheffects.withStroke(linewidth=1.2, foreground="black")])
     if size:
         x, y = points[-1] - size / 2
         ax.add_patch(Rectangle((x, y), size, size, fill=False, edgecolor=LAST, linewidth=1, clip_on=False))
     return ax
 
 
-def crops(image: np.ndarray, fixations: np.ndarray, *, size: int, ax: "Axes | None" = None) -> "Axes":
-    """Draws the crops of a scanpath side by side, in order, as the retina sampled them.
+def crops(image: np.ndarray, fixations: np.ndarray, *, size: int, scales: int = 1, ax: "Axes | None" = None) -> "Axes":
+    """Draws what the retina gave the network: the crops of a scanpath from left to right, a row per scale.
 
     Args:
       image: ``[H, W, C]``, uint8 or a float in [0, 1], C of 1 or 3.
       fixations: ``[T, 2]``, (x, y) in [0, 1].
       size: side of a crop in pixels.
+      scales: of the retina, the sharpest on top.
       ax: where to draw; by default new axes.
 
     Returns:
       the axes.
-    """
-    from matplotlib import pyplot
 
-    ax = ax or pyplot.figure().add_subplot()
-    points = jax.numpy.asarray(fixations, jax.numpy.float32)
-    strip = np.asarray(jax.vmap(lambda point: crop(jax.numpy.asarray(image), point, size=size))(points))
-    border = np.ones((len(strip), size, 1, strip.shape[-1]), np.float32)
-    _show(ax, np.concatenate(np.concatenate([strip, border], axis=2), axis=1)[:, :-1])
+    Raises:
+      InputError: if shapes do not fit.
+    """
+    glimpses = _glimpses(image, fixations, size, scales)  # [T, S, G, G, C]
+    framed = np.pad(glimpses, ((0, 0), (0, 0), (0, 1), (0, 1), (0, 0)), constant_values=1.0)
+    rows = [np.concatenate(list(framed[:, scale]), axis=1) for scale in range(scales)]
+    ax = axes_or_new(ax)
+    show_image(ax, np.concatenate(rows)[:-1, :-1])
+    return ax
+
+
+def seen(image: np.ndarray, fixations: np.ndarray, *, size: int, scales: int = 1, ax: "Axes | None" = None) -> "Axes":
+    """Draws what has been seen so far: each pixel at the sharpest that any glimpse showed it, the rest hatched grey.
+
+    Args:
+      image: ``[H, W, C]``, uint8 or a float in [0, 1], C of 1 or 3.
+      fixations: ``[T, 2]``, (x, y) in [0, 1].
+      size: side of a crop in pixels.
+      scales: of the retina.
+      ax: where to draw; by default new axes.
+
+    Returns:
+      the axes.
+
+    Raises:
+      InputError: if shapes do not fit.
+    """
+    ax = axes_or_new(ax)
+    picture, unseen = _reconstruction(image, fixations, size, scales)
+    show_image(ax, picture)
+    if unseen.any():
+        ax.contourf(unseen.astype(float), levels=[0.5, 1.5], colors="none", hatches=["////"])
     return ax
 
 
@@ -95,8 +124,87 @@ def fixation_sheet(images: np.ndarray, fixations: np.ndarray, *, titles: list[st
     return figure
 
 
-def _show(ax: "Axes", image: np.ndarray) -> None:
-    image = np.asarray(image)
-    shown = image[..., 0] if image.shape[-1] == 1 else image
-    ax.imshow(shown, cmap="gray", vmin=0, vmax=255 if image.dtype == np.uint8 else 1, interpolation="nearest")
-    ax.axis("off")
+def animate_trial(
+    path: str | Path,
+    image: np.ndarray,
+    fixations: np.ndarray,
+    *,
+    size: int,
+    scales: int = 1,
+    probabilities: np.ndarray | None = None,
+    seconds: float = 0.8,
+) -> None:
+    """Writes an animated GIF of a trial: at each fixation the scanpath so far, what has been seen, and the belief.
+
+    Args:
+      path: of the file.
+      image: ``[H, W, C]``, uint8 or a float in [0, 1], C of 1 or 3.
+      fixations: ``[T, 2]``, (x, y) in [0, 1].
+      size: side of a crop in pixels.
+      scales: of the retina.
+      probabilities: ``[T, K]`` after each glimpse; without them the belief is left out.
+      seconds: that a fixation is shown.
+
+    Raises:
+      InputError: if shapes do not fit.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    points, panels = _checked(fixations), 2 if probabilities is None else 3
+    if probabilities is not None and (np.ndim(probabilities) != 2 or len(probabilities) != len(points)):
+        raise InputError(f"probabilities must have the shape [{len(points)}, K]; got {list(np.shape(probabilities))}")
+    frames = []
+    for index in range(len(points)):
+        figure = Figure(figsize=(2.6 * panels, 2.8), layout="constrained")
+        cells = figure.subplots(1, panels)
+        scanpath(image, points[: index + 1], size=size, ax=cells[0]).set_title(f"fixation {index + 1}", fontsize=9)
+        seen(image, points[: index + 1], size=size, scales=scales, ax=cells[1]).set_title("seen so far", fontsize=9)
+        if probabilities is not None:
+            cells[2].bar(np.arange(probabilities.shape[1]), probabilities[index], color=LATER, edgecolor="black")
+            cells[2].set(ylim=(0, 1), xlabel="class", ylabel="probability")
+            cells[2].xaxis.get_major_locator().set_params(integer=True)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"))
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=round(1000 * seconds), loop=0)
+
+
+def _checked(fixations: np.ndarray) -> np.ndarray:
+    fixations = np.asarray(fixations)
+    if fixations.ndim != 2 or fixations.shape[-1] != 2 or not len(fixations) or not np.isfinite(fixations).all():
+        raise InputError(f"fixations must be finite, of the shape [T, 2], T at least 1; got {list(fixations.shape)}")
+    return fixations
+
+
+def _glimpses(image: np.ndarray, fixations: np.ndarray, size: int, scales: int) -> np.ndarray:
+    """The retina's own: ``[T, S, G, G, C]``."""
+    import jax
+    import jax.numpy as jnp
+
+    from foveax.retina.foveate import foveate
+
+    points = jnp.asarray(_checked(fixations), jnp.float32)
+    pixels = jnp.asarray(image)
+    return np.asarray(jax.vmap(lambda point: foveate(pixels, point, size=size, scales=scales))(points))
+
+
+def _reconstruction(image: np.ndarray, fixations: np.ndarray, size: int, scales: int) -> tuple[np.ndarray, np.ndarray]:
+    """The image as far as it was seen, float ``[H, W, C]``, and which of its pixels never were, bool ``[H, W]``.
+
+    Coarse glimpses are laid first and sharper ones over them, each pixel from the crop's nearest.
+    """
+    height, width, channels = np.shape(image)
+    picture, unseen = np.full((height, width, channels), 0.5), np.ones((height, width), bool)
+    glimpses = _glimpses(image, fixations, size, scales)
+    for scale in reversed(range(scales)):
+        block = 1 << scale
+        for glimpse, point in zip(glimpses[:, scale], _checked(fixations), strict=True):
+            corner = point * [width - 1, height - 1] - (size * block - 1) / 2
+            column = np.floor((np.arange(width) - corner[0] + 0.5) / block).astype(int)
+            row = np.floor((np.arange(height) - corner[1] + 0.5) / block).astype(int)
+            inside = ((row >= 0) & (row < size))[:, None] & ((column >= 0) & (column < size))[None]
+            laid = glimpse[np.clip(row, 0, size - 1)[:, None], np.clip(column, 0, size - 1)[None]]
+            picture, unseen = np.where(inside[..., None], laid, picture), unseen & ~inside
+    return picture, unseen

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from foveax.data.shapes import SHAPE_SETS
-from foveax.pipelines import Model
+from foveax.pipelines import Model, Policy
 from foveax.recipes.recipe import Recipe, Row
 from foveax.training.config import Config
 
@@ -115,13 +115,15 @@ KNOWN_ANSWERS = Recipe(
         for name, glimpses in (("one_place", 2), ("cued_place", 2), ("hidden_target", 5))
     },
 )
+POLICIES: tuple[tuple[Policy, int], ...] = (("learned", 3), ("random", 1), ("centre", 1))
+"""What is trained on shapes, and from how many seeds."""
 SHAPES = Recipe(
     "Images of another kind, by the default recipe, 500,000 images",
     "-",
     {
         f"{name}, {policy}": Row(Config(data=name, images=500_000, model=Model(policy=policy)), seeds)
         for name in SHAPE_SETS
-        for policy, seeds in (("learned", 3), ("random", 1), ("centre", 1))
+        for policy, seeds in POLICIES
     },
 )
 RECIPES = {

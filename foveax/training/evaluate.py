@@ -90,6 +90,24 @@ def make_evaluator(graph: Graph, *, batch: int = 500) -> Evaluator:
     return evaluator
 
 
+def sample_scanpaths(graph: Graph, params: dict[str, Params], split: Split, *, key: Key, passes: int) -> np.ndarray:
+    """Scanpaths of a policy that is sampled, as in training, not taken at its mean: ``[O, N, T, 2]``, O passes.
+
+    Args:
+      graph: with the module ``retina`` (port ``fixation``).
+      params: by module.
+      split: arrays with a leading ``[N]``, by the graph inputs that they feed; all shown at once.
+      key: of the passes.
+      passes: O.
+    """
+    rollout = jax.jit(jax.vmap(compile_graph(graph, ["retina.fixation"]), in_axes=(None, 0, 0)))
+    size = len(split["label"])
+    inputs = {**split, "progress": np.ones(size, np.float32)}
+    shown = {name: inputs[name] for name in graph.inputs}
+    seen = [rollout(params, shown, jax.random.split(once, size)) for once in jax.random.split(key, passes)]
+    return np.stack([np.asarray(trajectory["retina.fixation"]) for trajectory in seen])
+
+
 def scores(evaluation: Evaluation, *, height: int, width: int) -> dict[str, Any]:
     """The numbers of an evaluation's table: accuracy after each glimpse, saccade amplitude and refixation rate.
 

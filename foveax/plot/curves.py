@@ -1,0 +1,126 @@
+"""What is believed, learned and gained: curves."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from foveax._types import InputError
+from foveax.analysis.decisions import SpeedAccuracy
+from foveax.plot.style import COLOURS, LINES, MARKERS, axes_or_new, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def belief(probabilities: np.ndarray, *, label: int | None = None, ax: "Axes | None" = None) -> "Axes":
+    """Draws the belief over classes after each glimpse: darker is more; the label's row is framed.
+
+    Args:
+      probabilities: ``[T, K]``.
+      label: the true class.
+      ax: where to draw; by default new axes.
+
+    Returns:
+      the axes.
+
+    Raises:
+      InputError: if they are not of that shape.
+    """
+    from matplotlib.patches import Rectangle
+
+    probabilities = np.asarray(probabilities)
+    if probabilities.ndim != 2:
+        raise InputError(f"probabilities must have the shape [T, K]; got {list(probabilities.shape)}")
+    ax = axes_or_new(ax)
+    glimpses, classes = probabilities.shape
+    drawn = ax.imshow(probabilities.T, cmap="Greys", vmin=0, vmax=1, aspect="auto", origin="lower")
+    ax.figure.colorbar(drawn, ax=ax, label="probability")
+    if label is not None:
+        frame = Rectangle((-0.5, label - 0.5), glimpses, 1, fill=False, edgecolor=COLOURS[1], linewidth=1.6)
+        ax.add_patch(frame).set_clip_on(False)
+    ax.set_xticks(np.arange(glimpses), [str(index + 1) for index in range(glimpses)])
+    ax.set_yticks(np.arange(0, classes, max(classes // 10, 1)))
+    ax.set(xlabel="glimpse", ylabel="class")
+    return ax
+
+
+def learning_curve(
+    runs: Mapping[str, np.ndarray],
+    *,
+    images: np.ndarray,
+    title: str = "accuracy",
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """Draws a figure over training: for each name the mean over seeds, and a band from the least to the greatest.
+
+    Args:
+      runs: by name, ``[R, M]``: R seeds, M times.
+      images: ``[M]``, images shown at each time.
+      title: of the figure, such as ``"accuracy"``.
+      ax: where to draw; by default new axes.
+
+    Returns:
+      the axes.
+
+    Raises:
+      InputError: if shapes do not fit.
+    """
+    from matplotlib.ticker import EngFormatter
+
+    ax = axes_or_new(ax)
+    for index, (name, values) in enumerate(runs.items()):
+        values = np.asarray(values, np.float64)
+        if values.ndim != 2 or values.shape[1] != len(images) or not len(values):
+            raise InputError(f"runs must have the shape [R, {len(images)}]; {name} has {list(values.shape)}")
+        colour, line = COLOURS[index % len(COLOURS)], LINES[index % len(LINES)]
+        ax.plot(images, values.mean(axis=0), color=colour, linestyle=line, label=name)
+        ax.fill_between(images, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.2, linewidth=0)
+    ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+    _legend(ax)
+    return plain(ax, x="images shown", y=title)
+
+
+def accuracy_by_glimpse(accuracy: Mapping[str, np.ndarray], *, ax: "Axes | None" = None) -> "Axes":
+    """Draws the accuracy after each glimpse, a line per policy: the eye's own, and its controls.
+
+    Args:
+      accuracy: by name, ``[T]`` shares.
+      ax: where to draw; by default new axes.
+
+    Returns:
+      the axes.
+    """
+    ax = axes_or_new(ax)
+    for index, (name, shares) in enumerate(accuracy.items()):
+        which = index % len(COLOURS)
+        glimpses = np.arange(1, len(shares) + 1)
+        ax.plot(glimpses, 100 * np.asarray(shares), color=COLOURS[which], linestyle=LINES[which],
+                marker=MARKERS[which], markersize=4, label=name)  # fmt: skip
+    ax.set_xticks(np.arange(1, max(map(len, accuracy.values()), default=0) + 1))
+    _legend(ax)
+    return plain(ax, x="glimpse", y="correct (%)")
+
+
+def speed_accuracy_curve(curves: Mapping[str, SpeedAccuracy], *, ax: "Axes | None" = None) -> "Axes":
+    """Draws what accuracy costs in glimpses, if looking stops once the belief is sure enough; a line per policy.
+
+    Args:
+      curves: by name, of `foveax.analysis.speed_accuracy`.
+      ax: where to draw; by default new axes.
+
+    Returns:
+      the axes.
+    """
+    ax = axes_or_new(ax)
+    for index, (name, curve) in enumerate(curves.items()):
+        which = index % len(COLOURS)
+        ax.plot(curve.glimpses, 100 * curve.accuracy, color=COLOURS[which], linestyle=LINES[which],
+                marker=MARKERS[which], markersize=3, label=name)  # fmt: skip
+    _legend(ax)
+    return plain(ax, x="mean number of glimpses", y="correct (%)")
+
+
+def _legend(ax: "Axes") -> None:
+    """Above the axes, where it hides no line."""
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=7)

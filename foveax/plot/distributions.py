@@ -1,0 +1,183 @@
+"""Where fixations fall, how far and whereto saccades go, and where the eye would go from here."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from foveax._types import InputError
+from foveax.analysis.density import density_map
+from foveax.analysis.scanpaths import saccade_amplitudes, saccade_directions, saccade_turns
+from foveax.plot.style import COLOURS, FIRST, LAST, axes_or_new, plain, show_image
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def density(
+    points: np.ndarray, *, height: int, width: int, image: np.ndarray | None = None, ax: "Axes | None" = None
+) -> "Axes":
+    """Draws where points fall: their density, darker where more, with lines around half and nine tenths of the mass.
+
+    Args:
+      points: ``[N, 2]``, (x, y) as fractions of the image.
+      height: of the image in pixels.
+      width: of the image in pixels.
+      image: ``[H, W, C]``, drawn instead of the shades, under the lines.
+      ax: where to draw; by default new axes.
+
+    Returns:
+      the axes.
+    """
+    ax = axes_or_new(ax)
+    smooth = density_map(points, height=height, width=width)
+    if image is None:
+        ax.imshow(smooth, cmap="Greys", vmin=0, interpolation="nearest")
+    else:
+        show_image(ax, image)
+    falling = np.sort(smooth.ravel())[::-1]
+    levels = [falling[np.searchsorted(np.cumsum(falling), mass)] for mass in (0.9, 0.5)]
+    if levels[0] < levels[1]:
+        ax.contour(smooth, levels=levels, colors=[FIRST, LAST], linewidths=1.2, linestyles=["--", "-"])
+    ax.set(xticks=[], yticks=[])
+    return ax
+
+
+def densities(
+    fixations: np.ndarray, *, height: int, width: int, label: np.ndarray | None = None, image: np.ndarray | None = None
+) -> "Figure":
+    """A figure of density maps, side by side: one per glimpse, or one per class of all saccades' landings.
+
+    Args:
+      fixations: ``[N, T, 2]``, (x, y) as fractions of the image.
+      height: of the image in pixels.
+      width: of the image in pixels.
+      label: ``[N]``; if given, one map per class instead of one per glimpse.
+      image: as in `density`.
+
+    Returns:
+      the figure, which belongs to no window.
+    """
+    from matplotlib.figure import Figure
+
+    if label is None:
+        groups = {f"glimpse {index + 1}": fixations[:, index] for index in range(fixations.shape[1])}
+    else:
+        groups = {f"class {kind}": fixations[label == kind, 1:].reshape(-1, 2) for kind in np.unique(label)}
+    columns = min(len(groups), 6)
+    rows = -(-len(groups) // columns)
+    figure = Figure(figsize=(1.3 * columns, 1.5 * rows), layout="constrained")
+    cells = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in cells[len(groups) :]:
+        ax.axis("off")
+    for ax, (title, points) in zip(cells, groups.items(), strict=False):
+        density(points, height=height, width=width, image=image, ax=ax).set_title(title, fontsize=8)
+    return figure
+
+
+def amplitudes(fixations: np.ndarray, *, height: int, width: int, ax: "Axes | None" = None) -> "Axes":
+    """Draws the histogram of saccade amplitudes in pixels, with their median.
+
+    Args:
+      fixations: ``[N, T, 2]``, (x, y) as fractions of the image, T at least 2.
+      height: of the image in pixels.
+      width: of the image in pixels.
+      ax: where to draw; by default new axes.
+
+    Returns:
+      the axes.
+
+    Raises:
+      InputError: if there are no saccades.
+    """
+    lengths = _some(saccade_amplitudes(fixations, height=height, width=width))
+    ax = axes_or_new(ax)
+    bins = np.linspace(0, max(lengths.max(), 1.0), 31)
+    ax.hist(lengths, bins=bins, weights=np.full(len(lengths), 1 / len(lengths)), color=FIRST, edgecolor="black", lw=0.4)
+    median = float(np.median(lengths))
+    ax.axvline(median, color=LAST, linestyle="--")
+    ax.annotate(f"median {median:.1f}", (median, 1), (3, -2), xycoords=("data", "axes fraction"),
+                textcoords="offset points", va="top", fontsize=8)  # fmt: skip
+    return plain(ax, x="saccade amplitude (pixels)", y="share of saccades")
+
+
+def directions(
+    fixations: np.ndarray, *, height: int, width: int, relative: bool = False, ax: "Axes | None" = None
+) -> "Axes":
+    """Draws the histogram of saccade directions around a circle, 36 bins; areas are shares.
+
+    Args:
+      fixations: ``[N, T, 2]``, (x, y) as fractions of the image, T at least 2, or 3 if relative.
+      height: of the image in pixels.
+      width: of the image in pixels.
+      relative: to the saccade before, straight on drawn upwards; otherwise up is up.
+      ax: where to draw, polar; by default new axes.
+
+    Returns:
+      the axes.
+
+    Raises:
+      InputError: if there are no saccades, or the axes are not polar.
+    """
+    measure = saccade_turns if relative else saccade_directions
+    angles = measure(fixations, height=height, width=width)
+    angles = _some(angles[~np.isnan(angles)])
+    ax = axes_or_new(ax, polar=True)
+    if ax.name != "polar":
+        raise InputError("ax must be polar: figure.add_subplot(projection='polar')")
+    counts, edges = np.histogram(angles, bins=36, range=(-np.pi, np.pi))
+    radius = np.sqrt(counts / counts.sum())
+    ax.bar(edges[:-1], radius, width=np.diff(edges), align="edge", color=FIRST, edgecolor="black", linewidth=0.4)
+    if relative:
+        ax.set_theta_zero_location("N")  # pyright: ignore[reportAttributeAccessIssue]
+    names = ("on", "left", "back", "right") if relative else ("right", "up", "left", "down")
+    ax.set_xticks(np.arange(4) * np.pi / 2, names)
+    ax.set_yticks([])
+    return ax
+
+
+def policy_field(
+    fixations: np.ndarray, *, image: np.ndarray, glimpse: int | None = None, ax: "Axes | None" = None
+) -> "Axes":
+    """Draws where the eye goes from here: over a grid of places, the mean saccade of those that begin near each.
+
+    Args:
+      fixations: ``[N, T, 2]``, (x, y) as fractions of the image, T at least 2: many passes over one image from many
+        places, or the scanpaths of many images.
+      image: ``[H, W, C]``, drawn beneath.
+      glimpse: which saccade, from 1; by default all.
+      ax: where to draw; by default new axes.
+
+    Returns:
+      the axes.
+
+    Raises:
+      InputError: if there are no saccades.
+    """
+    ax = axes_or_new(ax)
+    show_image(ax, image)
+    fixations = np.asarray(fixations, np.float64)
+    sides = np.array([image.shape[1] - 1, image.shape[0] - 1])
+    begins, ends = fixations[:, :-1] * sides, fixations[:, 1:] * sides
+    if glimpse is not None:
+        begins, ends = begins[:, glimpse - 1 : glimpse], ends[:, glimpse - 1 : glimpse]
+    begins, steps = begins.reshape(-1, 2), (ends - begins).reshape(-1, 2)
+    _some(steps)
+    cell = np.clip(np.floor(begins / (sides + 1e-9) * GRID).astype(int), 0, GRID - 1)
+    which = cell[:, 1] * GRID + cell[:, 0]
+    counts = np.bincount(which, minlength=GRID**2)
+    full = counts > 0
+    mean = [np.bincount(which, values, GRID**2)[full] / counts[full] for values in (*begins.T, *steps.T)]
+    arrows = {"color": COLOURS[4], "edgecolor": "black", "linewidth": 0.3, "width": 0.012}
+    ax.quiver(*mean, angles="xy", scale_units="xy", scale=1, **arrows).set_in_layout(False)
+    return ax
+
+
+GRID = 7
+"""Places a side at which `policy_field` draws."""
+
+
+def _some(values: np.ndarray) -> np.ndarray:
+    if not values.size:
+        raise InputError("fixations must hold at least one saccade, of some length")
+    return values.ravel()
