@@ -41,6 +41,7 @@ from foveax.training.diagnosis import diagnose as diagnose
 from foveax.training.evaluate import Evaluation as Evaluation
 from foveax.training.evaluate import evaluate as evaluate
 from foveax.training.evaluate import greedy as greedy
+from foveax.training.evaluate import sample_scanpaths as sample_scanpaths
 from foveax.training.fit import fit as fit
 from foveax.training.learner import Learning as Learning
 from foveax.training.learner import make_learner as make_learner

@@ -21,11 +21,10 @@ import foveax as fx
 from foveax import analysis, plot
 
 data = fx.translated(fx.load("mnist5k"), side=40)
-config = fx.Config(images=60_000, model=fx.Model(crop=12))
+config = fx.Config(images=50_000, model=fx.Model(crop=12))
 result = fx.train(config, data)
 own, sides = result.evaluations["learned"], {"height": 40, "width": 40}
 plot.accuracy_by_glimpse({name: done.accuracy for name, done in result.evaluations.items()})
-
 # %% [markdown]
 # ## One trial
 # The scanpath, what has been seen, and what was believed after each glimpse.
@@ -35,7 +34,7 @@ index = int((own.predicted[:, -1] == own.label).argmax())
 figure, axes = pyplot.subplots(1, 3, figsize=(8, 2.6), layout="constrained")
 plot.scanpath(data.test["image"][index], own.fixations[index], size=12, ax=axes[0])
 plot.seen(data.test["image"][index], own.fixations[index], size=12, ax=axes[1])
-plot.belief(own.probabilities[index], label=int(own.label[index]), ax=axes[2])
+_ = plot.belief(own.probabilities[index], label=int(own.label[index]), ax=axes[2])
 
 # %% [markdown]
 # ## All trials
@@ -48,7 +47,7 @@ plot.densities(own.fixations, **sides)
 figure = pyplot.figure(figsize=(7, 2.6), layout="constrained")
 plot.amplitudes(own.fixations, **sides, ax=figure.add_subplot(131))
 plot.directions(own.fixations, **sides, ax=figure.add_subplot(132, projection="polar"))
-plot.directions(own.fixations, **sides, relative=True, ax=figure.add_subplot(133, projection="polar"))
+_ = plot.directions(own.fixations, **sides, relative=True, ax=figure.add_subplot(133, projection="polar"))
 
 # %% [markdown]
 # ## As a table
@@ -69,17 +68,14 @@ curves = {
     if name in ("learned", "best sequence", "random")
 }
 plot.speed_accuracy_curve(curves)
-
 # %% [markdown]
 # ## Is it the image that guides the eye?
 # The policy is sampled six times on a hundred images. Its passes should be more like each other on the same image
 # than across images.
 
 # %%
-from foveax.training.evaluate import sample_scanpaths
-
 few = {name: array[:100] for name, array in data.test.items()}
-passes = sample_scanpaths(result.graph, result.params, few, key=jax.random.key(0), passes=6)
+passes = fx.sample_scanpaths(result.graph, result.params, few, key=jax.random.key(0), passes=6)
 scores = analysis.compare_scanpaths(passes, {}, **sides)
 for name, row in scores.items():
     print(f"{name:<20}" + "  ".join(f"{score} {found.mean:.2f}" for score, found in list(row.items())[-4:]))
