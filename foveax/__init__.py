@@ -23,6 +23,8 @@ from foveax.graph import given_fixations as given_fixations
 from foveax.graph import image_source as image_source
 from foveax.graph import init as init
 from foveax.graph import reward as reward
+from foveax.graph import saccade_keys as saccade_keys
+from foveax.graph import split as split
 from foveax.graph import uniform_random as uniform_random
 from foveax.networks import from_linen as from_linen
 from foveax.networks import from_linen_cell as from_linen_cell

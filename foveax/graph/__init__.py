@@ -10,6 +10,10 @@ from foveax.graph.modules import batching as batching
 from foveax.graph.modules import from_function as from_function
 from foveax.graph.ports import GraphError as GraphError
 from foveax.graph.ports import Port as Port
+from foveax.graph.split import Environment as Environment
+from foveax.graph.split import Player as Player
+from foveax.graph.split import saccade_keys as saccade_keys
+from foveax.graph.split import split as split
 from foveax.graph.stock import centre as centre
 from foveax.graph.stock import classifier as classifier
 from foveax.graph.stock import cropper as cropper

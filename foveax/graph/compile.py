@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from foveax._types import Array, Key, Params
 from foveax.graph.graph import Graph, as_initial, module_key
-from foveax.graph.modules import Values
+from foveax.graph.modules import State, Values
 from foveax.graph.ports import GraphError
 
 UNROLL = 8
@@ -69,20 +69,41 @@ def _glimpse(
 ) -> tuple[Any, dict[str, Array]]:
     """One turn of the loop: every module once, in order; the body of the scan."""
     (states, fed_back), (index, keys) = carry, xs
-    values: dict[str, Values] = {"input": inputs, "loop": _loop_values(index, graph.length)}
+    values: dict[str, Values] = {"input": inputs, "loop": loop_values(index, graph.length)}
     new_states = {}
     for name in graph.wiring.order:
-        arriving = {
-            port: fed_back[name, port] if source.initial is not None else values[source.module][source.port]
-            for port, source in graph.wiring.sources[name].items()
-        }
-        arriving = _at_border(arriving, name, graph)
-        values[name], new_states[name] = graph.modules[name].apply(params[name], states[name], arriving, keys.get(name))
+        values[name], new_states[name] = apply_module(graph, name, params, states, values, fed_back, keys)
     fed_back = {target: values[source.module][source.port] for target, source in graph.wiring.feedback.items()}
     return (new_states, fed_back), {port: _read(values, port) for port in recorded}
 
 
-def _loop_values(index: Array, length: int) -> dict[str, Any]:
+def apply_module(
+    graph: Graph,
+    name: str,
+    params: Mapping[str, Params],
+    states: Mapping[str, State],
+    values: Mapping[str, Values],
+    fed_back: Mapping[tuple[str, str], Any],
+    keys: Mapping[str, Key],
+) -> tuple[Values, State]:
+    """Runs one module of a glimpse on what those before it gave: its outputs and its state."""
+    arriving = arriving_at(graph, name, values, fed_back)
+    return graph.modules[name].apply(params[name], states[name], arriving, keys.get(name))
+
+
+def arriving_at(
+    graph: Graph, name: str, values: Mapping[str, Values], fed_back: Mapping[tuple[str, str], Any]
+) -> dict[str, Any]:
+    """What enters a module: of this glimpse, or fed back from the one before; with its gradient cut at an agent."""
+    arriving = {
+        port: fed_back[name, port] if source.initial is not None else values[source.module][source.port]
+        for port, source in graph.wiring.sources[name].items()
+    }
+    return _at_border(arriving, name, graph)
+
+
+def loop_values(index: Array, length: int) -> dict[str, Any]:
+    """The ports of ``loop`` at a glimpse."""
     return {"index": index, "time": jax.nn.one_hot(index, length), "last": index == length - 1}
 
 
