@@ -54,6 +54,8 @@ class Model(Checked):
     """Units of the classifier's core."""
     features: int = bounded(256, 1, 1_000_000)
     """Features of the glimpse encoder."""
+    layers: int = bounded(2, 1, 8)
+    """Layers of the glimpse encoder that read what a glimpse shows."""
     where: bool = True
     """Tell the classifier where a glimpse was taken."""
     combine: Combine = "multiply"
@@ -171,6 +173,7 @@ def network(model: Model, classes: int) -> Module:
     sizes = {
         "hidden": model.hidden,
         "features": model.features,
+        "layers": model.layers,
         "combine": model.combine,
         "bands": model.bands,
         "dtype": jnp.dtype(model.precision),

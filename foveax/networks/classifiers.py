@@ -19,6 +19,7 @@ class RecurrentClassifier(nn.Module):
       core: ``"rnn"``, ``"gru"`` or ``"lstm"``.
       hidden: units of the core.
       features: D of the glimpse encoder.
+      layers: of the glimpse encoder.
       combine: how the encoder joins what and where.
       bands: Fourier frequencies of the fixation.
       dtype: of the computation; logits and parameters are float32.
@@ -28,6 +29,7 @@ class RecurrentClassifier(nn.Module):
     core: Core = "gru"
     hidden: int = 256
     features: int = 256
+    layers: int = 2
     combine: Combine = "multiply"
     bands: int = 4
     dtype: Any = jnp.float32
@@ -35,7 +37,7 @@ class RecurrentClassifier(nn.Module):
     @nn.compact
     def __call__(self, carry: Any, glimpse: Array, fixation: Array | None = None) -> tuple[Any, dict[str, Array]]:
         """One glimpse ``[G, G, C]``: the next carry; ``features`` ``[D]``, ``hidden``, and ``logits`` ``[K]``."""
-        encoder = GlimpseEncoder(self.features, self.combine, self.bands, self.dtype, name="encoder")
+        encoder = GlimpseEncoder(self.features, self.layers, self.combine, self.bands, self.dtype, name="encoder")
         features = encoder(glimpse, fixation)
         carry, hidden = recurrent_core(self.core, self.hidden, self.dtype)(carry, features)
         logits = nn.Dense(self.classes, dtype=self.dtype, name="readout")(hidden).astype(jnp.float32)
@@ -57,6 +59,7 @@ class FeedForwardClassifier(nn.Module):
     classes: int
     hidden: int = 256
     features: int = 256
+    layers: int = 2
     combine: Combine = "multiply"
     bands: int = 4
     dtype: Any = jnp.float32
@@ -64,7 +67,7 @@ class FeedForwardClassifier(nn.Module):
     @nn.compact
     def __call__(self, glimpse: Array, fixation: Array | None = None) -> dict[str, Array]:
         """One glimpse ``[G, G, C]``: ``features`` ``[D]``, ``hidden``, and ``logits`` ``[K]``."""
-        encoder = GlimpseEncoder(self.features, self.combine, self.bands, self.dtype, name="encoder")
+        encoder = GlimpseEncoder(self.features, self.layers, self.combine, self.bands, self.dtype, name="encoder")
         features = encoder(glimpse, fixation)
         hidden = nn.relu(nn.Dense(self.hidden, dtype=self.dtype, name="core")(features))
         logits = nn.Dense(self.classes, dtype=self.dtype, name="readout")(hidden).astype(jnp.float32)

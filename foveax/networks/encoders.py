@@ -36,18 +36,20 @@ def fourier_features(point: Array, *, bands: int) -> Array:
 class GlimpseEncoder(nn.Module):
     """Features of what a glimpse shows and, if a fixation is given, of where it was taken.
 
-    ``what = relu(W glimpse)``, ``where = relu(V fourier(fixation))``, both ``[D]``, combined by adding two further
-    linear maps, ``relu(A what + B where)`` (Mnih et al. 2014, arXiv 1406.6247, section 4), or by multiplying,
-    ``what * where`` (Larochelle, Hinton 2010, section 4.1).
+    ``what = relu(W_2 relu(W_1 glimpse))`` of two layers, ``where = relu(V fourier(fixation))``, both ``[D]``, combined
+    by adding two further linear maps, ``relu(A what + B where)`` (Mnih et al. 2014, arXiv 1406.6247, section 4), or by
+    multiplying, ``what * where`` (Larochelle, Hinton 2010, section 4.1).
 
     Attributes:
       features: D.
+      layers: of ``what``, each of D relu units; as output ports ``what``, ``what_2``, and so on.
       combine: ``"add"`` or ``"multiply"``; without a fixation the features are ``what`` alone.
       bands: frequencies of `fourier_features`.
       dtype: of the computation; parameters are float32.
     """
 
     features: int = 256
+    layers: int = 2
     combine: Combine = "multiply"
     bands: int = 4
     dtype: Any = jnp.float32
@@ -55,7 +57,10 @@ class GlimpseEncoder(nn.Module):
     @nn.compact
     def __call__(self, glimpse: Array, fixation: Array | None = None) -> Array:
         """``[G, G, C]`` and ``[2]``, or None, to ``[D]``."""
-        what = nn.relu(nn.Dense(self.features, dtype=self.dtype, name="what")(glimpse.reshape(-1)))
+        what = glimpse.reshape(-1)
+        for layer in range(1, self.layers + 1):
+            name = "what" if layer == 1 else f"what_{layer}"
+            what = nn.relu(nn.Dense(self.features, dtype=self.dtype, name=name)(what))
         if fixation is None:
             return what
         place = fourier_features(fixation, bands=self.bands)
