@@ -154,5 +154,5 @@ def test_scanpath_statistics_on_known_paths():
     np.testing.assert_allclose(amplitudes[0, :3], [27, 27, 3])
     assert fx.analysis.refixation_rate(path, height=28, width=28) == 0.5
     assert np.isnan(fx.analysis.refixation_rate(path[:, :1], height=28, width=28))
-    with pytest.raises(fx.InputError, match=r"must have the shape \[N, T, 2\]; got \[5, 2\]"):
+    with pytest.raises(fx.InputError, match=r"must have the shape \[N, T, 2\], T at least 1; got \[5, 2\]"):
         fx.analysis.saccade_amplitudes(path[0], height=28, width=28)
