@@ -54,7 +54,7 @@ class Model(Checked):
     """Units of the classifier's core."""
     features: int = bounded(256, 1, 1_000_000)
     """Features of the glimpse encoder."""
-    layers: int = bounded(2, 1, 8)
+    layers: int = bounded(1, 1, 8)
     """Layers of the glimpse encoder that read what a glimpse shows."""
     where: bool = True
     """Tell the classifier where a glimpse was taken."""

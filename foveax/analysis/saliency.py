@@ -60,7 +60,7 @@ def correlation(saliency: np.ndarray, density: np.ndarray) -> float:
 
     Example:
       >>> import numpy as np
-      >>> correlation(np.array([[0.0, 1.0]]), np.array([[1.0, 0.0]]))
+      >>> round(correlation(np.array([[0.0, 1.0]]), np.array([[1.0, 0.0]])), 6)
       -1.0
     """
     one, other = _same_shape(_checked(saliency), _checked(density))

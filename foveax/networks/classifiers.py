@@ -29,7 +29,7 @@ class RecurrentClassifier(nn.Module):
     core: Core = "gru"
     hidden: int = 256
     features: int = 256
-    layers: int = 2
+    layers: int = 1
     combine: Combine = "multiply"
     bands: int = 4
     dtype: Any = jnp.float32
@@ -59,7 +59,7 @@ class FeedForwardClassifier(nn.Module):
     classes: int
     hidden: int = 256
     features: int = 256
-    layers: int = 2
+    layers: int = 1
     combine: Combine = "multiply"
     bands: int = 4
     dtype: Any = jnp.float32

@@ -36,7 +36,7 @@ def fourier_features(point: Array, *, bands: int) -> Array:
 class GlimpseEncoder(nn.Module):
     """Features of what a glimpse shows and, if a fixation is given, of where it was taken.
 
-    ``what = relu(W_2 relu(W_1 glimpse))`` of two layers, ``where = relu(V fourier(fixation))``, both ``[D]``, combined
+    ``what = relu(W glimpse)``, ``where = relu(V fourier(fixation))``, both ``[D]``, combined
     by adding two further linear maps, ``relu(A what + B where)`` (Mnih et al. 2014, arXiv 1406.6247, section 4), or by
     multiplying, ``what * where`` (Larochelle, Hinton 2010, section 4.1).
 
@@ -49,7 +49,7 @@ class GlimpseEncoder(nn.Module):
     """
 
     features: int = 256
-    layers: int = 2
+    layers: int = 1
     combine: Combine = "multiply"
     bands: int = 4
     dtype: Any = jnp.float32
