@@ -84,7 +84,7 @@ REFUSED = {
     "observers": (lambda: analysis.compare_scanpaths(PATHS, {}, **SIDES), r"\[O, N, T, 2\]"),
     "one image": (
         lambda: analysis.compare_densities(np.ones((2, 1, 3, 2)) / 2, {}, **SIDES),
-        "none below 2|at least 2",
+        "O, N and T at least 2",
     ),
     "no table": (lambda: analysis.fixation_table(PATHS[0], **SIDES), r"\[N, T, 2\]"),
     "probabilities": (

@@ -8,7 +8,7 @@ from foveax._types import InputError
 from foveax.analysis.bootstrap import Interval, bootstrap_mean
 from foveax.analysis.density import density_map
 from foveax.analysis.saliency import auc, correlation, information_gain, intersection, kl_divergence, nss
-from foveax.analysis.scanpaths import in_pixels
+from foveax.analysis.scanpaths import saccade_amplitudes
 from foveax.analysis.similarity import dynamic_time_warping, levenshtein, multimatch, scanmatch
 
 Scores = dict[str, dict[str, Interval]]
@@ -43,8 +43,8 @@ def compare_scanpaths(
         raise InputError(
             f"observers must have the shape [O, N, T, 2], O at least 1, N at least 2; got {list(observers.shape)}"
         )
-    everything = in_pixels(observers.reshape(-1, *observers.shape[2:]), height, width)
-    amplitudes = np.linalg.norm(np.diff(everything, axis=1), axis=-1) / max(height, width)
+    everything = observers.reshape(-1, *observers.shape[2:])
+    amplitudes = saccade_amplitudes(everything, height=height, width=width) / max(height, width)
     # the cut-off in cells, the same for all candidates
     threshold = max(2 * BINS * float(amplitudes.std()) if amplitudes.size else 0.0, 1.0)
 

@@ -74,7 +74,7 @@ def _glimpse(
     for name in graph.wiring.order:
         values[name], new_states[name] = apply_module(graph, name, params, states, values, fed_back, keys)
     fed_back = {target: values[source.module][source.port] for target, source in graph.wiring.feedback.items()}
-    return (new_states, fed_back), {port: _read(values, port) for port in recorded}
+    return (new_states, fed_back), {port: read(values, port) for port in recorded}
 
 
 def apply_module(
@@ -133,6 +133,7 @@ def scale_gradient(value: Any, scale: float) -> Any:
     return jax.tree.map(lambda leaf, stop: stop + scale * (leaf - stop), value, stopped)
 
 
-def _read(values: Mapping[str, Values], port: str) -> Array:
+def read(values: Mapping[str, Values], port: str) -> Array:
+    """The value at an output port, given as ``"module.port"``."""
     name, _, output = port.partition(".")
     return values[name][output]

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from foveax._types import Array, Key, Params
-from foveax.graph.compile import apply_module, arriving_at, loop_values
+from foveax.graph.compile import apply_module, arriving_at, loop_values, read
 from foveax.graph.graph import Graph, as_initial, module_key
 from foveax.graph.modules import State, Values
 from foveax.graph.ports import GraphError
@@ -129,7 +129,7 @@ def split(graph: Graph, agent: str = "saccader", *, record: tuple[str, ...] = ()
             values[name], states[name] = apply_module(graph, name, params, states, values, fed_back, keys)
         arriving = arriving_at(graph, agent, values, fed_back)
         reward = jnp.where(index > 0, arriving.pop("reward", 0.0), 0.0).astype(jnp.float32)
-        info = {port: values[port.partition(".")[0]][port.partition(".")[2]] for port in record}
+        info = {port: read(values, port) for port in record}
         seen = {name: values[name] for name in first}
         last = index == graph.length - 1
         return EnvironmentState(key, index, inputs, states, seen, fed_back), Step(arriving, reward, last, info)
@@ -169,7 +169,7 @@ def _player(graph: Graph, agent: str) -> Player:
 
     def act(params: Params, state: State, step: Step, key: Key | None) -> tuple[Values, State]:
         fed = {"reward": step.reward} if "reward" in inputs else {}
-        apply = module.apply if key is not None or module.agent is None else module.agent.mode
+        apply = module.agent.mode if key is None and module.agent else module.apply
         return apply(params, state, {**step.observation, **fed}, key)
 
     return Player(

@@ -36,9 +36,9 @@ def fourier_features(point: Array, *, bands: int) -> Array:
 class GlimpseEncoder(nn.Module):
     """Features of what a glimpse shows and, if a fixation is given, of where it was taken.
 
-    ``what = relu(W glimpse)``, ``where = relu(V fourier(fixation))``, both ``[D]``, combined
-    by adding two further linear maps, ``relu(A what + B where)`` (Mnih et al. 2014, arXiv 1406.6247, section 4), or by
-    multiplying, ``what * where`` (Larochelle, Hinton 2010, section 4.1).
+    ``what = relu(W glimpse)``, ``where = relu(V fourier(fixation))``, both ``[D]``, combined by adding two further
+    linear maps, ``relu(A what + B where)`` (Mnih et al. 2014, arXiv 1406.6247, section 4), or by multiplying,
+    ``what * where`` (Larochelle, Hinton 2010, section 4.1).
 
     Attributes:
       features: D.
