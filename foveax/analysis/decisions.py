@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from foveax._types import InputError
+from foveax.analysis.information import entropy
 from foveax.analysis.scanpaths import check_finite
 
 
@@ -23,8 +24,7 @@ def belief_entropy(probabilities: np.ndarray) -> np.ndarray:
     check_finite(probabilities, "probabilities")
     if (probabilities < 0).any():
         raise InputError("probabilities must not be negative")
-    logarithms = np.log2(np.where(probabilities > 0, probabilities, 1.0))
-    return np.abs((probabilities * logarithms).sum(axis=-1))
+    return entropy(probabilities)
 
 
 def reading_time(probabilities: np.ndarray, *, threshold: float) -> np.ndarray:

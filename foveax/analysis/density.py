@@ -3,7 +3,8 @@
 import numpy as np
 
 from foveax._types import InputError
-from foveax.analysis.scanpaths import check_finite
+from foveax.analysis.information import entropy
+from foveax.analysis.scanpaths import check_finite, checked_points
 
 BANDWIDTH = 0.05
 """The default bandwidth of a density, as a share of the image's longer side."""
@@ -59,9 +60,7 @@ def density_entropy(density: np.ndarray) -> float:
       >>> density_entropy(np.ones((4, 4)))
       4.0
     """
-    shares = as_density(density)
-    shares = shares[shares > 0]
-    return float(-(shares * np.log2(shares)).sum()) + 0.0
+    return float(entropy(as_density(density).ravel()))
 
 
 def as_density(values: np.ndarray) -> np.ndarray:
@@ -77,16 +76,3 @@ def as_density(values: np.ndarray) -> np.ndarray:
     if (values < 0).any() or not values.any():
         raise InputError("a density must be nowhere negative, and somewhere positive")
     return values / values.sum()
-
-
-def checked_points(points: np.ndarray) -> np.ndarray:
-    """Points ``[N, 2]`` in float64.
-
-    Raises:
-      InputError: if there are none, or they are not finite or of that shape.
-    """
-    points = np.asarray(points, np.float64)
-    if points.ndim != 2 or points.shape[-1] != 2 or not points.size:
-        raise InputError(f"points must have the shape [N, 2], N at least 1; got {list(points.shape)}")
-    check_finite(points, "points")
-    return points

@@ -3,7 +3,7 @@
 import numpy as np
 
 from foveax._types import InputError
-from foveax.analysis.density import checked_points
+from foveax.analysis.scanpaths import checked_points, grid_cells
 
 
 def map_entropy(points: np.ndarray, *, bins: int = 8) -> float:
@@ -26,7 +26,7 @@ def map_entropy(points: np.ndarray, *, bins: int = 8) -> float:
       >>> map_entropy(np.array([[0.1, 0.1], [0.9, 0.1]]))
       1.0
     """
-    return _entropy(np.bincount(_cells(points, bins)))
+    return _entropy(_cells(points, bins))
 
 
 def mutual_information(points: np.ndarray, labels: np.ndarray, *, bins: int = 8) -> float:
@@ -52,7 +52,7 @@ def mutual_information(points: np.ndarray, labels: np.ndarray, *, bins: int = 8)
     if labels.shape != cells.shape:
         raise InputError(f"labels must have the shape [{len(cells)}], one per point; got {list(labels.shape)}")
     both = cells * (labels.max() + 1) + labels
-    parts = [_entropy(np.bincount(values)) for values in (cells, labels, both)]
+    parts = [_entropy(values) for values in (cells, labels, both)]
     return max(parts[0] + parts[1] - parts[2], 0.0)
 
 
@@ -72,11 +72,17 @@ def shuffled_information(points: np.ndarray, labels: np.ndarray, *, bins: int = 
 
 
 def _cells(points: np.ndarray, bins: int) -> np.ndarray:
-    """The cell of each point; those on the border or outside belong to the nearest."""
-    column, row = np.clip((checked_points(points) * bins).astype(int), 0, bins - 1).T
+    """The number of each point's cell, row by row."""
+    column, row = grid_cells(checked_points(points), bins).T
     return row * bins + column
 
 
-def _entropy(counts: np.ndarray) -> float:
-    shares = counts[counts > 0] / counts.sum()
-    return float(-(shares * np.log2(shares)).sum()) + 0.0
+def _entropy(values: np.ndarray) -> float:
+    """Of how often each of some integers from 0 comes."""
+    return float(entropy(np.bincount(values) / len(values)))
+
+
+def entropy(shares: np.ndarray) -> np.ndarray:
+    """Entropy in bits, ``-sum p log2 p``, over the last axis of shares that sum to 1."""
+    # abs: of no doubt at all it is 0, not -0
+    return np.abs((shares * np.log2(np.where(shares > 0, shares, 1.0))).sum(axis=-1))

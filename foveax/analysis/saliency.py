@@ -9,8 +9,8 @@ are not finite, or points outside the image raise an `InputError`.
 import numpy as np
 
 from foveax._types import InputError
-from foveax.analysis.density import as_density, checked_points
-from foveax.analysis.scanpaths import check_finite
+from foveax.analysis.density import as_density
+from foveax.analysis.scanpaths import check_finite, checked_points
 
 EPSILON = 2.2204e-16
 """What keeps `kl_divergence` finite, as in the MIT saliency benchmark."""

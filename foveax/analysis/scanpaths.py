@@ -183,6 +183,27 @@ def check_finite(values: np.ndarray, name: str) -> None:
         raise InputError(f"{name} must be finite; {bad} of {values.size} numbers are not")
 
 
+def checked_points(points: np.ndarray) -> np.ndarray:
+    """Points ``[N, 2]`` in float64.
+
+    Raises:
+      InputError: if there are none, or they are not finite or of that shape.
+    """
+    points = np.asarray(points, np.float64)
+    if points.ndim != 2 or points.shape[-1] != 2 or not points.size:
+        raise InputError(f"points must have the shape [N, 2], N at least 1; got {list(points.shape)}")
+    check_finite(points, "points")
+    return points
+
+
+def grid_cells(points: np.ndarray, bins: int) -> np.ndarray:
+    """The column and row, from 0, of each point's cell on a grid of ``bins x bins``: ``[..., 2]`` integers.
+
+    Points on the border or outside the image belong to the nearest cell.
+    """
+    return np.clip(np.floor(points * bins), 0, bins - 1).astype(int)
+
+
 def _near(fixations: np.ndarray, height: int, width: int, radius: float) -> np.ndarray:
     """Which fixations of each scanpath lie within a radius, in pixels, of which others: bool ``[N, T, T]``."""
     points = in_pixels(fixations, height, width)

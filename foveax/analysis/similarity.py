@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from foveax._types import InputError
-from foveax.analysis.scanpaths import in_pixels
+from foveax.analysis.scanpaths import grid_cells, in_pixels
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -114,7 +114,7 @@ def levenshtein(first: np.ndarray, second: np.ndarray, *, bins: int = 8) -> np.n
       >>> levenshtein(path, path[:, 1:])
       array([1])
     """
-    one, other = (_cells(path, bins) for path in _paired(first, second, 2, 2))
+    one, other = (grid_cells(path, bins) for path in _paired(first, second, 2, 2))
     differ = (one[:, :, None] != other[:, None, :]).any(axis=-1)
     return np.rint(-_aligned(-differ.astype(float), gap=-1.0)).astype(int)
 
@@ -150,7 +150,7 @@ def scanmatch(
       >>> scanmatch(path, path, threshold=2.0)
       array([1.])
     """
-    one, other = (_cells(path, bins) for path in _paired(first, second, 2, 2))
+    one, other = (grid_cells(path, bins) for path in _paired(first, second, 2, 2))
     if threshold is None:
         amplitudes = [np.linalg.norm(np.diff(cells, axis=1), axis=-1).ravel() for cells in (one, other)]
         together = np.concatenate(amplitudes)
@@ -166,11 +166,6 @@ def _paired(first: np.ndarray, second: np.ndarray, height: int, width: int) -> P
     if len(one) != len(other):
         raise InputError(f"scanpaths must come in pairs; got {len(one)} and {len(other)}")
     return one, other
-
-
-def _cells(points: np.ndarray, bins: int) -> np.ndarray:
-    """The column and row of each point's cell."""
-    return np.clip(np.floor(points * bins), 0, bins - 1)
 
 
 def _duration_differences(durations: Pair, one: np.ndarray, other: np.ndarray) -> np.ndarray:

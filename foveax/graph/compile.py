@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from foveax._types import Array, Key, Params
-from foveax.graph.graph import Graph, as_initial, module_key
+from foveax.graph.graph import Graph, as_initial, glimpse_keys
 from foveax.graph.modules import State, Values
 from foveax.graph.ports import GraphError
 
@@ -53,7 +53,7 @@ def compile(graph: Graph, record: Sequence[str] | None = None) -> Rollout:
 
     def rollout(params: Mapping[str, Params], inputs: Values, key: Key) -> dict[str, Array]:
         random = [name for name in graph.wiring.order if graph.modules[name].random]
-        keys = {name: jax.random.split(module_key(key, name), graph.length) for name in random}
+        keys = {name: glimpse_keys(graph, key, name) for name in random}
         states = {name: module.begin(graph.wiring.inputs[name]) for name, module in graph.modules.items()}
         fed_back = {target: as_initial(source.initial) for target, source in graph.wiring.feedback.items()}
         body = functools.partial(_glimpse, graph, recorded, params, inputs)

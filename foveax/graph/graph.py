@@ -164,6 +164,11 @@ def module_key(key: Key, name: str) -> Key:
     return jax.random.fold_in(key, zlib.crc32(name.encode()))
 
 
+def glimpse_keys(graph: Graph, key: Key, name: str) -> Key:
+    """The keys of a random module in a rollout, ``[T]``, one per glimpse."""
+    return jax.random.split(module_key(key, name), graph.length)
+
+
 def _struct(initial: Any) -> jax.ShapeDtypeStruct:
     return jax.eval_shape(lambda: as_initial(initial))
 

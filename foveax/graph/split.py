@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from foveax._types import Array, Key, Params
 from foveax.graph.compile import apply_module, arriving_at, loop_values, read
-from foveax.graph.graph import Graph, as_initial, module_key
+from foveax.graph.graph import Graph, as_initial, glimpse_keys, module_key
 from foveax.graph.modules import State, Values
 from foveax.graph.ports import GraphError
 
@@ -160,7 +160,7 @@ def split(graph: Graph, agent: str = "saccader", *, record: tuple[str, ...] = ()
 
 def saccade_keys(graph: Graph, key: Key, agent: str = "saccader") -> Key:
     """The agent's keys of a rollout, ``[T]``, one per glimpse, as the compiled graph splits them from its key."""
-    return jax.random.split(module_key(key, agent), graph.length)
+    return glimpse_keys(graph, key, agent)
 
 
 def _player(graph: Graph, agent: str) -> Player:
@@ -192,4 +192,4 @@ def _downstream(graph: Graph, agent: str) -> set[str]:
 def _keys_at(graph: Graph, names: list[str], key: Key, index: Array) -> dict[str, Key]:
     """The keys of the random modules among these at a glimpse."""
     random = [name for name in names if graph.modules[name].random]
-    return {name: jax.random.split(module_key(key, name), graph.length)[index] for name in random}
+    return {name: glimpse_keys(graph, key, name)[index] for name in random}

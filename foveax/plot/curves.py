@@ -92,13 +92,8 @@ def accuracy_by_glimpse(accuracy: Mapping[str, np.ndarray], *, ax: "Axes | None"
       the axes.
     """
     ax = axes_or_new(ax)
-    for index, (name, shares) in enumerate(accuracy.items()):
-        which = index % len(COLOURS)
-        glimpses = np.arange(1, len(shares) + 1)
-        ax.plot(glimpses, 100 * np.asarray(shares), color=COLOURS[which], linestyle=LINES[which],
-                marker=MARKERS[which], markersize=4, label=name)  # fmt: skip
+    _lines(ax, {name: (np.arange(1, len(shares) + 1), shares) for name, shares in accuracy.items()})
     ax.set_xticks(np.arange(1, max(map(len, accuracy.values()), default=0) + 1))
-    _legend(ax)
     return plain(ax, x="glimpse", y="correct (%)")
 
 
@@ -113,12 +108,17 @@ def speed_accuracy_curve(curves: Mapping[str, SpeedAccuracy], *, ax: "Axes | Non
       the axes.
     """
     ax = axes_or_new(ax)
-    for index, (name, curve) in enumerate(curves.items()):
-        which = index % len(COLOURS)
-        ax.plot(curve.glimpses, 100 * curve.accuracy, color=COLOURS[which], linestyle=LINES[which],
-                marker=MARKERS[which], markersize=3, label=name)  # fmt: skip
-    _legend(ax)
+    _lines(ax, {name: (curve.glimpses, curve.accuracy) for name, curve in curves.items()})
     return plain(ax, x="mean number of glimpses", y="correct (%)")
+
+
+def _lines(ax: "Axes", curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """A line of shares, drawn in %, for each name, told apart by colour, dashes and markers."""
+    for index, (name, (x, shares)) in enumerate(curves.items()):
+        which = index % len(COLOURS)
+        style = {"color": COLOURS[which], "linestyle": LINES[which], "marker": MARKERS[which], "markersize": 4}
+        ax.plot(x, 100 * np.asarray(shares), label=name, **style)
+    _legend(ax)
 
 
 def _legend(ax: "Axes") -> None:
