@@ -31,6 +31,9 @@ Params = Any
 Batch = Mapping[str, Any]
 """Arrays with a leading ``[B]`` or ``[N]``, by the name of the graph input that they feed."""
 
+Metrics = dict[str, Array]
+"""Scalars by name."""
+
 
 class InputError(ValueError):
     """Input from outside that foveax refuses: the message says what must hold, and what came."""

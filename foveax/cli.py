@@ -177,13 +177,15 @@ def _progress_bar(config: Config, title: str = "") -> Iterator[Callable[[dict[st
 
 
 def _train(command: Train) -> None:
+    from foveax.environments.joint import train_with
     from foveax.training.diagnosis import format_diagnosis
     from foveax.training.evaluate import format_table
-    from foveax.training.run import train
 
     config = command.config
     with _progress_bar(config) as progress:
-        result = train(config, out=command.out or None, download=command.download, progress=progress)
+        result = train_with(
+            config.trainer, config, out=command.out or None, download=command.download, progress=progress
+        )
     print(format_table(result.summary["test"]))
     print(format_diagnosis(result.summary["diagnosis"]))
     print(

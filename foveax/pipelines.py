@@ -168,6 +168,19 @@ def with_policy(graph: Graph, policy: Policy, sequence: tuple[tuple[float, float
     raise InputError(f"policy must be one of centre, random, sequence, given; got {policy!r}")
 
 
+def following(graph: Graph) -> Graph:
+    """The same graph, whose eye follows fixations given with each image: a further input ``fixations`` ``[T - 1, 2]``.
+
+    Example:
+      >>> import foveax as fx
+      >>> graph = fx.standard_pipeline(fx.Model(), fx.image_source((28, 28, 1)), classes=10)
+      >>> following(graph).inputs["fixations"].shape
+      (5, 2)
+    """
+    given = jax.ShapeDtypeStruct((graph.length - 1, 2), jnp.float32)
+    return with_policy(dataclasses.replace(graph, inputs={**graph.inputs, "fixations": given}), "given")
+
+
 def network(model: Model, classes: int) -> Module:
     """The classifier's network: ports ``glimpse`` and, if linked, ``fixation``; gives every layer, and ``logits``."""
     sizes = {

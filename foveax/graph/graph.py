@@ -115,6 +115,16 @@ class Graph:
                 raise GraphError(f"no link leads into {port}; links lead into {_list(fed)}")
         return dataclasses.replace(self, links=[link for port, link in fed.items() if port not in ports])
 
+    def remove(self, *names: str) -> "Graph":
+        """The same graph without some modules, and without the links into and out of them."""
+        for name in names:
+            if name not in self.modules:
+                raise GraphError(f"no module {name!r} to remove; modules are {_list(self.modules)}")
+        modules = {name: module for name, module in self.modules.items() if name not in names}
+        ends = {link: (_parse(link)[0].module, _parse(link)[1][0]) for link in self.links}
+        kept = [link for link in self.links if not set(ends[link]) & set(names)]
+        return dataclasses.replace(self, modules=modules, links=kept)
+
     def swap(self, name: str, module: Module, *links: str | Feedback) -> "Graph":
         """The same graph with another module in the place of one; links into ports that it lacks are dropped.
 

@@ -116,7 +116,7 @@ def split(graph: Graph, agent: str = "saccader", *, record: tuple[str, ...] = ()
     waiting = _downstream(graph, agent)
     first = [name for name in graph.wiring.order if name not in waiting]
     rest = [name for name in graph.wiring.order if name in waiting and name != agent]
-    ready = [f"{name}.{port}" for name in first for port in graph.wiring.outputs[name]]
+    ready = [f"{name}.{port}" for name in (*first, "loop") for port in graph.wiring.outputs[name]]
     for port in record:
         if port not in ready:
             raise GraphError(f"a port to record must not wait for the action: {port!r} is not among {', '.join(ready)}")

@@ -141,12 +141,14 @@ def saccader(
         if action is None:
             action = heads.location if key is None else policies.sample(key, heads.location, scale)
         executed = jax.lax.stop_gradient(action)
+        noise = jax.lax.stop_gradient((action - heads.location) / scale)
+        moved = heads.location + scale * noise  # the action, as it moves with the policy, whoever drew it
         return {
             "fixation": policies.squash(action),
             "aim": policies.squash(heads.location),
             "action": executed,
             "log_prob": policies.log_prob(executed, heads.location, scale),
-            "entropy": policies.entropy(action, heads.location, scale),
+            "entropy": policies.entropy(moved, heads.location, scale),
             "value": heads.value,
         }, state
 

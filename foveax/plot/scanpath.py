@@ -98,6 +98,34 @@ def seen(image: np.ndarray, fixations: np.ndarray, *, size: int, scales: int = 1
     return ax
 
 
+def trial_picture(image: np.ndarray, fixations: np.ndarray, *, size: int) -> np.ndarray:
+    """A trial so far as a picture: the image with the scanpath, and beside it the latest crop.
+
+    Args:
+      image: ``[H, W, C]``, uint8 or a float in [0, 1], C of 1 or 3.
+      fixations: ``[t, 2]``, (x, y) in [0, 1].
+      size: side of a crop in pixels.
+
+    Returns:
+      uint8 ``[height, width, 3]``.
+
+    Raises:
+      InputError: if shapes do not fit.
+
+    Example:
+      >>> import numpy as np
+      >>> trial_picture(np.zeros((28, 28, 1)), np.array([[0.5, 0.5]]), size=9).shape
+      (280, 440, 3)
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.4, 2.8), layout="constrained")
+    cells = figure.subplots(1, 2, width_ratios=[2, 1])
+    scanpath(image, fixations, size=size, ax=cells[0]).set_title(f"fixation {len(fixations)}", fontsize=9)
+    crops(image, fixations[-1:], size=size, ax=cells[1]).set_title("glimpse", fontsize=9)
+    return _pixels(figure)
+
+
 def fixation_sheet(images: np.ndarray, fixations: np.ndarray, *, titles: list[str], size: int) -> "Figure":
     """A sheet of trials, four to a row: each image with its scanpath, and the crops that were taken below it.
 
@@ -148,7 +176,6 @@ def animate_trial(
     Raises:
       InputError: if shapes do not fit.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from PIL import Image
 
@@ -165,10 +192,17 @@ def animate_trial(
             cells[2].bar(np.arange(probabilities.shape[1]), probabilities[index], color=LATER, edgecolor="black")
             cells[2].set(ylim=(0, 1), xlabel="class", ylabel="probability")
             cells[2].xaxis.get_major_locator().set_params(integer=True)
-        canvas = FigureCanvasAgg(figure)
-        canvas.draw()
-        frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"))
+        frames.append(Image.fromarray(_pixels(figure)))
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=round(1000 * seconds), loop=0)
+
+
+def _pixels(figure: "Figure") -> np.ndarray:
+    """A figure as uint8 ``[height, width, 3]``."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def _checked(fixations: np.ndarray) -> np.ndarray:

@@ -7,10 +7,58 @@ from foveax._fields import Checked, bounded
 from foveax.data.augment import shifted, warped
 from foveax.data.canvas import cluttered
 from foveax.data.dataset import Data, held_out
-from foveax.pipelines import Model
-from foveax.training.learner import Learning
+from foveax.graph.graph import Graph
+from foveax.graph.modules import Module
+from foveax.networks.perceptron import perceptron_saccader
+from foveax.pipelines import Model, standard_pipeline
 
 Task = Literal["original", "translated", "cluttered"]
+Trainer = Literal["foveax", "sb3_ppo", "sb3_a2c", "sb3_sac"]
+FOREIGN_POLICIES: dict[Trainer, Module] = {
+    "sb3_ppo": perceptron_saccader((64, 64), activation="tanh", squash="clip"),
+    "sb3_a2c": perceptron_saccader((64, 64), activation="tanh", squash="clip"),
+    "sb3_sac": perceptron_saccader((256, 256), activation="relu", squash="tanh"),
+}
+"""What the policies of other libraries look like, as they come."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Learning(Checked):
+    """How the two heads learn.
+
+    Raises:
+      InputError: for a value out of range; the message names the field.
+    """
+
+    learning_rate: float = bounded(2e-3, 0.0)
+    """Adam's learning rate for all but the saccader."""
+    policy_learning_rate: float = bounded(5e-4, 0.0)
+    """Adam's learning rate for the saccader."""
+    decay: Literal["cosine", "constant"] = "cosine"
+    """The learning rates over training: down to 0 along a cosine, or constant."""
+    supervise: Literal["each", "last"] = "each"
+    """Which glimpses' cross-entropy is minimised: the mean over each, or that of the last."""
+    ppo: float = bounded(1.0, 0.0)
+    """Weight of PPO's clipped surrogate."""
+    reinforce: float = bounded(0.0, 0.0)
+    """Weight of REINFORCE with the value as baseline."""
+    value: float = bounded(0.5, 0.0)
+    """Weight of the value loss."""
+    entropy: float = bounded(0.01, 0.0)
+    """Weight of the entropy bonus."""
+    discount: float = bounded(0.5, 0.0, 1.0)
+    """Discount per glimpse, gamma."""
+    gae_lambda: float = bounded(0.84, 0.0, 1.0)
+    """Decay of generalised advantage estimation, lambda."""
+    epsilon: float = bounded(0.2, above=0.0)
+    """PPO's clipping range of the probability ratio."""
+    epochs: int = bounded(1, 1, 100)
+    """Passes of PPO over a batch; from the second on only the saccader is computed again."""
+    normalize: Literal["glimpse", "batch", "none"] = "glimpse"
+    """Standardise the advantages: over the batch at each glimpse, so that late saccades, whose rewards are small, learn
+    as fast as the first; over batch and glimpses together; or not."""
+    gradient_clip: float = bounded(10.0, above=0.0)
+    """Largest norm of each module's gradient."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +94,8 @@ class Config(Checked):
     """So many training images are held out, and take the place of the test images; 0 trains on all."""
     dispatch: int = bounded(100, 1, 10**6)
     """Steps per call of the compiled program."""
+    trainer: Trainer = "foveax"
+    """Who trains the saccader: foveax, or PPO, A2C or SAC of stable-baselines3, as they come."""
     resident_megabytes: int = bounded(2048, 0, 10**9)
     """Training data up to this size are kept on the device; larger ones are streamed."""
     model: Model = dataclasses.field(default_factory=Model)
@@ -65,6 +115,17 @@ class Config(Checked):
         if self.task == "original":
             return data
         return cluttered(data, side=self.canvas, pieces=self.pieces if self.task == "cluttered" else 0)
+
+    def pipeline(self, data: Data) -> Graph:
+        """The standard pipeline for prepared data, with the saccader that the trainer gives it.
+
+        Raises:
+          GraphError: if the data and the model do not fit.
+        """
+        graph = standard_pipeline(self.model, data.inputs, classes=data.classes)
+        if self.trainer == "foveax" or self.model.policy != "learned":
+            return graph
+        return graph.swap("saccader", FOREIGN_POLICIES[self.trainer])
 
     @property
     def steps(self) -> int:

@@ -1,16 +1,14 @@
 """Controls: what the same classifier does when the eye is led by something other than its policy."""
 
-import dataclasses
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from foveax._types import Key, Params
 from foveax.data.dataset import Data, Split
 from foveax.graph.graph import Graph
-from foveax.pipelines import with_policy
+from foveax.pipelines import following
 from foveax.training.evaluate import Evaluation, make_evaluator
 
 FITTED_IMAGES = 500
@@ -42,8 +40,7 @@ def evaluate_with_controls(
     own = make_evaluator(graph)(params, data.test, key)
     if graph.length == 1:
         return {policy: own}
-    followed = {"fixations": jax.ShapeDtypeStruct((graph.length - 1, 2), jnp.float32)}
-    given = make_evaluator(with_policy(dataclasses.replace(graph, inputs={**graph.inputs, **followed}), "given"))
+    given = make_evaluator(following(graph))
     shuffle_key, uniform_key, sequence_key = jax.random.split(key, 3)
     size, saccades = len(own.label), graph.length - 1
     order = np.asarray(jax.random.permutation(shuffle_key, size))

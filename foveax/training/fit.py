@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from foveax._types import Batch, InputError, Key
+from foveax._types import Batch, InputError, Key, Metrics
 from foveax.data.dataset import Data, Render, Split
 from foveax.data.order import batch_indices, epoch_orders
-from foveax.training.learner import Learner, Metrics, TrainState
+from foveax.training.learner import Learner, TrainState
 
 STREAM_BYTES = 64 * 2**20
 """Streamed batches are moved in blocks of up to this size, so that memory stays bounded."""

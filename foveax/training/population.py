@@ -11,14 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from foveax._types import Array, InputError, Params
+from foveax._types import Array, InputError, Metrics, Params
 from foveax.data.dataset import Data
 from foveax.data.load import load
 from foveax.pipelines import Model, standard_pipeline
-from foveax.training.config import Config
+from foveax.training.config import Config, Learning
 from foveax.training.evaluate import make_evaluator
 from foveax.training.fit import fit
-from foveax.training.learner import Learner, Learning, Metrics, make_learner
+from foveax.training.learner import Learner, make_learner
 
 PARTS = {"model": Model, "learning": Learning}
 HYPER_PARAMETERS = {
@@ -68,6 +68,8 @@ def train_population(
       >>> population.accuracy.shape, [member.seed for member in population.configs]
       ((4, 6), [0, 0, 1, 1])
     """
+    if config.trainer != "foveax":
+        raise InputError(f"trainer must be foveax, which alone trains populations; got {config.trainer!r}")
     configs = members(config, seeds=seeds, vary=vary or {})
     data = config.prepare(data or load(config.data, data_dir=config.data_dir or None))
     keys = jnp.stack([jax.random.key(member.seed) for member in configs])

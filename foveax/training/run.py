@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 
 import jax
 
-from foveax._types import InputError, Params
+from foveax._types import InputError, Metrics, Params
 from foveax.data.dataset import Data
 from foveax.data.load import load
 from foveax.graph.graph import Graph
-from foveax.pipelines import standard_pipeline
 from foveax.plot.scanpath import fixation_sheet
 from foveax.training.checkpoint import Checkpoints
 from foveax.training.config import Config
@@ -23,7 +22,7 @@ from foveax.training.controls import evaluate_with_controls
 from foveax.training.diagnosis import COLLAPSE_SHARE, diagnose
 from foveax.training.evaluate import Evaluation, evaluate, scores
 from foveax.training.fit import fit
-from foveax.training.learner import Learner, Metrics, TrainState, make_learner
+from foveax.training.learner import Learner, TrainState, make_learner
 from foveax.training.run_directory import keep_metrics_until, open_run, read_config, write_atomically, write_json
 
 SAVE_SECONDS = 30.0
@@ -85,24 +84,39 @@ def train(
       >>> list(result.evaluations), len(result.summary["test"]["learned"]["accuracy"])
       (['learned', 'best sequence', 'another image', 'random', 'centre'], 6)
     """
+    if config.trainer != "foveax":
+        raise InputError(f"trainer must be foveax here; got {config.trainer!r}: use foveax.environments.train_with")
     data = config.prepare(data or load(config.data, data_dir=config.data_dir or None, download=download))
     if config.batch > len(data.train["label"]):
         size = len(data.train["label"])
         raise InputError(f"batch must be at most the number of training images, {size}; got {config.batch}")
-    graph = standard_pipeline(config.model, data.inputs, classes=data.classes)
-    learner = make_learner(graph, config.learning, steps=config.steps)
+    learner = make_learner(config.pipeline(data), config.learning, steps=config.steps)
     initial = learner.init(jax.random.key(config.seed))
     if out is None:
         state, timing = _optimise(config, data, learner, initial, [progress])
     else:
         state, timing = _optimise_in(open_run(out, config), config, data, learner, initial, progress)
+    return conclude(config, data, state, timing, Path(out) if out is not None else None)
+
+
+def conclude(config: Config, data: Data, state: TrainState, timing: dict[str, float], path: Path | None) -> Result:
+    """Evaluates a trained pipeline beside its controls, and writes ``summary.json`` and ``fixations.png``.
+
+    Args:
+      config: of the run.
+      data: prepared.
+      state: at the end of training.
+      timing: of it.
+      path: the run directory; None writes nothing.
+    """
+    graph = config.pipeline(data)
     key = jax.random.key(config.seed)
     evaluations = evaluate_with_controls(graph, state.params, data, policy=config.model.policy, key=key)
     trained = evaluate(graph, state.params, data.sample(key, TRAIN_SAMPLE), key=key)
     summary = _summary(config, data, state.params, evaluations, trained) | timing
-    if out is not None:
-        write_json(Path(out) / "summary.json", summary)
-        _write_sheet(Path(out) / "fixations.png", data, evaluations[config.model.policy], config.model.crop)
+    if path is not None:
+        write_json(path / "summary.json", summary)
+        _write_sheet(path / "fixations.png", data, evaluations[config.model.policy], config.model.crop)
     return Result(graph, state.params, evaluations, summary)
 
 
@@ -114,7 +128,7 @@ def load_run(directory: str | Path) -> tuple[Config, Data, Graph, dict[str, Para
     """
     config = read_config(Path(directory))
     data = config.prepare(load(config.data, data_dir=config.data_dir or None))
-    graph = standard_pipeline(config.model, data.inputs, classes=data.classes)
+    graph = config.pipeline(data)
     learner = make_learner(graph, config.learning, steps=config.steps)
     with Checkpoints(Path(directory) / "checkpoints") as checkpoints:
         state = checkpoints.restore(jax.eval_shape(learner.init, jax.random.key(0)))

@@ -1,0 +1,164 @@
+"""Joint training: another library trains the saccader while the classifier learns from the episodes it is served."""
+
+import dataclasses
+import functools
+import json
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, cast
+
+import jax
+
+from foveax._types import InputError
+from foveax.data.dataset import Data
+from foveax.data.load import load
+from foveax.environments.episodes import make_episodes
+from foveax.environments.lessons import Lessons, make_lessons
+from foveax.pipelines import standard_pipeline
+from foveax.training.checkpoint import Checkpoints
+from foveax.training.config import Config, Trainer
+from foveax.training.learner import TrainState, make_learner
+from foveax.training.run import TIMING, Listener, Result, conclude, train
+from foveax.training.run_directory import keep_metrics_until, open_run
+
+ROLLOUTS = 8
+"""Episodes of each environment between two updates of PPO."""
+REPLAY = 100_000
+"""Steps that SAC remembers."""
+
+
+def train_with(
+    trainer: Trainer,
+    config: Config,
+    data: Data | None = None,
+    *,
+    out: str | Path | None = None,
+    download: bool = False,
+    progress: Listener | None = None,
+) -> Result:
+    """Trains the standard pipeline, its saccader by the library named, and evaluates it beside its controls.
+
+    For ``"foveax"`` this is `foveax.train`. Otherwise the library's learner, as it comes, acts in the environment that
+    `foveax.split` makes of the pipeline, reading what the pipeline's own saccader would; the classifier learns from
+    each batch of episodes as it ends. The learnt policy's usual action is then brought back as a saccader of the
+    pipeline, so that the run directory is like any other: `foveax diagnose` and `evaluate` read it.
+
+    Args:
+      trainer: ``"foveax"``, ``"sb3_ppo"``, ``"sb3_a2c"`` or ``"sb3_sac"``.
+      config: of the training; its `trainer` is replaced. ``config.batch`` images are looked at at once. Of
+        ``config.learning`` other libraries are told the discount and lambda; all else is theirs.
+      data: as in `foveax.train`.
+      out: likewise; but a run that another library left unfinished is not continued.
+      download: likewise.
+      progress: likewise; called after every ``config.dispatch`` batches.
+
+    Raises:
+      InputError: if the library is not installed, the policy is not a learned one, or data or run directory do not fit.
+
+    Example:
+      >>> import foveax as fx
+      >>> config = fx.Config(images=640, model=fx.Model(hidden=16, features=16))
+      >>> train_with("foveax", config).evaluations["learned"].fixations.shape
+      (1000, 6, 2)
+    """
+    config = dataclasses.replace(config, trainer=trainer)
+    if trainer == "foveax":
+        return train(config, data, out=out, download=download, progress=progress)
+    if config.model.policy != "learned" or config.model.glimpses == 1:
+        raise InputError(f"trainer {trainer} needs the policy learned and at least 2 glimpses")
+    library = _import_library(trainer)
+    data = config.prepare(data or load(config.data, data_dir=config.data_dir or None, download=download))
+    path = open_run(out, config) if out is not None else None
+    if path and (path / "summary.json").exists():
+        return conclude(config, data, *_stored(config, data, path), path)
+    standard = standard_pipeline(config.model, data.inputs, classes=data.classes)
+    key = jax.random.key(config.seed)
+    lessons = make_lessons(standard, config.learning, key=key, batch=config.batch, steps=config.steps)
+    with ExitStack() as stack:
+        listeners = [progress]
+        if path:
+            keep_metrics_until(path / "metrics.jsonl", 0)
+            lines = stack.enter_context((path / "metrics.jsonl").open("a"))
+            listeners.append(lambda metrics: print(json.dumps(metrics), file=lines, flush=True))
+        environments = library.FoveaxVecEnv(config.batch, make_episodes(standard, data), lessons=lessons)
+        model = _make_model(trainer, config, environments)
+        timing = _learn(model, config, lessons, listeners)
+    state = _joined(config, data, lessons, library.import_policy(model)[1])
+    if path:
+        with Checkpoints(path / "checkpoints") as checkpoints:
+            checkpoints.save(state)
+    return conclude(config, data, state, timing, path)
+
+
+def _import_library(trainer: Trainer) -> Any:
+    try:
+        from foveax.environments import stable_baselines3
+    except ModuleNotFoundError as error:
+        raise InputError(f"trainer {trainer} needs {error.name}: pip install 'foveax[sb3]'") from None
+    return stable_baselines3
+
+
+def _make_model(trainer: Trainer, config: Config, environments: Any) -> Any:
+    """The library's learner, with its own settings but for the discounts and how much it gathers at a time."""
+    import stable_baselines3 as sb3
+
+    actions, size = config.model.glimpses - 1, config.batch
+    discounts = {"gamma": config.learning.discount, "gae_lambda": config.learning.gae_lambda}
+    make: dict[Trainer, Callable[..., Any]] = {
+        "sb3_ppo": functools.partial(sb3.PPO, n_steps=ROLLOUTS * actions, batch_size=actions * size, **discounts),
+        "sb3_a2c": functools.partial(sb3.A2C, n_steps=actions, **discounts),
+        "sb3_sac": functools.partial(sb3.SAC, gamma=config.learning.discount, buffer_size=REPLAY),
+    }
+    return make[trainer]("MlpPolicy", environments, seed=config.seed, device="cpu")
+
+
+def _learn(model: Any, config: Config, lessons: Lessons, listeners: list[Listener | None]) -> dict[str, float]:
+    """Lets the library learn, and tells the listeners how the lessons go."""
+    from stable_baselines3.common.callbacks import BaseCallback
+
+    started = time.perf_counter()
+
+    class Tell(BaseCallback):
+        """Tells the metrics of the latest lesson, every so many lessons."""
+
+        told = 0
+
+        def _on_step(self) -> bool:
+            if lessons.given >= self.told + config.dispatch or lessons.given == config.steps > self.told:
+                self.told, images = lessons.given, lessons.given * config.batch
+                rate = images / (time.perf_counter() - started)
+                numbers = {"step": lessons.given, "images": images, "images_per_second": rate, **lessons.metrics}
+                for listener in listeners:
+                    if listener:
+                        listener(numbers)
+            return lessons.given < config.steps
+
+    episodes = cast(int, config.steps * config.batch)
+    model.learn(episodes * (config.model.glimpses - 1), callback=Tell())
+    seconds = time.perf_counter() - started
+    rate = episodes / seconds
+    return dict(zip(TIMING, (rate, 0.0, seconds, seconds), strict=True))
+
+
+def _joined(config: Config, data: Data, lessons: Lessons, policy: Any) -> TrainState:
+    """The state of the whole pipeline: what the lessons taught, and the other library's policy."""
+    fresh = _learner_of(config, data).init(jax.random.key(config.seed))
+    learnt = lessons.state
+    return learnt._replace(
+        params={**learnt.params, "saccader": policy},
+        optimizer={**learnt.optimizer, "saccader": fresh.optimizer["saccader"]},
+    )
+
+
+def _stored(config: Config, data: Data, path: Path) -> tuple[TrainState, dict[str, float]]:
+    """The state and timing of a finished run."""
+    with Checkpoints(path / "checkpoints") as checkpoints:
+        state = checkpoints.restore(jax.eval_shape(_learner_of(config, data).init, jax.random.key(0)))
+    summary = json.loads((path / "summary.json").read_text())
+    return state, {name: summary[name] for name in TIMING}
+
+
+def _learner_of(config: Config, data: Data) -> Any:
+    return make_learner(config.pipeline(data), config.learning, steps=config.steps)

@@ -1,0 +1,151 @@
+"""stable-baselines3: a batch of episodes as its `VecEnv`, and its policies brought back as saccaders."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+
+from foveax._types import InputError, Params
+from foveax.environments.episodes import Episodes
+from foveax.environments.gymnasium import FoveaxVectorEnv
+from foveax.environments.lessons import Lessons
+from foveax.graph.modules import Module
+from foveax.networks.perceptron import Activation, Squash, perceptron_saccader
+
+ACTIVATIONS: dict[str, Activation] = {"Tanh": "tanh", "ReLU": "relu"}
+
+
+class FoveaxVecEnv(VecEnv):
+    """A batch of episodes in one compiled step, reset in the step that ends them; PPO, A2C, SAC and TD3 run on it.
+
+    Args:
+      num_envs: how many.
+      episodes: of `foveax.environments.make_episodes`.
+      params: of the classifier, by module, which then does not learn.
+      lessons: in which it learns (`foveax.environments.make_lessons`); one of the two.
+      render_mode: ``"rgb_array"``.
+    """
+
+    def __init__(
+        self,
+        num_envs: int,
+        episodes: Episodes,
+        *,
+        params: Mapping[str, Params] | None = None,
+        lessons: Lessons | None = None,
+        render_mode: str | None = None,
+    ):
+        self.environments = FoveaxVectorEnv(
+            num_envs,
+            episodes,
+            params=params,
+            lessons=lessons,
+            autoreset_mode="SameStep",
+            render_mode=render_mode,
+        )
+        self.metadata = self.environments.metadata
+        super().__init__(
+            num_envs, self.environments.single_observation_space, self.environments.single_action_space
+        )  # asks for render_mode
+
+    def reset(self) -> Any:
+        """Begins new episodes: their observations. The seed is the first of those that `seed` set."""
+        observations, infos = self.environments.reset(seed=self._seeds[0])
+        self.reset_infos = _by_episode(infos, self.num_envs)
+        self._reset_seeds()
+        self._reset_options()
+        return observations
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Takes the actions ``[B, 2]``."""
+        self._actions = actions
+
+    def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        """Moves the eyes: observations, rewards, which episodes ended, and an info for each."""
+        observations, rewards, dones, _, infos = self.environments.step(self._actions)
+        ended = infos.pop("final_obs", None)
+        told = _by_episode(infos.pop("final_info", infos), self.num_envs)
+        if ended is not None:
+            self.reset_infos = _by_episode({name: infos[name] for name in infos if name[0] != "_"}, self.num_envs)
+            for info, last in zip(told, _by_episode({"terminal_observation": ended}, self.num_envs), strict=True):
+                info.update(last, **{"TimeLimit.truncated": False})
+        return observations, rewards, dones, told
+
+    def close(self) -> None:
+        """Ends the use of the environments."""
+        self.environments.close()
+
+    def get_images(self) -> Sequence[np.ndarray | None]:
+        """The trials so far, uint8 ``[height, width, 3]`` each."""
+        return self.environments.render() or [None] * self.num_envs
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        """An attribute, which all episodes share, once for each of them."""
+        return [getattr(self.environments, attr_name) for _ in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        """Sets an attribute, which all episodes share."""
+        del indices
+        setattr(self.environments, attr_name, value)
+
+    def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
+        """Calls a method, which acts on all episodes, once; its result, once for each."""
+        result = getattr(self.environments, method_name)(*method_args, **method_kwargs)
+        return [result for _ in self._get_indices(indices)]
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        """Never."""
+        del wrapper_class
+        return [False for _ in self._get_indices(indices)]
+
+
+def import_policy(model: BaseAlgorithm) -> tuple[Module, Params]:
+    """The policy that stable-baselines3 learnt, as a saccader and its parameters: its usual action, without noise.
+
+    Put it in the place of another: ``graph.swap("saccader", module)``, ``{**params, "saccader": imported}``.
+
+    Args:
+      model: PPO, A2C or SAC with an ``MlpPolicy`` of tanh or relu layers, trained on what the agent reads.
+
+    Raises:
+      InputError: for any other policy.
+    """
+    policy: Any = model.policy
+    if hasattr(policy, "action_net") and hasattr(policy, "mlp_extractor"):
+        layers, last, squash = policy.mlp_extractor.policy_net, policy.action_net, "clip"
+    elif hasattr(policy, "actor") and hasattr(policy.actor, "latent_pi"):
+        layers, last, squash = policy.actor.latent_pi, policy.actor.mu, "tanh"
+    else:
+        raise InputError(f"the policy must be that of PPO, A2C or SAC; got {type(policy).__name__}")
+    if type(policy.features_extractor or policy.actor.features_extractor).__name__ != "FlattenExtractor":
+        raise InputError("the policy must be an MlpPolicy on one vector; got one with another features extractor")
+    return _perceptron(list(layers), last, squash)
+
+
+def _perceptron(layers: list[Any], last: Any, squash: Squash) -> tuple[Module, Params]:
+    """A module and its parameters, of linear layers with an activation after each, and a last one without."""
+    linear, between = layers[::2], {type(layer).__name__ for layer in layers[1::2]}
+    if len(between) > 1 or not between <= set(ACTIVATIONS):
+        raise InputError(f"the policy's layers must be all tanh or all relu; got {', '.join(sorted(between))}")
+    activation = ACTIVATIONS[between.pop()] if between else "tanh"
+    named = {**{f"layer_{index}": layer for index, layer in enumerate(linear)}, "action": last}
+    params = {
+        name: {
+            "kernel": layer.weight.detach().cpu().numpy().T.copy(),
+            "bias": layer.bias.detach().cpu().numpy().copy(),
+        }
+        for name, layer in named.items()
+    }
+    hidden = tuple(layer.out_features for layer in linear)
+    return perceptron_saccader(hidden, activation=activation, squash=squash), {"params": params}
+
+
+def _by_episode(infos: Mapping[str, Any], size: int) -> list[dict[str, Any]]:
+    """Arrays ``[B, ...]`` by name as a dictionary for each episode."""
+
+    def of(value: Any, index: int) -> Any:
+        return {name: part[index] for name, part in value.items()} if isinstance(value, dict) else value[index]
+
+    return [{name: of(value, index) for name, value in infos.items()} for index in range(size)]

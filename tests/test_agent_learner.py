@@ -1,0 +1,81 @@
+"""The agent's learner, given episodes played elsewhere, makes the update that the fused step makes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import foveax as fx
+
+
+def setting(small_model, digits, **learning):
+    graph = fx.standard_pipeline(small_model, digits.inputs, classes=10)
+    batch = {name: jnp.asarray(array[:8]) for name, array in digits.train.items()}
+    return graph, batch, fx.Learning(**learning)
+
+
+def played(graph, params, batch, keys):
+    """The saccader's experience of a batch of episodes, by rolling the environment against the player."""
+    environment, player = fx.split(graph)
+
+    def episode(inputs, key):
+        saccade_keys = fx.saccade_keys(graph, key)
+        state, seen = environment.reset(key, params, inputs)
+        memory, outputs, rewards = player.begin(), [], []
+        for saccade in range(environment.length - 1):
+            output, memory = player.act(params["saccader"], memory, seen, saccade_keys[saccade])
+            state, seen = environment.step(state, {"fixation": output["fixation"]}, params)
+            outputs.append(output)
+            rewards.append(seen.reward)
+        stacked = jax.tree.map(lambda *steps: jnp.stack(steps), *outputs)
+        return {**stacked, "reward": jnp.stack(rewards)}
+
+    inputs = {**batch, "progress": jnp.zeros(len(keys))}
+    return jax.jit(jax.vmap(episode))({name: inputs[name] for name in graph.inputs}, keys)
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_update_is_that_of_the_fused_step(epochs, small_model, digits):
+    graph, batch, learning = setting(small_model, digits, epochs=epochs)
+    whole = fx.make_learner(graph, learning, steps=50)
+    start = whole.init(jax.random.key(0))
+    keys = jax.random.split(jax.random.fold_in(start.key, start.step), 8)  # those of the fused step
+    experience = played(graph, start.params, batch, keys)
+    learner = fx.make_agent_learner(graph, learning, steps=50)
+    state = learner.init(jax.random.split(jax.random.key(0))[0])
+    jax.tree.map(np.testing.assert_array_equal, state.params, start.params["saccader"])
+    updated, metrics = jax.jit(learner.step)(state, experience)
+    end, fused = jax.jit(whole.step)(start, batch)
+    # Adam's moments, not its steps: it divides by the gradient's size, so that where that is near zero rounding decides
+    jax.tree.map(
+        lambda mine, theirs: np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-3 * float(abs(theirs).max())),
+        updated.optimizer,
+        end.optimizer["saccader"],
+    )
+    for name, value in metrics.items():
+        np.testing.assert_allclose(value, fused[f"saccader/{name}"], rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+def test_rewarded_actions_become_likelier(small_model, digits):
+    """A step with one good action among equal ones raises its log-probability, and only through its own reward."""
+    graph, batch, learning = setting(small_model, digits, entropy=0.0, value=0.0, policy_learning_rate=1e-2)
+    learner = fx.make_agent_learner(graph, learning, steps=50)
+    state = learner.init(jax.random.key(0))
+    params = fx.init(graph, jax.random.key(0))
+    experience = played(graph, params, batch, jax.random.split(jax.random.key(1), 8))
+    experience["reward"] = jnp.zeros((8, 5)).at[3, 2].set(1.0)
+    before = experience["log_prob"]
+    state, _ = learner.step(state, experience)
+
+    def log_prob(outputs):
+        return graph.modules["saccader"].agent.evaluate(state.params, (), outputs)[0]["log_prob"]
+
+    after = jax.vmap(jax.vmap(log_prob))(experience)
+    assert float((after - before)[3, 2]) > 0
+    assert float((after - before)[3, 2]) > float(jnp.median((after - before)[:, 2]))
+
+
+def test_there_must_be_such_an_agent(small_model, digits):
+    graph, _, learning = setting(small_model, digits)
+    with pytest.raises(fx.InputError, match="agent must be one of the graph's agents, saccader; got 'eye'"):
+        fx.make_agent_learner(graph, learning, steps=1, agent="eye")

@@ -1,0 +1,202 @@
+"""The Gymnasium environments keep its rules, alone and as a batch, and misuse is answered."""
+
+import copy
+
+import gymnasium
+import jax
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
+
+import foveax as fx
+from foveax.environments import make_episodes, make_lessons
+from foveax.environments.gymnasium import REGISTERED, FoveaxEnv, FoveaxVectorEnv
+
+SIZE = 3
+
+
+@pytest.fixture(scope="module")
+def parts(small_model, digits):
+    graph = fx.standard_pipeline(small_model, digits.inputs, classes=10)
+    return make_episodes(graph, digits), fx.init(graph, jax.random.key(0))
+
+
+def batch_of(parts, mode, **more):
+    episodes, params = parts
+    return FoveaxVectorEnv(SIZE, episodes, params=params, autoreset_mode=mode, **more)
+
+
+def played(environments, steps, seed=0):
+    """What each of some steps with the same actions gives, the reset first."""
+    actions = np.random.default_rng(1).uniform(-1, 1, (steps, SIZE, 2)).astype(np.float32)
+    observations, infos = environments.reset(seed=seed)
+    none = np.zeros(SIZE)
+    return [(observations, none, none, none, infos), *(environments.step(action) for action in actions)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REGISTERED)
+def test_registered_ids_pass_gymnasiums_own_check(name):
+    """Warnings are errors here."""
+    environment = gymnasium.make(name, render_mode="rgb_array")
+    check_env(environment.unwrapped)
+    environment.close()
+
+
+def test_next_step_reset(parts):
+    steps = played(batch_of(parts, AutoresetMode.NEXT_STEP), 8)
+    ends = [bool(terminations.all()) for _, _, terminations, _, _ in steps]
+    assert ends == [False] * 5 + [True] + [False] * 3
+    assert not any(truncations.any() for _, _, _, truncations, _ in steps)
+    observations, rewards, _, _, infos = steps[6]  # the step after the end begins anew, whatever its action
+    assert not rewards.any()
+    np.testing.assert_array_equal(infos["fixation"], np.full((SIZE, 2), 0.5))
+    assert observations[:, -6:].argmax(-1).tolist() == [0] * SIZE
+    assert infos["index"].tolist() != steps[0][4]["index"].tolist()
+
+
+def test_same_step_reset_gives_the_last_observation_too(parts):
+    next_step = played(batch_of(parts, AutoresetMode.NEXT_STEP), 8)
+    same_step = played(batch_of(parts, "SameStep"), 7)
+    *_, terminations, _, infos = same_step[5]
+    assert terminations.all()
+    np.testing.assert_array_equal(infos["final_obs"], next_step[5][0])
+    jax.tree.map(np.testing.assert_array_equal, infos["final_info"], next_step[5][4])
+    assert infos["_final_obs"].all()
+    np.testing.assert_array_equal(same_step[5][0], next_step[6][0])
+    np.testing.assert_array_equal(same_step[5][1], next_step[5][1])
+
+
+def test_without_automatic_reset_a_step_after_the_end_is_refused(parts):
+    environments = batch_of(parts, AutoresetMode.DISABLED)
+    with pytest.raises(fx.InputError, match="after the end, at glimpse 6: call reset"):
+        played(environments, 6)
+    environments.reset()
+    assert not environments.step(np.zeros((SIZE, 2)))[2].any()
+
+
+def test_batch_of_one_is_the_single_environment(parts):
+    episodes, params = parts
+    single, batch = FoveaxEnv(episodes, params=params), FoveaxVectorEnv(1, episodes, params=params)
+    observation, info = single.reset(seed=4)
+    observations, infos = batch.reset(seed=4)
+    for _ in range(5):
+        np.testing.assert_array_equal(observation, observations[0])
+        assert info["index"] == infos["index"][0]
+        action = single.action_space.sample()
+        observation, reward, terminated, _, info = single.step(action)
+        observations, rewards, terminations, _, infos = batch.step(action[None])
+        assert reward == float(rewards[0])
+        assert terminated == terminations[0]
+    assert terminated
+
+
+def test_seeds_follow_gymnasiums_rules(parts):
+    environments = batch_of(parts, AutoresetMode.NEXT_STEP)
+    first, second, again = (environments.reset(seed=seed)[1]["index"].tolist() for seed in (1, None, 1))
+    assert first == again
+    assert first != second
+    assert environments.np_random_seed == 1
+    state = copy.deepcopy(environments.np_random)
+    index = environments.reset()[1]["index"].tolist()
+    environments.np_random = state
+    assert environments.reset()[1]["index"].tolist() == index
+
+
+def test_vector_entry_point_and_wrappers():
+    environments = gymnasium.make_vec("foveax/Mnist5k-v0", num_envs=2, autoreset_mode="SameStep")
+    assert environments.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
+    recorded = gymnasium.wrappers.vector.RecordEpisodeStatistics(environments)
+    recorded.reset(seed=0)
+    returns = 0
+    for _ in range(5):
+        _, rewards, _, _, infos = recorded.step(recorded.action_space.sample())
+        returns += rewards
+    np.testing.assert_allclose(infos["episode"]["r"], returns, rtol=1e-6)
+    assert infos["episode"]["l"].tolist() == [5, 5]
+
+
+def test_a_run_is_an_environment_whose_classifier_stays(tmp_path, small_model):
+    config = fx.Config(images=320, model=small_model)
+    result = fx.train(config, out=tmp_path / "run")
+    environments = gymnasium.make_vec("foveax/Mnist5k-v0", num_envs=64, run=str(tmp_path / "run"), split="test")
+    jax.tree.map(np.testing.assert_array_equal, environments.unwrapped.session.params, result.params)
+    own, data = result.evaluations["learned"], fx.load("mnist5k")
+    steps = [environments.reset(seed=0)[1]]
+    rows = steps[0]["index"]
+    for saccade in range(5):
+        steps.append(environments.step(2 * own.fixations[rows, saccade + 1] - 1)[4])
+    agreed = [step["predicted"] == own.predicted[rows, glimpse] for glimpse, step in enumerate(steps)]
+    assert np.mean(agreed) > 0.99  # ties may be decided by rounding
+    np.testing.assert_array_equal(steps[0]["label"], data.test["label"][rows])
+
+
+def test_the_classifier_learns_from_what_it_serves(digits):
+    """Random saccades, but the classifier gets better at them."""
+    graph = fx.standard_pipeline(fx.Model(glimpses=3, hidden=64, features=64), digits.inputs, classes=10)
+    lessons = make_lessons(graph, fx.Learning(), key=jax.random.key(0), batch=32)
+    environments = FoveaxVectorEnv(32, make_episodes(graph, digits), lessons=lessons)
+    correct = []
+    environments.reset(seed=0)
+    environments.action_space.seed(0)
+    for _ in range(300):
+        *_, terminations, _, infos = environments.step(environments.action_space.sample())
+        if terminations.all():
+            correct.append(infos["correct"].mean())
+    assert np.mean(correct[-20:]) > np.mean(correct[:20]) + 0.3
+
+
+def test_rendering(parts):
+    environments = batch_of(parts, AutoresetMode.NEXT_STEP, render_mode="rgb_array")
+    with pytest.raises(fx.InputError, match="call reset first"):
+        environments.render()
+    environments.reset(seed=0)
+    before = environments.render()
+    environments.step(np.full((SIZE, 2), 0.8))
+    after = environments.render()
+    assert [frame.shape for frame in after] == [(280, 440, 3)] * SIZE
+    assert after[0].dtype == np.uint8
+    assert (after[0] != before[0]).mean() > 0.01
+    assert batch_of(parts, AutoresetMode.NEXT_STEP).render() is None
+
+
+MISUSE = {
+    "unknown render mode": (
+        lambda parts: FoveaxEnv(parts[0], params=parts[1], render_mode="human"),
+        "render_mode must be rgb_array or None; got 'human'",
+    ),
+    "partial reset": (
+        lambda parts: batch_of(parts, "NextStep").reset(options={"reset_mask": np.array([True, False, True])}),
+        "all episodes must be reset together",
+    ),
+    "step before reset": (
+        lambda parts: batch_of(parts, "NextStep").step(np.zeros((SIZE, 2))),
+        "before the first reset",
+    ),
+    "action of one": (
+        lambda parts: FoveaxEnv(parts[0], params=parts[1]).step(np.zeros(3)),
+        "before the first reset",
+    ),
+    "unknown field": (
+        lambda parts: gymnasium.make("foveax/Mnist5k-v0", config={"crop": 9}),
+        "Config has no field 'crop'",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("misuse", MISUSE)
+def test_misuse_is_answered_in_a_sentence(misuse, parts):
+    call, message = MISUSE[misuse]
+    with pytest.raises(fx.InputError, match=message):
+        call(parts)
+
+
+def test_closing_twice_is_harmless_and_use_after_it_refused(parts):
+    episodes, params = parts
+    for environment in (FoveaxEnv(episodes, params=params), batch_of(parts, "NextStep")):
+        environment.reset(seed=0)
+        environment.close()
+        environment.close()
+        with pytest.raises(fx.InputError, match="must not be used once it is closed"):
+            environment.reset()
