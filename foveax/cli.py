@@ -67,7 +67,7 @@ class Recipe:
     """Run a named experiment, and print what it gives beside the figures that others report."""
 
     name: Positional[str]
-    """table1, ram, translated, cluttered, default, collapse, known_answers or shapes."""
+    """table1, ram, translated, cluttered, default, collapse, known_answers, shapes or trainers."""
     out: str = ""
     """Folder of results and runs, which continues what is there; by default runs/NAME."""
     data_dir: str = ""

@@ -129,7 +129,7 @@ def _learn(model: Any, config: Config, lessons: Lessons, listeners: list[Listene
             if lessons.given >= self.told + config.dispatch or lessons.given == config.steps > self.told:
                 self.told, images = lessons.given, lessons.given * config.batch
                 rate = images / (time.perf_counter() - started)
-                numbers = {"step": lessons.given, "images": images, "images_per_second": rate, **lessons.metrics}
+                numbers = {"step": lessons.given, "images": images, "images_per_second": rate, **lessons.take_metrics()}
                 for listener in listeners:
                     if listener:
                         listener(numbers)

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from foveax._types import Array, Key, Metrics, Params
 from foveax.graph.graph import Graph
@@ -44,13 +45,13 @@ class Lessons:
     Attributes:
       state: of the learner.
       given: lessons so far.
-      metrics: of the latest lesson, by name.
     """
 
     def __init__(self, learner: Learner, state: TrainState, batch: int):
-        self.state, self.given, self.metrics = state, 0, dict[str, float]()
+        self.state, self.given = state, 0
         self._step = jax.jit(functools.partial(_lesson, learner))
         self._batch, self._waiting = batch, list[dict[str, Any]]()
+        self._metrics = list[Metrics]()
 
     @property
     def params(self) -> dict[str, Params]:
@@ -70,7 +71,12 @@ class Lessons:
             return
         self.state, metrics = self._step(self.state, self._waiting)
         self._waiting, self.given = [], self.given + 1
-        self.metrics = {name: float(value) for name, value in metrics.items()}
+        self._metrics.append(metrics)
+
+    def take_metrics(self) -> dict[str, float]:
+        """Metrics by name, averaged over the lessons since the last call; nothing without any."""
+        taken, self._metrics = self._metrics, []
+        return {name: float(np.mean([metrics[name] for metrics in taken])) for name in (taken[0] if taken else ())}
 
 
 def _lesson(learner: Learner, state: TrainState, waiting: list[dict[str, Array]]) -> tuple[TrainState, Metrics]:

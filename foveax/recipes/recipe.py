@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+import itertools
 import json
 import os
 import platform
@@ -12,12 +13,15 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from foveax.environments.joint import train_with
 from foveax.training.config import Config
-from foveax.training.run import PACKAGES, train
+from foveax.training.run import PACKAGES
 from foveax.training.run_directory import write_json
 
 COLUMNS = {"train": 8, "test": 8, "+-": 6, "worst": 8, "sequence": 10, "random": 8, "minutes": 9}
 """Titles and widths; sequence and random are the same classifier under the best fixed sequence, and at random."""
+CURVE_POINTS = 20
+"""Of a learning curve in the results."""
 
 
 class Row(NamedTuple):
@@ -102,7 +106,7 @@ def _figures(run: Path, config: Config) -> dict[str, Any]:
     """What the table needs of one run: trained, continued, or read if it is there already."""
     done = run / "summary.json"
     if not done.exists():
-        train(config, out=run)
+        train_with(config.trainer, config, out=run)
     summary = json.loads(done.read_text())
     policy = config.model.policy
     return {
@@ -116,7 +120,16 @@ def _figures(run: Path, config: Config) -> dict[str, Any]:
         "images_per_second": summary["images_per_second"],
         "train_seconds": summary["train_seconds"],
         "compile_seconds": summary["compile_seconds"],
+        "curve": _curve(run / "metrics.jsonl"),
     }
+
+
+def _curve(metrics: Path) -> list[list[float]]:
+    """Images shown and the accuracy on them, at points spread evenly over a training."""
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    edges = sorted({round(place) for place in np.linspace(0, len(lines), CURVE_POINTS + 1)})
+    parts = [lines[begin:end] for begin, end in itertools.pairwise(edges)]
+    return [[part[-1]["images"], float(np.mean([line["accuracy"] for line in part]))] for part in parts]
 
 
 def _statistics(seeds: list[dict[str, Any]]) -> dict[str, float]:

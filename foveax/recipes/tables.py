@@ -6,7 +6,7 @@ from typing import Any
 from foveax.data.shapes import SHAPE_SETS
 from foveax.pipelines import Model, Policy
 from foveax.recipes.recipe import Recipe, Row
-from foveax.training.config import Config
+from foveax.training.config import Config, Trainer
 
 MNIST: dict[str, Any] = {"data": "mnist"}
 
@@ -126,6 +126,15 @@ SHAPES = Recipe(
         for policy, seeds in POLICIES
     },
 )
+TRAINERS: tuple[Trainer, ...] = ("foveax", "sb3_ppo", "sb3_a2c", "sb3_sac")
+FOREIGN = Recipe(
+    "Who trains the saccader: bundled digits on an empty canvas of 60x60, 12x12, 6 glimpses, 300,000 images",
+    "-",
+    {
+        trainer: Row(Config(trainer=trainer, task="translated", shift=0, model=Model(crop=12), dispatch=200))
+        for trainer in TRAINERS
+    },
+)
 RECIPES = {
     "default": DEFAULT,
     "known_answers": KNOWN_ANSWERS,
@@ -135,4 +144,5 @@ RECIPES = {
     "translated": TRANSLATED,
     "cluttered": CLUTTERED,
     "collapse": COLLAPSE,
+    "trainers": FOREIGN,
 }
