@@ -3,6 +3,11 @@
 import os
 from pathlib import Path
 
+# Compiled programs are shared by the workers, the notebooks' kernels and the commands that tests start.
+PROGRAMS = Path(__file__).parents[1] / ".pytest_cache" / "programs"
+PROGRAMS.mkdir(mode=0o700, parents=True, exist_ok=True)
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(PROGRAMS))
+
 import jax
 import numpy as np
 import pytest

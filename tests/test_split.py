@@ -1,10 +1,12 @@
 """A split graph, rolled out, gives the compiled graph's trajectory; and the episode keeps its contract."""
 
 import flax.linen as nn
+import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 import foveax as fx
 
@@ -70,8 +72,8 @@ def test_split_gives_the_compiled_trajectory(name, small_model, digits):
     params = fx.init(graph, jax.random.key(0))
     inputs = {"image": digits.test["image"][0], "label": digits.test["label"][0], "progress": jnp.float32(0.3)}
     key, record = jax.random.key(7), ("retina.fixation", "classifier.probabilities", "reward.reward")
-    whole = fx.compile(graph)(params, inputs, key)
-    steps, actions = rolled(graph, params, inputs, key, record)
+    whole = jax.jit(fx.compile(graph))(params, inputs, key)
+    steps, actions = jax.jit(lambda: rolled(graph, params, inputs, key, record))()
     for port in record:
         np.testing.assert_allclose(np.stack([seen.info[port] for seen in steps]), whole[port], rtol=1e-6, atol=1e-6)
     for port in ("action", "log_prob", "value") if actions else ():
@@ -81,6 +83,84 @@ def test_split_gives_the_compiled_trajectory(name, small_model, digits):
     np.testing.assert_allclose(rewards[1:], whole["reward.reward"][1:], rtol=1e-5, atol=1e-6)
     assert rewards[0] == 0
     assert [bool(seen.terminated) for seen in steps] == [False] * (graph.length - 1) + [True]
+
+
+def mixed(first, second):
+    """Any two values, as one number."""
+    return sum(jnp.tanh(jnp.sum(value.astype(jnp.float32))) for value in (first, second))
+
+
+def joined(hidden, extra):
+    return jnp.append(hidden, extra)
+
+
+@st.composite
+def random_graphs(draw):
+    """The standard pipeline with its parts chosen at random, and modules that read any two ports, now or fed back."""
+    model = fx.Model(
+        glimpses=draw(st.integers(1, 4)),
+        crop=draw(st.integers(2, 5)),
+        scales=draw(st.integers(1, 2)),
+        contrast=draw(st.booleans()),
+        core=draw(st.sampled_from(["rnn", "gru", "lstm", "feedforward"])),
+        where=draw(st.booleans()),
+        position=draw(st.booleans()),
+        time=draw(st.booleans()),
+        saccader_core=draw(st.sampled_from(["none", "gru"])),
+        deviation=draw(st.sampled_from(["fixed", "scheduled", "learned"])),
+        reward=draw(st.sampled_from(["cross_entropy_drop", "correct_last"])),
+        hidden=6,
+        features=5,
+        saccader_hidden=4,
+    )
+    graph = fx.standard_pipeline(model, fx.image_source((8, 8, 1)), classes=3)
+    if draw(st.booleans()):
+        graph = graph.add(noise=fx.uniform_random())
+    for number in range(draw(st.integers(0, 3))):
+        ports = [f"{name}.{port}" for name in graph.wiring.order for port in graph.wiring.outputs[name]]
+        now, later = draw(st.sampled_from(ports)), draw(st.sampled_from(ports))
+        module, _, port = later.partition(".")
+        spec = graph.wiring.outputs[module][port]
+        fed_back = fx.Feedback(f"{later} -> extra{number}.second", np.ones(spec.shape, spec.dtype))
+        second = fed_back if draw(st.booleans()) else f"{later} -> extra{number}.second"
+        extra = fx.from_function(mixed, outputs="mixed")
+        graph = graph.add(f"{now} -> extra{number}.first", second, **{f"extra{number}": extra})
+    if "extra0" in graph.modules and draw(st.booleans()):
+        into, out = ["network.hidden -> joined.hidden", "extra0.mixed -> joined.extra"], "joined.output"
+        try:
+            graph = graph.add(*into, f"{out} -> saccader.observation", joined=fx.from_function(joined))
+        except fx.GraphError:  # what the extra module reads waits for the saccader: a cycle
+            hypothesis.reject()
+    return graph
+
+
+@pytest.mark.slow
+@hypothesis.settings(max_examples=8, deadline=None, derandomize=True, database=None,
+                     suppress_health_check=list(hypothesis.HealthCheck))  # fmt: skip
+@hypothesis.given(random_graphs())
+def test_any_graph_split_gives_the_compiled_trajectory(graph):
+    """All that the environment can record, all that the agent gives, and every reward."""
+    params, key = fx.init(graph, jax.random.key(0)), jax.random.key(1)
+    image = np.random.default_rng(0).integers(0, 255, (8, 8, 1), dtype=np.uint8)
+    inputs = {"image": jnp.asarray(image), "label": jnp.int32(2), "progress": jnp.float32(0.4)}
+    whole = jax.jit(fx.compile(graph))(params, inputs, key)
+    waits = {"saccader"}
+    for name in graph.wiring.order:
+        now = {source.module for source in graph.wiring.sources[name].values() if source.initial is None}
+        waits |= {name} if now & waits else set()
+    record = tuple(port for port in whole if port.partition(".")[0] not in waits)
+    steps, actions = jax.jit(lambda: rolled(graph, params, inputs, key, record))()
+    for port in record:
+        if not jnp.issubdtype(whole[port].dtype, jax.dtypes.prng_key):
+            seen = np.stack([step.info[port] for step in steps])
+            np.testing.assert_allclose(seen, whole[port], rtol=1e-5, atol=1e-6, err_msg=port)
+    for port in actions[0] if actions else ():
+        acted = np.stack([action[port] for action in actions])
+        expected = whole[f"saccader.{port}"][:-1]
+        skipped = 1 if port == "reward" else 0  # before the first saccade there is none: the environment says 0
+        np.testing.assert_allclose(acted[skipped:], expected[skipped:], rtol=1e-5, atol=1e-5, err_msg=port)
+    rewards = np.stack([step.reward for step in steps])
+    np.testing.assert_allclose(rewards[1:], whole["reward.reward"][1:], rtol=1e-5, atol=1e-6)
 
 
 def test_environment_is_jitted_vmapped_and_scanned(small_model, digits):

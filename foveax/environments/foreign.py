@@ -27,7 +27,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from foveax._types import Array, InputError, Key, Params
 from foveax.graph.detach import DetachedState, detach
-from foveax.graph.graph import Graph
+from foveax.graph.graph import Graph, init
 from foveax.graph.modules import Module, State, Values
 from foveax.graph.ports import Port
 from foveax.pipelines import Model, standard_pipeline
@@ -188,29 +188,31 @@ def train_in(
     init_key, drive_key = jax.random.split(jax.random.key(seed))
     eye = make_agent_learner(world.graph, learning, steps=steps)
     mind = make_learner(world.graph.remove("saccader", "reward"), learning, steps=steps)
-    mind_state, eye_state = mind.init(init_key), eye.init(jax.random.split(init_key)[0])
+    mind_state, eye_state = mind.init(init_key), eye.init(init_key)
     learn, move = jax.jit(mind.step), jax.jit(eye.step)
     judge = jax.jit(jax.vmap(_judge(world.graph)))
+    params = init(world.graph, init_key)
     for step in range(steps):
-        params = {**mind_state.params, "saccader": eye_state.params}
+        params = {**params, **mind_state.params, "saccader": eye_state.params}
         played = drive(world, params, key=jax.random.fold_in(drive_key, step), progress=step / steps, sample=True)
         batch = {"glimpses": played.glimpses, "positions": played.positions, "label": played.label}
-        experience = {
-            port.partition(".")[2]: jnp.asarray(value[:, :-1])
-            for port, value in played.values.items()
-            if port.startswith("saccader.")
-        }
-        experience["reward"] = judge(played.values["classifier.logits"], played.label)[:, 1:]
+        rewards = judge(played.values["classifier.logits"], played.label)
         mind_state, learnt = learn(mind_state, batch)
-        eye_state, moved = move(eye_state, experience)
+        eye_state, moved = move(eye_state, _experience(played, rewards))
         yield (
-            {**mind_state.params, "saccader": eye_state.params},
+            {**params, **mind_state.params, "saccader": eye_state.params},
             {
                 **{name: float(value) for name, value in {**learnt, **moved}.items()},
                 "accuracy": float(played.accuracy[-1]),
                 "reward": float(played.reward.sum(axis=1).mean()),
             },
         )
+
+
+def _experience(played: Driven, rewards: Array) -> dict[str, Array]:
+    """What the saccader did, ``[B, T - 1, ...]`` by port, with the reward that followed."""
+    ports = {port.partition(".")[2]: value for port, value in played.values.items() if port.startswith("saccader.")}
+    return {port: jnp.asarray(value[:, :-1]) for port, value in ports.items()} | {"reward": rewards[:, 1:]}
 
 
 def received(*, contrast: bool) -> Module:
