@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import jax
 
@@ -116,6 +116,7 @@ def _make_model(trainer: Trainer, config: Config, environments: Any) -> Any:
 
 def _learn(model: Any, config: Config, lessons: Lessons, listeners: list[Listener | None]) -> dict[str, float]:
     """Lets the library learn, and tells the listeners how the lessons go."""
+    import torch
     from stable_baselines3.common.callbacks import BaseCallback
 
     started = time.perf_counter()
@@ -135,8 +136,12 @@ def _learn(model: Any, config: Config, lessons: Lessons, listeners: list[Listene
                         listener(numbers)
             return lessons.given < config.steps
 
-    episodes = cast(int, config.steps * config.batch)
-    model.learn(episodes * (config.model.glimpses - 1), callback=Tell())
+    episodes, threads = config.steps * config.batch, torch.get_num_threads()
+    torch.set_num_threads(1)  # its products are tiny, and its waiting threads would take the cores from the classifier
+    try:
+        model.learn(episodes * (config.model.glimpses - 1), callback=Tell())
+    finally:
+        torch.set_num_threads(threads)
     seconds = time.perf_counter() - started
     rate = episodes / seconds
     return dict(zip(TIMING, (rate, 0.0, seconds, seconds), strict=True))

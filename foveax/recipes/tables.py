@@ -126,12 +126,12 @@ SHAPES = Recipe(
         for policy, seeds in POLICIES
     },
 )
-TRAINERS: tuple[Trainer, ...] = ("foveax", "sb3_ppo", "sb3_a2c", "sb3_sac")
+TRAINERS: tuple[Trainer, ...] = ("foveax", "sb3_ppo", "sb3_sac")
 FOREIGN = Recipe(
-    "Who trains the saccader: bundled digits on an empty canvas of 60x60, 12x12, 6 glimpses, 300,000 images",
+    "Who trains the saccader: bundled digits on an empty canvas of 60x60, 12x12, 6 glimpses, 200,000 images",
     "-",
     {
-        trainer: Row(Config(trainer=trainer, task="translated", shift=0, model=Model(crop=12), dispatch=200))
+        trainer: Row(Config(trainer=trainer, images=200_000, task="translated", shift=0, model=Model(crop=12)))
         for trainer in TRAINERS
     },
 )

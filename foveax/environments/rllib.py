@@ -1,0 +1,41 @@
+"""RLlib, its new API stack: a batch of episodes by the vector entry point, reset in the step after their end."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from foveax.environments.gymnasium import FoveaxEnv, FoveaxVectorEnv, make_env, make_vector_env
+
+REGISTERED = "foveax"
+"""The name under which RLlib knows the environment."""
+
+
+def make_environment(context: Mapping[str, Any]) -> FoveaxEnv | FoveaxVectorEnv:
+    """The environment creator for RLlib, which each of its workers calls in its own process.
+
+    Args:
+      context: RLlib's `env_config`: ``num_envs``, which RLlib adds, for a batch; the rest are the options of
+        `foveax.environments.gymnasium.make_vector_env`.
+
+    Example:
+      >>> make_environment({"num_envs": 2, "config": {"data": "one_place", "model": {"glimpses": 2}}}).num_envs
+      2
+    """
+    options = dict(context)
+    num_envs = options.pop("num_envs", None)
+    return make_env(**options) if num_envs is None else make_vector_env(num_envs, **options)
+
+
+def with_environment(algorithm: Any, *, num_envs: int, **options: Any) -> Any:
+    """An RLlib `AlgorithmConfig` told to train in a batch of episodes: in this process, in one compiled step.
+
+    Args:
+      algorithm: such as ``PPOConfig()``; it is changed, and returned.
+      num_envs: how many episodes at once.
+      **options: of `foveax.environments.gymnasium.make_vector_env`.
+    """
+    from ray.tune.registry import register_env  # pyright: ignore[reportMissingImports]
+
+    register_env(REGISTERED, make_environment)
+    return algorithm.environment(REGISTERED, env_config=options).env_runners(
+        num_env_runners=0, num_envs_per_env_runner=num_envs, gym_env_vectorize_mode="vector_entry_point"
+    )
