@@ -37,11 +37,8 @@ def main() -> None:
     environments.action_space.seed(0)
     actions = environments.action_space.sample()
     reset, step = jax.jit(episodes.reset, static_argnums=3), jax.jit(episodes.step)
-    images, fixations, saccades = (
-        jax.device_put(dict(episodes.images)),
-        jnp.asarray((actions + 1) / 2),
-        graph.length - 1,
-    )
+    images, saccades = jax.device_put(dict(episodes.images)), graph.length - 1
+    fixations = jnp.asarray((actions + 1) / 2)
 
     def through_gymnasium() -> None:
         for _ in range(chosen.episodes * (saccades + 1)):  # the step after the end begins anew

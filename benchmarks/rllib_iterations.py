@@ -16,29 +16,27 @@ def main() -> None:
     parser.add_argument("--num-envs", type=int, default=64)
     chosen = parser.parse_args()
     try:
-        import ray
-        from ray.rllib.algorithms.ppo import PPOConfig
+        import ray  # pyright: ignore[reportMissingImports]
+        from ray.rllib.algorithms.ppo import PPOConfig  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError as error:
         raise SystemExit(f"skipped: RLlib is not installed ({error.name})") from None
 
     from foveax.environments.rllib import with_environment
 
     ray.init(include_dashboard=False, log_to_driver=False)
-    steps = 5 * chosen.num_envs  # of an episode of 6 glimpses each
+    once = 5 * chosen.num_envs  # steps of an episode each
     algorithm = (
         with_environment(PPOConfig(), num_envs=chosen.num_envs, config={"task": "translated", "model": {"crop": 12}})
-        .training(train_batch_size_per_learner=8 * steps, minibatch_size=steps, num_epochs=4, gamma=0.5, lambda_=0.84)
+        .training(train_batch_size_per_learner=8 * once, minibatch_size=once, num_epochs=4, gamma=0.5, lambda_=0.84)
         .build_algo()
     )
     started = time.perf_counter()
     for iteration in range(chosen.iterations):
         result = algorithm.train()["env_runners"]
         seconds = time.perf_counter() - started
-        print(
-            f"iteration {iteration + 1}: return {result['episode_return_mean']:.3f}, length "
-            f"{result['episode_len_mean']:.1f}, {result['num_env_steps_sampled_lifetime']:.0f} steps in {seconds:.0f} s",
-            flush=True,
-        )
+        steps, length = result["num_env_steps_sampled_lifetime"], result["episode_len_mean"]
+        told = f"return {result['episode_return_mean']:.3f}, length {length:.1f}"
+        print(f"iteration {iteration + 1}: {told}, {steps:.0f} steps in {seconds:.0f} s", flush=True)
     algorithm.stop()
 
 

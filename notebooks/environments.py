@@ -10,8 +10,8 @@
 
 # %% [markdown]
 # # Another library trains the eye
-# A pipeline splits into an environment and an agent. Here stable-baselines3 is the agent (`pip install -e '.[sb3]'`), and the
-# classifier learns inside the environment while it is used.
+# A pipeline splits into an environment and an agent. Here the agent is stable-baselines3 (`pip install -e '.[sb3]'`),
+# and the classifier learns inside the environment while it is used.
 
 # %%
 # %matplotlib inline
@@ -26,8 +26,8 @@ from foveax.environments import train_with
 
 # %% [markdown]
 # ## The environment
-# An episode is one image; a step moves the eye. In this problem the centre shows a cue, which says in which of four corners
-# to look, and only that corner tells the class.
+# An episode is one image; a step moves the eye. In this problem the centre shows a cue, which says in which of four
+# corners to look, and only that corner tells the class.
 
 # %%
 environments = gymnasium.make_vec("foveax/CuedPlace-v0", num_envs=3, render_mode="rgb_array")
@@ -44,9 +44,8 @@ for ax, frame in zip(axes, environments.render(), strict=True):
 # The same problem, the same budget of images: foveax's own PPO, and that of stable-baselines3 with its own settings.
 
 # %%
-config = fx.Config(
-    data="cued_place", images=50_000, shift=0, dispatch=50, model=fx.Model(glimpses=2, hidden=64, features=64)
-)
+model = fx.Model(glimpses=2, hidden=64, features=64)
+config = fx.Config(data="cued_place", images=40_000, shift=0, dispatch=50, model=model)
 curves, results = {}, {}
 for trainer in ("foveax", "sb3_ppo"):
     lines = curves[trainer] = []

@@ -25,13 +25,16 @@ def test_readme_runs(capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["getting_started", "graph"])
+@pytest.mark.parametrize("page", ["getting_started", "graph", "environments"])
 def test_documentation_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = run_python_of(ROOT / "docs" / f"{page}.md")
     if page == "getting_started":
         assert (tmp_path / "scanpath.png").stat().st_size > 0
         assert len((tmp_path / "fixations.csv").read_text().splitlines()) == 6001
+    elif page == "environments":
+        assert names["observation"].shape == (16, 264)
+        assert set(names["metrics"]) == {"policy_loss", "value_loss", "entropy", "kl"}
     else:
         assert names["trajectory"]["bright.output"].shape == (6,)
 

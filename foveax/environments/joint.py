@@ -102,7 +102,7 @@ def _import_library(trainer: Trainer) -> Any:
 
 def _make_model(trainer: Trainer, config: Config, environments: Any) -> Any:
     """The library's learner, with its own settings but for the discounts and how much it gathers at a time."""
-    import stable_baselines3 as sb3
+    import stable_baselines3 as sb3  # pyright: ignore[reportMissingImports]
 
     actions, size = config.model.glimpses - 1, config.batch
     discounts = {"gamma": config.learning.discount, "gae_lambda": config.learning.gae_lambda}
@@ -116,8 +116,8 @@ def _make_model(trainer: Trainer, config: Config, environments: Any) -> Any:
 
 def _learn(model: Any, config: Config, lessons: Lessons, listeners: list[Listener | None]) -> dict[str, float]:
     """Lets the library learn, and tells the listeners how the lessons go."""
-    import torch
-    from stable_baselines3.common.callbacks import BaseCallback
+    import torch  # pyright: ignore[reportMissingImports]
+    from stable_baselines3.common.callbacks import BaseCallback  # pyright: ignore[reportMissingImports]
 
     started = time.perf_counter()
 
