@@ -2,7 +2,8 @@
 
     python benchmarks/environment_steps.py
 
-The two are measured in turn, in one process; printed are the medians and their ratio, written as JSON with --out.
+The two are measured in turn, in one process; printed are the medians, and the median of the ratios of the pairs; --out
+writes them as JSON.
 """
 
 import argparse

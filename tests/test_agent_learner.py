@@ -57,7 +57,7 @@ def test_update_is_that_of_the_fused_step(epochs, small_model, digits):
 
 
 def test_rewarded_actions_become_likelier(small_model, digits):
-    """A step with one good action among equal ones raises its log-probability, and only through its own reward."""
+    """A step with one good action among equal ones raises its log-probability above that of the others."""
     graph, batch, learning = setting(small_model, digits, entropy=0.0, value=0.0, policy_learning_rate=1e-2)
     learner = fx.make_agent_learner(graph, learning, steps=50)
     state = learner.init(jax.random.key(0))

@@ -75,6 +75,9 @@ def test_answers_belong_to_the_caller(session):
     seen = play(session)
     kept = seen[0].observation["agent"].copy()
     seen[0].observation["agent"][:] = 5  # may be written to, and is nobody else's
+    again = session.reset(0)
+    again.info["fixation"][:] = 9
+    np.testing.assert_array_equal(session.pictures()[1], np.full((3, 1, 2), 0.5))
     jax.tree.map(lambda one, two: np.shares_memory(one, two) and pytest.fail("shared"), seen[1], seen[2])
     np.testing.assert_array_equal(session.reset(0).observation["agent"], kept)
 
@@ -151,10 +154,11 @@ def test_use_in_a_forked_process_is_refused(session):
             session.step(places(session)[0])
         except fx.InputError as error:
             theirs.send(str(error))
-        os._exit(0)
+        finally:
+            os._exit(0)
     os.waitpid(child, 0)
     assert ours.poll(10)
-    assert f"in the process that made it, {os.getpid()}; this is {child}" in ours.recv()
+    assert f"such as {os.getpid()}; this is {child}, forked from it" in ours.recv()
 
 
 def test_a_session_has_parameters_or_lessons(graph, params, digits):
@@ -167,6 +171,8 @@ def test_a_session_has_parameters_or_lessons(graph, params, digits):
 def test_what_cannot_be_observed_is_refused(graph, digits):
     with pytest.raises(fx.GraphError, match=r"must not wait for the action: 'saccader\.value'"):
         make_episodes(graph, digits, observe=("saccader.value",))
+    with pytest.raises(fx.InputError, match="observe must be 'agent' or a tuple of ports; got 'retina"):
+        make_episodes(graph, digits, observe="retina.glimpse")
     with pytest.raises(fx.InputError, match="must differ in the last part of their names"):
         make_episodes(graph, digits, observe=("retina.fixation", "retina.fixation"))
     two = graph.add(
@@ -175,6 +181,19 @@ def test_what_cannot_be_observed_is_refused(graph, digits):
     )  # fmt: skip
     with pytest.raises(fx.GraphError, match="by its port fixation alone; others read aim, fixation"):
         make_episodes(two, digits)
+
+
+def test_the_agent_reads_its_ports_in_one_order_however_the_graph_was_rewired(graph, params, digits):
+    """A policy learnt on one order must not be read in another."""
+    rewired = graph.add("network.hidden -> saccader.observation")  # the link moves to the end
+    once, again = (Session(make_episodes(each, digits), 3, params).reset(0) for each in (graph, rewired))
+    np.testing.assert_array_equal(once.observation["agent"], again.observation["agent"])
+
+
+def test_one_glimpse_leaves_nothing_to_act_in(digits):
+    graph = fx.standard_pipeline(fx.Model(glimpses=1, hidden=8, features=8), digits.inputs, classes=10)
+    with pytest.raises(fx.GraphError, match="at least 2 glimpses to be acted in; got 1"):
+        make_episodes(graph, digits)
 
 
 def test_a_lesson_is_the_step_of_a_classifier_led_along_the_same_fixations(graph, digits):
@@ -217,7 +236,7 @@ def test_gymnax_signatures_scan_and_begin_anew(step_values, graph, params, digit
     @jax.jit
     def scanned(key):
         reset_key, steps_key = jax.random.split(key)
-        observation, state = environment.reset(reset_key, default)
+        observation, state = environment.reset(reset_key)
 
         def step(state, key):
             action_key, step_key = jax.random.split(key)

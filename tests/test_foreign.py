@@ -11,7 +11,8 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import foveax as fx
-from foveax.environments.foreign import Names, drive, foreign, train_in
+from foveax.environments.foreign import Names, drive, foreign
+from foveax.environments.foreign_training import train_in
 from foveax.graph.detach import detach
 
 STEPS, CROP = 2, 9
@@ -33,7 +34,7 @@ class Peephole(gymnasium.Env):
         classes = data.classes
         self.action_space = spaces.Dict(
             {
-                "movement": reach if relative else self.observation_space["position"],
+                "movement": reach,  # wider than where an absolute movement may go
                 "prediction": spaces.Box(-np.inf, 0, (classes,)) if log_probabilities else spaces.Discrete(classes),
             }
         )  # fmt: skip
@@ -69,7 +70,9 @@ def corner():
 
 
 def batch(data, size=4, mode=AutoresetMode.DISABLED, **options):
-    return SyncVectorEnv([lambda: Peephole(data, **options) for _ in range(size)], autoreset_mode=mode)
+    environments = SyncVectorEnv([lambda: Peephole(data, **options) for _ in range(size)], autoreset_mode=mode)
+    environments.reset(seed=0)
+    return environments
 
 
 MODEL = fx.Model(glimpses=STEPS, hidden=32, features=32, saccader_hidden=32)
@@ -80,7 +83,7 @@ def test_detached_graph_is_the_compiled_one(small_model, digits):
     params, key = fx.init(graph, jax.random.key(0)), jax.random.key(4)
     inputs = {"image": digits.test["image"][0], "label": digits.test["label"][0], "progress": jnp.float32(0.3)}
     whole = fx.compile(graph)(params, inputs, key)
-    begin, apply = detach(graph)
+    begin, apply = detach(graph, "retina")
     state = begin()
     for glimpse in range(graph.length):
         given = {port: whole[f"retina.{port}"][glimpse] for port in ("glimpse", "fixation")}
@@ -103,6 +106,7 @@ def test_the_eye_lands_where_the_saccader_says(mode, relative, corner):
     assert done.glimpses.max() <= 1
     assert (done.label < corner.classes).all()
     np.testing.assert_array_equal(done.reward[:, -1], done.values["classifier.predicted"][:, -1] == done.label)
+    assert "classifier.correct" not in done.values  # the label is not known before the end
 
 
 def test_predictions_may_be_log_probabilities(corner):
@@ -155,7 +159,7 @@ REFUSED = {
         lambda data: foreign(
             renamed(data, action_space=spaces.Dict({"movement": spaces.Box(0, 1, (2,)),
                                                     "prediction": spaces.MultiBinary(3)})), MODEL),
-        "action 'prediction' must be Discrete, or a box of one number per class",
+        "action 'prediction' must be Discrete from 0, or a box of one log-probability per class",
     ),
     "longer": (lambda data: played(data, steps=3), "must end after exactly 2 steps; after 2 of them 0 of 4 had ended"),
     "shorter": (lambda data: played(data, steps=1), "must end after exactly 2 steps; after 1 of them 4 of 4 had ended"),

@@ -1,6 +1,7 @@
 """The Gymnasium environments keep its rules, alone and as a batch, and misuse is answered."""
 
 import copy
+import pickle
 
 import gymnasium
 import jax
@@ -11,7 +12,7 @@ from gymnasium.vector import AutoresetMode
 
 import foveax as fx
 from foveax.environments import make_episodes, make_lessons
-from foveax.environments.gymnasium import REGISTERED, FoveaxEnv, FoveaxVectorEnv
+from foveax.environments.gymnasium import IDS, FoveaxEnv, FoveaxVectorEnv
 
 SIZE = 3
 
@@ -36,7 +37,7 @@ def played(environments, steps, seed=0):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", REGISTERED)
+@pytest.mark.parametrize("name", IDS)
 def test_registered_ids_pass_gymnasiums_own_check(name):
     """Warnings are errors here."""
     environment = gymnasium.make(name, render_mode="rgb_array")
@@ -61,7 +62,7 @@ def test_same_step_reset_gives_the_last_observation_too(parts):
     same_step = played(batch_of(parts, "SameStep"), 7)
     *_, terminations, _, infos = same_step[5]
     assert terminations.all()
-    np.testing.assert_array_equal(infos["final_obs"], next_step[5][0])
+    np.testing.assert_array_equal(np.stack(list(infos["final_obs"])), next_step[5][0])
     jax.tree.map(np.testing.assert_array_equal, infos["final_info"], next_step[5][4])
     assert infos["_final_obs"].all()
     np.testing.assert_array_equal(same_step[5][0], next_step[6][0])
@@ -117,6 +118,13 @@ def test_vector_entry_point_and_wrappers():
     assert infos["episode"]["l"].tolist() == [5, 5]
 
 
+def test_fields_given_to_an_id_take_the_place_of_its_own():
+    """The others stay: in this problem there are 2 glimpses of images of 23x23."""
+    environments = gymnasium.make_vec("foveax/CuedPlace-v0", num_envs=1, config={"model": {"hidden": 8}})
+    assert environments.single_observation_space.shape == (8 + 2 + 2,)
+    assert environments.unwrapped.session.episodes.images["image"].shape[1:] == (23, 23, 1)
+
+
 def test_a_run_is_an_environment_whose_classifier_stays(tmp_path, small_model):
     config = fx.Config(images=320, model=small_model)
     result = fx.train(config, out=tmp_path / "run")
@@ -161,6 +169,11 @@ def test_rendering(parts):
     assert batch_of(parts, AutoresetMode.NEXT_STEP).render() is None
 
 
+def stepped(environment, action):
+    environment.reset(seed=0)
+    environment.step(action)
+
+
 MISUSE = {
     "unknown render mode": (
         lambda parts: FoveaxEnv(parts[0], params=parts[1], render_mode="human"),
@@ -174,9 +187,17 @@ MISUSE = {
         lambda parts: batch_of(parts, "NextStep").step(np.zeros((SIZE, 2))),
         "before the first reset",
     ),
-    "action of one": (
-        lambda parts: FoveaxEnv(parts[0], params=parts[1]).step(np.zeros(3)),
-        "before the first reset",
+    "action of one": (lambda parts: stepped(FoveaxEnv(parts[0], params=parts[1]), np.zeros(3)), r"\[1, 2\]"),
+    "NaN": (lambda parts: stepped(batch_of(parts, "NextStep"), np.full((SIZE, 2), np.nan)), "must lie in"),
+    "outside": (lambda parts: stepped(FoveaxEnv(parts[0], params=parts[1]), np.array([0.0, 1.5])), "got values from 0"),
+    "pickled": (lambda parts: pickle.dumps(batch_of(parts, "NextStep")), "must not be pickled"),
+    "test images to learn from": (
+        lambda parts: gymnasium.make("foveax/Mnist5k-v0", split="test"),
+        "split must be train where the classifier learns; got 'test'",
+    ),
+    "two sources": (
+        lambda parts: gymnasium.make("foveax/Mnist5k-v0", run="runs/none", config={}),
+        "of a config or of a run",
     ),
     "unknown field": (
         lambda parts: gymnasium.make("foveax/Mnist5k-v0", config={"crop": 9}),

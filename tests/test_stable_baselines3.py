@@ -13,10 +13,10 @@ import foveax as fx
 sb3 = pytest.importorskip("stable_baselines3", reason="needs the extra sb3")
 
 from stable_baselines3.common.env_checker import check_env  # noqa: E402
-from stable_baselines3.common.vec_env import VecMonitor  # noqa: E402
+from stable_baselines3.common.vec_env import VecMonitor, VecNormalize  # noqa: E402
 
 from foveax.environments import GLIMPSES, make_episodes, train_with  # noqa: E402
-from foveax.environments.gymnasium import REGISTERED  # noqa: E402
+from foveax.environments.gymnasium import IDS  # noqa: E402
 from foveax.environments.stable_baselines3 import FoveaxVecEnv, import_policy  # noqa: E402
 from foveax.training.run import load_run  # noqa: E402
 
@@ -39,7 +39,7 @@ def environments_of(pipeline, digits, size=4, observe="agent"):
     return FoveaxVecEnv(size, make_episodes(graph, digits, observe=observe), params=params)
 
 
-@pytest.mark.parametrize("name", REGISTERED)
+@pytest.mark.parametrize("name", IDS)
 def test_registered_ids_pass_its_own_check(name):
     """Warnings are errors here."""
     check_env(gymnasium.make(name).unwrapped, warn=True)
@@ -89,6 +89,15 @@ def test_a_network_of_its_own_reads_glimpses(pipeline, digits):
         import_policy(model)
 
 
+def test_policies_that_a_perceptron_is_not_are_refused(pipeline, digits):
+    normalised = VecNormalize(environments_of(pipeline, digits))
+    with pytest.raises(fx.InputError, match="must read observations as they are"):
+        import_policy(sb3.PPO("MlpPolicy", normalised, device="cpu"))
+    exploring = sb3.SAC("MlpPolicy", environments_of(pipeline, digits), use_sde=True, device="cpu", buffer_size=100)
+    with pytest.raises(fx.InputError, match="must end in one linear layer"):
+        import_policy(exploring)
+
+
 def test_other_policies_are_refused(pipeline, digits):
     model = sb3.TD3("MlpPolicy", environments_of(pipeline, digits), device="cpu", buffer_size=100)
     with pytest.raises(fx.InputError, match="must be that of PPO, A2C or SAC; got TD3Policy"):
@@ -104,6 +113,8 @@ def test_joint_training_leaves_a_run_like_any_other(trainer, tmp_path, small_mod
     assert stored.trainer == trainer
     done = fx.evaluate(graph, params, data.test, key=jax.random.key(0))
     np.testing.assert_array_equal(done.fixations, result.evaluations["learned"].fixations)
+    frozen = gymnasium.make_vec("foveax/Mnist5k-v0", num_envs=2, run=str(tmp_path / "run"))
+    assert frozen.reset(seed=0)[0].shape == (2, 16 + 2 + 3)
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [10, 20, 30, 40]
     assert lines[-1]["images"] == 640

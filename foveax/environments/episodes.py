@@ -10,11 +10,12 @@ from foveax._types import Array, InputError, Key, Params
 from foveax.data.dataset import Data
 from foveax.graph import GraphError, split
 from foveax.graph.graph import Graph
-from foveax.graph.split import EnvironmentState, Step
+from foveax.graph.split import EnvironmentState, Step, downstream
 
 GLIMPSES = ("retina.glimpse", "retina.fixation", "loop.time")
 """The ports that an agent with a network of its own observes: what is seen, where, and when."""
-FIXATION = "fixation"
+AGENT, FIXATION = "saccader", "fixation"
+"""The module that acts, and the port by which it does."""
 DECISIONS = ("classifier.predicted", "classifier.correct", "retina.fixation")
 """Told beside each observation, where the graph has them."""
 POOL = 8
@@ -86,11 +87,12 @@ def make_episodes(
     """The episodes of a graph: its environment (`foveax.split` at the module ``saccader``), shown a data set.
 
     Args:
-      graph: with an agent ``saccader`` of which only the port ``fixation`` is read by other modules.
+      graph: of at least 2 glimpses, with an input ``label``, and an agent ``saccader`` of which only the port
+        ``fixation`` is read by other modules.
       data: the images, drawn uniformly; those for training are rendered anew each time.
       split_name: which images: ``"train"`` or ``"test"``.
-      observe: ``"agent"``, what the graph links into the agent, as one vector, but for ``progress``; or output ports
-        such as `GLIMPSES`, each flattened, under the last part of its name.
+      observe: ``"agent"``, what the graph links into the agent, as one vector in the order of the agent's ports, but
+        for ``progress``; or output ports such as `GLIMPSES`, each flattened, under the last part of its name.
 
     Raises:
       GraphError: if the graph has no such agent, or one that acts by more than its fixation, or a port to observe does
@@ -105,25 +107,31 @@ def make_episodes(
       >>> seen.observation["agent"].shape, seen.info["fixation"].tolist()[0]
       ((4, 24), [0.5, 0.5])
     """
-    decided = [port for port in DECISIONS if _has(graph, port)]
+    if graph.length < 2:
+        raise GraphError(f"a graph must have at least 2 glimpses to be acted in; got {graph.length}")
+    if isinstance(observe, str) and observe != "agent":
+        raise InputError(f"observe must be 'agent' or a tuple of ports; got {observe!r}")
     ports = () if observe == "agent" else observe
     names = [port.rpartition(".")[2] for port in ports]
     if len(set(names)) != len(names):
         raise InputError(f"the ports to observe must differ in the last part of their names; got {', '.join(ports)}")
-    environment, _ = split(graph, record=tuple({*decided, *ports}))
+    waiting = downstream(graph, AGENT)
+    there = [port for port in DECISIONS if _spec(graph, port) is not None]
+    decided = [port for port in there if port.partition(".")[0] not in waiting]
+    environment, _ = split(graph, AGENT, record=tuple({*decided, *ports}))
     if list(environment.action) != [FIXATION]:
         raise GraphError(f"the agent must act by its port fixation alone; others read {', '.join(environment.action)}")
-    read_by_agent = {port: spec for port, spec in environment.observation.items() if port != "progress"}
-    sizes = {"agent": sum(spec.size for spec in read_by_agent.values())}
+    read = [port for port in graph.modules[AGENT].inputs if port in environment.observation and port != "progress"]
+    sizes = {"agent": sum(environment.observation[port].size for port in read)}
     if ports:
-        sizes = {name: _port_spec(graph, port).size for name, port in zip(names, ports, strict=True)}
+        sizes = {name: _spec(graph, port).size for name, port in zip(names, ports, strict=True)}
     images = data.train if split_name == "train" else data.test
     render = data.render if split_name == "train" else (lambda key, batch: batch)
 
     def observation(step: Step) -> dict[str, Array]:
         if ports:
             return {name: _flat(step.info[port]) for name, port in zip(names, ports, strict=True)}
-        return {"agent": jnp.concatenate([_flat(step.observation[port]) for port in read_by_agent])}
+        return {"agent": jnp.concatenate([_flat(step.observation[port]) for port in read])}
 
     def answer(step: Step, label: Array, rows: Array) -> Seen:
         info = {port.rpartition(".")[2]: step.info[port] for port in decided}
@@ -160,11 +168,7 @@ def _bounds(name: str, size: int) -> Bounds:
     return Bounds(size, 0.0, 1.0) if name in ("fixation", "time") else Bounds(size, -largest, largest)
 
 
-def _has(graph: Graph, port: str) -> bool:
+def _spec(graph: Graph, port: str) -> Any:
+    """Shape and dtype of an output port, or None if there is none."""
     module, _, name = port.partition(".")
-    return name in graph.wiring.outputs.get(module, {})
-
-
-def _port_spec(graph: Graph, port: str) -> jax.ShapeDtypeStruct:
-    module, _, name = port.partition(".")
-    return graph.wiring.outputs[module][name]
+    return graph.wiring.outputs.get(module, {}).get(name)

@@ -5,8 +5,8 @@ What such an environment must be:
 * a Gymnasium environment, or a batch of them (`gymnasium.vector.VectorEnv`);
 * its observation a dictionary with a *glimpse*, a box of floats or uint8 ``[G, G, C]``, and a *position*, a finite box
   of two numbers: where the glimpse was taken;
-* its action a dictionary with a *movement*, a finite box of two numbers: where to look next, or by how much to move;
-  and a *prediction*, a `Discrete` of K classes, or a box of K log-probabilities;
+* its action a dictionary with a *movement*, a finite box of two numbers: where to look next, as a position, or by how
+  much to move; and a *prediction*, a `Discrete` of K classes, or a box of K log-probabilities, which are at most 0;
 * its episodes of exactly T steps: each step is given what the glimpses so far say, and where to look next;
 * its ``info`` at the end of an episode with the *label*.
 
@@ -15,7 +15,7 @@ own reward, as in all of foveax.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import gymnasium
@@ -27,15 +27,15 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from foveax._types import Array, InputError, Key, Params
 from foveax.graph.detach import DetachedState, detach
-from foveax.graph.graph import Graph, init
+from foveax.graph.graph import Graph
 from foveax.graph.modules import Module, State, Values
 from foveax.graph.ports import Port
 from foveax.pipelines import Model, standard_pipeline
 from foveax.retina import contrast_luminance
-from foveax.training.config import Learning
 from foveax.training.evaluate import greedy
-from foveax.training.learner import make_learner
-from foveax.training.reinforcement import make_agent_learner
+
+OF_LABEL = ("classifier.label", "classifier.correct", "classifier.cross_entropy", "reward.reward", "saccader.reward")
+"""The pipeline's ports that depend on the label, which is not known before the end."""
 
 
 class Names(NamedTuple):
@@ -70,7 +70,7 @@ class Driven(NamedTuple):
     """What happened in a batch of episodes.
 
     Attributes:
-      values: of the graph's ports, ``[B, T, ...]`` by ``"module.port"``.
+      values: of the graph's ports that do not depend on the label, ``[B, T, ...]`` by ``"module.port"``.
       glimpses: ``[B, T, ...]`` as the graph took them.
       positions: ``[B, T, 2]`` in [0, 1].
       label: ``[B]`` int32.
@@ -108,6 +108,8 @@ def foreign(
       InputError: if the spaces are not of that kind; the message says what must hold, and what came.
     """
     names = names or Names()
+    if model.glimpses < 2:
+        raise InputError(f"an episode must have at least 2 glimpses to be acted in; got {model.glimpses}")
     single, disabled = environment, AutoresetMode.DISABLED
     batch = SyncVectorEnv([lambda: single], autoreset_mode=disabled) if isinstance(single, gymnasium.Env) else single
     observation, action = batch.single_observation_space, batch.single_action_space
@@ -152,7 +154,7 @@ def drive(
         position = ((np.asarray(observation[names.position]) - low) / (high - low)).astype(np.float32)
         seen = _as_glimpse(observation[names.glimpse], shape)
         values, state = apply(params, state, seen, position, inputs, keys)
-        values = {port: np.asarray(value) for port, value in values.items() if not port.startswith("reward.")}
+        values = {port: np.asarray(value) for port, value in values.items() if port not in OF_LABEL}
         action = _action(world, values, position)
         observation, reward, terminated, truncated, info = environments.step(action)
         ended = terminated | truncated
@@ -165,54 +167,6 @@ def drive(
     label = _label(info, names.label, size)
     values, glimpses, positions, rewards = jax.tree.map(lambda *parts: np.stack(parts, axis=1), *steps)
     return Driven(values, glimpses, positions, label, rewards)
-
-
-def train_in(
-    world: Foreign, learning: Learning, *, seed: int, steps: int
-) -> Iterator[tuple[dict[str, Params], dict[str, float]]]:
-    """Trains classifier and saccader in an environment of others, a batch of episodes a step.
-
-    The classifier learns from the glimpses as they came and the labels that the ends told, the saccader by PPO from
-    what it did, paid by the graph's own reward for them.
-
-    Args:
-      world: of `foreign`.
-      learning: of both.
-      seed: of parameters and exploration.
-      steps: in all.
-
-    Yields:
-      the parameters, by module, and metrics: ``accuracy`` at the last glimpse, ``reward`` (the environment's own,
-      summed over an episode), and those of the two learners.
-    """
-    init_key, drive_key = jax.random.split(jax.random.key(seed))
-    eye = make_agent_learner(world.graph, learning, steps=steps)
-    mind = make_learner(world.graph.remove("saccader", "reward"), learning, steps=steps)
-    mind_state, eye_state = mind.init(init_key), eye.init(init_key)
-    learn, move = jax.jit(mind.step), jax.jit(eye.step)
-    judge = jax.jit(jax.vmap(_judge(world.graph)))
-    params = init(world.graph, init_key)
-    for step in range(steps):
-        params = {**params, **mind_state.params, "saccader": eye_state.params}
-        played = drive(world, params, key=jax.random.fold_in(drive_key, step), progress=step / steps, sample=True)
-        batch = {"glimpses": played.glimpses, "positions": played.positions, "label": played.label}
-        rewards = judge(played.values["classifier.logits"], played.label)
-        mind_state, learnt = learn(mind_state, batch)
-        eye_state, moved = move(eye_state, _experience(played, rewards))
-        yield (
-            {**params, **mind_state.params, "saccader": eye_state.params},
-            {
-                **{name: float(value) for name, value in {**learnt, **moved}.items()},
-                "accuracy": float(played.accuracy[-1]),
-                "reward": float(played.reward.sum(axis=1).mean()),
-            },
-        )
-
-
-def _experience(played: Driven, rewards: Array) -> dict[str, Array]:
-    """What the saccader did, ``[B, T - 1, ...]`` by port, with the reward that followed."""
-    ports = {port.partition(".")[2]: value for port, value in played.values.items() if port.startswith("saccader.")}
-    return {port: jnp.asarray(value[:, :-1]) for port, value in ports.items()} | {"reward": rewards[:, 1:]}
 
 
 def received(*, contrast: bool) -> Module:
@@ -257,27 +211,12 @@ def _pipeline(model: Model, shape: tuple[int, ...], classes: int) -> Graph:
 @functools.lru_cache(maxsize=4)
 def _stepper(graph: Graph, sample: bool, contrast: bool) -> tuple[Callable[[], DetachedState], Callable[..., Any]]:
     """The pipeline without its retina, for a batch, compiled once; raw glimpses are what it is given."""
-    begin, apply = detach(graph if sample else greedy(graph))
+    begin, apply = detach(graph if sample else greedy(graph), "retina")
 
     def seen(params: Any, state: Any, glimpse: Array, position: Array, inputs: Any, key: Key) -> Any:
         return apply(params, state, _told(glimpse, position, contrast), inputs, key)
 
     return begin, jax.jit(jax.vmap(seen, in_axes=(None, 0, 0, 0, 0, 0)))
-
-
-def _judge(graph: Graph) -> Callable[[Array, Array], Array]:
-    """``(logits [T, K], label) -> [T]``: the rewards of the graph's module ``reward``."""
-    module = graph.modules["reward"]
-
-    def judge(logits: Array, label: Array) -> Array:
-        def glimpse(state: State, seen: tuple[Array, Array]) -> tuple[State, Array]:
-            outputs, state = module.apply({}, state, {"logits": seen[0], "label": label, "last": seen[1]}, None)
-            return state, outputs["reward"]
-
-        last = jnp.arange(graph.length) == graph.length - 1
-        return jax.lax.scan(glimpse, module.begin(graph.wiring.inputs["reward"]), (logits, last))[1]
-
-    return judge
 
 
 def _entry(space: spaces.Space, name: str, kind: str) -> spaces.Space:
@@ -290,11 +229,11 @@ def _entry(space: spaces.Space, name: str, kind: str) -> spaces.Space:
 
 def _classes(space: spaces.Space, name: str) -> int:
     """How many classes a space of predictions has."""
-    if isinstance(space, spaces.Discrete):
+    if isinstance(space, spaces.Discrete) and space.start == 0:
         return int(space.n)
-    if isinstance(space, spaces.Box) and len(space.shape) == 1:
+    if isinstance(space, spaces.Box) and len(space.shape) == 1 and (space.low < 0).all():
         return space.shape[0]
-    raise InputError(f"action {name!r} must be Discrete, or a box of one number per class; got {space}")
+    raise InputError(f"action {name!r} must be Discrete from 0, or a box of one log-probability per class; got {space}")
 
 
 def _limits(space: spaces.Space, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -313,12 +252,11 @@ def _action(world: Foreign, values: dict[str, np.ndarray], position: np.ndarray)
     """The batch's actions: movements and predictions in the environment's own spaces."""
     space: Any = world.environments.single_action_space
     moves, predicts = space[world.names.movement], space[world.names.prediction]
+    low, high = _limits(world.environments.single_observation_space, world.names.position)
     fixation = values["saccader.fixation"]
-    if world.movement == "absolute":
-        movement = moves.low + fixation * (moves.high - moves.low)
-    else:
-        low, high = _limits(world.environments.single_observation_space, world.names.position)
-        movement = np.clip((fixation - position) * (high - low), moves.low, moves.high)
+    absolute = world.movement == "absolute"
+    wanted = low + fixation * (high - low) if absolute else (fixation - position) * (high - low)
+    movement = np.clip(wanted, moves.low, moves.high)
     predicted = values["classifier.predicted"].astype(np.int64)
     if isinstance(predicts, spaces.Box):
         log_probability = np.log(np.maximum(values["classifier.probabilities"], 1e-12))

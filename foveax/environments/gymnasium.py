@@ -22,6 +22,7 @@ Example:
   ((4, 264), [0.5, 0.5])
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -146,7 +147,7 @@ class FoveaxVectorEnv(VectorEnv):
         seen = self.session.step(actions)
         observations, infos = as_observation(seen), seen.info
         if seen.terminated.all() and self.autoreset_mode == AutoresetMode.SAME_STEP:
-            ended_in = {"final_obs": observations, "final_info": infos}
+            ended_in = {"final_obs": _one_by_one(observations, self.num_envs), "final_info": infos}
             everyone = np.ones(self.num_envs, bool)
             observations, infos = self._begin()
             infos |= {**ended_in, **{f"_{name}": everyone.copy() for name in ended_in}}
@@ -165,10 +166,9 @@ class FoveaxVectorEnv(VectorEnv):
         return as_observation(seen), dict(seen.info)
 
 
-def make_env(**options: Any) -> FoveaxEnv:
+def make_env(*, render_mode: str | None = None, **options: Any) -> FoveaxEnv:
     """The entry point of the registered ids: options as in `make_vector_env`, without `num_envs`."""
-    render_mode = options.pop("render_mode", None)
-    return FoveaxEnv(**_classroom(**options), render_mode=render_mode)
+    return FoveaxEnv(**_of_options(**options), render_mode=render_mode)
 
 
 def make_vector_env(
@@ -180,36 +180,66 @@ def make_vector_env(
 ) -> FoveaxVectorEnv:
     """The vector entry point of the registered ids.
 
+    The classifier's parameters, as they are now, are in ``unwrapped.session.params``.
+
     Args:
       num_envs: how many.
       autoreset_mode: as in `FoveaxVectorEnv`.
       render_mode: likewise.
-      **options: ``run``, the directory of a run, whose classifier then does not learn; or ``config``, a `foveax.Config`
-        or the JSON of one, whose classifier learns from the episodes; ``observe`` (`make_episodes`) and ``split``
-        (train or test).
+      **options: ``config``, a `foveax.Config`, or the JSON of some of its fields, which take the place of the id's: the
+        classifier starts new, and learns from the episodes. Or ``run``, the directory of a run, with its own
+        configuration: its classifier does not learn. And ``observe`` (`make_episodes`), and ``split``, train or, for
+        a run, test.
+
+    Raises:
+      InputError: if both `config` and `run` are given, or a classifier would learn from the test split.
     """
-    classroom = _classroom(**options)
-    return FoveaxVectorEnv(num_envs, **classroom, autoreset_mode=autoreset_mode, render_mode=render_mode)
+    made = _of_options(**options)
+    return FoveaxVectorEnv(num_envs, **made, autoreset_mode=autoreset_mode, render_mode=render_mode)
 
 
-def _classroom(
+def _of_options(
     *,
     config: Config | Mapping[str, Any] | None = None,
     run: str | None = None,
     observe: Observed | list[str] = "agent",
     split: Literal["train", "test"] = "train",
+    base: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The episodes that options ask for, with the parameters of a run, or the lessons of a new classifier."""
+    """The episodes that options ask for, with the parameters of a run, or the lessons of a new classifier.
+
+    `base` is the configuration of a registered id.
+    """
     observe = tuple(observe) if isinstance(observe, list) else observe
     if run is not None:
-        _, data, graph, params = load_run(run)
+        if config is not None:
+            raise InputError("an environment is made of a config or of a run, which has its own; got both")
+        stored, data, _, params = load_run(run)
+        graph = standard_pipeline(stored.model, data.inputs, classes=data.classes)
         return {"episodes": make_episodes(graph, data, split_name=split, observe=observe), "params": params}
-    config = config if isinstance(config, Config) else Config.from_json(config or {})
+    if split != "train":
+        raise InputError(f"split must be train where the classifier learns; got {split!r}: give a run")
+    config = config if isinstance(config, Config) else Config.from_json(_merged(base or {}, config or {}))
     data = config.prepare(load(config.data, data_dir=config.data_dir or None))
-    graph = standard_pipeline(config.model, data.inputs, classes=data.classes)
-    episodes = make_episodes(graph, data, split_name=split, observe=observe)
+    graph = dataclasses.replace(config, trainer="foveax").pipeline(data)
     lessons = make_lessons(graph, config.learning, key=jax.random.key(config.seed), batch=config.batch)
-    return {"episodes": episodes, "lessons": lessons}
+    return {"episodes": make_episodes(graph, data, observe=observe), "lessons": lessons}
+
+
+def _merged(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration's JSON with some of its fields, and of those inside it, replaced."""
+    return dict(base) | {
+        name: _merged(base.get(name, {}), value) if isinstance(value, Mapping) else value
+        for name, value in given.items()
+    }
+
+
+def _one_by_one(observations: Any, size: int) -> np.ndarray:
+    """A batch of observations as an array of objects, one for each episode, as Gymnasium has them."""
+    singles = np.empty(size, object)
+    for index in range(size):
+        singles[index] = jax.tree.map(lambda part: part[index], observations)  # noqa: B023
+    return singles
 
 
 def observation_space(episodes: Episodes) -> spaces.Space:
@@ -251,16 +281,16 @@ def _only(tree: Any) -> Any:
     return jax.tree.map(lambda array: array[0], tree)
 
 
-REGISTERED: dict[str, dict[str, Any]] = {
+IDS: dict[str, dict[str, Any]] = {
     "foveax/Mnist5k-v0": {},
     "foveax/Mnist5kGlimpses-v0": {"observe": list(GLIMPSES)},
-    "foveax/Translated5k-v0": {"config": {"task": "translated", "model": {"crop": 12}}},
-    "foveax/CuedPlace-v0": {"config": {"data": "cued_place", "shift": 0, "model": {"glimpses": 2}}},
-    "foveax/HiddenTarget-v0": {"config": {"data": "hidden_target", "shift": 0, "model": {"glimpses": 5}}},
+    "foveax/Translated5k-v0": {"base": {"task": "translated", "model": {"crop": 12}}},
+    "foveax/CuedPlace-v0": {"base": {"data": "cued_place", "shift": 0, "model": {"glimpses": 2}}},
+    "foveax/HiddenTarget-v0": {"base": {"data": "hidden_target", "shift": 0, "model": {"glimpses": 5}}},
 }
 """The registered ids, and what each is made with."""
 
-for _name, _options in REGISTERED.items():
+for _name, _options in IDS.items():
     gymnasium.register(
         _name,
         entry_point=make_env,

@@ -37,7 +37,8 @@ class Box(NamedTuple):
 
     def sample(self, key: Key) -> Array:
         """A point of the box, uniform."""
-        return jax.random.uniform(key, self.shape, self.dtype, self.low, self.high)
+        share = jax.random.uniform(key, self.shape, self.dtype)
+        return self.low * (1 - share) + self.high * share
 
     def contains(self, point: Array) -> Array:
         """Whether a point lies in the box."""
@@ -54,7 +55,7 @@ class GymnaxEnvironment(NamedTuple):
         action is ``[2]`` in [-1, 1], and the fixation ``(action + 1) / 2``; values outside are brought to the border.
       observation_space: ``(params) -> space``: a `Box`, or a dictionary of them by the names of ports.
       action_space: ``(params) -> Box``.
-      default_params: `EnvParams` of the images and the parameters given.
+      default_params: `EnvParams` of the images and the parameters given, which hold where no others are.
     """
 
     reset: Callable[..., tuple[Any, Shown]]
@@ -94,19 +95,23 @@ def make_gymnax(
         parts = {name: part[0] for name, part in seen.observation.items()}
         return parts["agent"] if single else parts
 
-    def reset(key: Key, params: EnvParams) -> tuple[Any, Shown]:
+    default = EnvParams(params, jax.tree.map(jnp.asarray, dict(episodes.images)))
+
+    def reset(key: Key, params: EnvParams | None = None) -> tuple[Any, Shown]:
+        params = params or default
         shown, seen = episodes.reset(params.modules, key, params.images, 1)
         return observed(seen), shown
 
-    def step_env(key: Key, state: Shown, action: Array, params: EnvParams) -> tuple[Any, ...]:
+    def step_env(key: Key, state: Shown, action: Array, params: EnvParams | None = None) -> tuple[Any, ...]:
         del key  # an episode draws all that it needs from the key of its reset
+        params = params or default
         fixation = (jnp.clip(action, -1, 1) + 1) / 2
         shown, seen = episodes.step(params.modules, state, fixation[None])
         info = {name: value[0] for name, value in seen.info.items()}
         ends = (seen.terminated[0],) if step_values == 5 else (seen.terminated[0], jnp.zeros((), bool))
         return observed(seen), shown, seen.reward[0], *ends, info
 
-    def step(key: Key, state: Shown, action: Array, params: EnvParams) -> tuple[Any, ...]:
+    def step(key: Key, state: Shown, action: Array, params: EnvParams | None = None) -> tuple[Any, ...]:
         ended = step_env(key, state, action, params)
         begun = reset(key, params)
         now = jax.tree.map(lambda new, old: jax.lax.select(ended[3], new, old), begun, ended[:2])
@@ -118,5 +123,5 @@ def make_gymnax(
         step_env=step_env,
         observation_space=lambda params=None: boxes["agent"] if single else boxes,
         action_space=lambda params=None: Box(-1.0, 1.0, (2,)),
-        default_params=EnvParams(params, episodes.images),
+        default_params=default,
     )

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,7 +17,6 @@ from foveax.data.dataset import Data
 from foveax.data.load import load
 from foveax.environments.episodes import make_episodes
 from foveax.environments.lessons import Lessons, make_lessons
-from foveax.pipelines import standard_pipeline
 from foveax.training.checkpoint import Checkpoints
 from foveax.training.config import Config, Trainer
 from foveax.training.learner import TrainState, make_learner
@@ -40,15 +40,17 @@ def train_with(
 ) -> Result:
     """Trains the standard pipeline, its saccader by the library named, and evaluates it beside its controls.
 
-    For ``"foveax"`` this is `foveax.train`. Otherwise the library's learner, as it comes, acts in the environment that
-    `foveax.split` makes of the pipeline, reading what the pipeline's own saccader would; the classifier learns from
-    each batch of episodes as it ends. The learnt policy's usual action is then brought back as a saccader of the
-    pipeline, so that the run directory is like any other: `foveax diagnose` and `evaluate` read it.
+    For ``"foveax"`` this is `foveax.train`. Otherwise the library's learner acts in the environment that `foveax.split`
+    makes of the pipeline, reading what the pipeline's own saccader would; the classifier learns from each batch of
+    episodes as it ends. The learnt policy's usual action is then brought back as a saccader of the pipeline, which is
+    deterministic, so that `foveax diagnose`, `evaluate` and `analyze` read the run directory like any other. SAC learns
+    from what it remembers, and so from features of the classifier as it was.
 
     Args:
       trainer: ``"foveax"``, ``"sb3_ppo"``, ``"sb3_a2c"`` or ``"sb3_sac"``.
       config: of the training; its `trainer` is replaced. ``config.batch`` images are looked at at once. Of
-        ``config.learning`` other libraries are told the discount and lambda; all else is theirs.
+        ``config.learning`` other libraries are told the discount and, where they have one, lambda. How much is gathered
+        between two updates, PPO's minibatch and SAC's memory are set to fit; all else is as the library has it.
       data: as in `foveax.train`.
       out: likewise; but a run that another library left unfinished is not continued.
       download: likewise.
@@ -73,7 +75,7 @@ def train_with(
     path = open_run(out, config) if out is not None else None
     if path and (path / "summary.json").exists():
         return conclude(config, data, *_stored(config, data, path), path)
-    standard = standard_pipeline(config.model, data.inputs, classes=data.classes)
+    standard = dataclasses.replace(config, trainer="foveax").pipeline(data)
     key = jax.random.key(config.seed)
     lessons = make_lessons(standard, config.learning, key=key, batch=config.batch, steps=config.steps)
     with ExitStack() as stack:
@@ -83,10 +85,12 @@ def train_with(
             lines = stack.enter_context((path / "metrics.jsonl").open("a"))
             listeners.append(lambda metrics: print(json.dumps(metrics), file=lines, flush=True))
         environments = library.FoveaxVecEnv(config.batch, make_episodes(standard, data), lessons=lessons)
+        stack.callback(environments.close)
         model = _make_model(trainer, config, environments)
         timing = _learn(model, config, lessons, listeners)
     state = _joined(config, data, lessons, library.import_policy(model)[1])
     if path:
+        shutil.rmtree(path / "checkpoints", ignore_errors=True)  # of a try that was cut off before its summary
         with Checkpoints(path / "checkpoints") as checkpoints:
             checkpoints.save(state)
     return conclude(config, data, state, timing, path)
@@ -101,7 +105,7 @@ def _import_library(trainer: Trainer) -> Any:
 
 
 def _make_model(trainer: Trainer, config: Config, environments: Any) -> Any:
-    """The library's learner, with its own settings but for the discounts and how much it gathers at a time."""
+    """The library's learner, told the discounts and how much to gather at a time."""
     import stable_baselines3 as sb3  # pyright: ignore[reportMissingImports]
 
     actions, size = config.model.glimpses - 1, config.batch
@@ -115,36 +119,37 @@ def _make_model(trainer: Trainer, config: Config, environments: Any) -> Any:
 
 
 def _learn(model: Any, config: Config, lessons: Lessons, listeners: list[Listener | None]) -> dict[str, float]:
-    """Lets the library learn, and tells the listeners how the lessons go."""
+    """Lets the library learn, and tells the listeners how the lessons go; the clock starts after the first lesson."""
     import torch  # pyright: ignore[reportMissingImports]
     from stable_baselines3.common.callbacks import BaseCallback  # pyright: ignore[reportMissingImports]
 
-    started = time.perf_counter()
-
     class Tell(BaseCallback):
-        """Tells the metrics of the latest lesson, every so many lessons."""
+        """Tells the metrics of the lessons, every so many of them."""
 
         told = 0
+        began = compiled = time.perf_counter()
 
         def _on_step(self) -> bool:
+            if lessons.given <= 1:
+                self.compiled = time.perf_counter()
             if lessons.given >= self.told + config.dispatch or lessons.given == config.steps > self.told:
                 self.told, images = lessons.given, lessons.given * config.batch
-                rate = images / (time.perf_counter() - started)
+                rate = (images - config.batch) / (time.perf_counter() - self.compiled)
                 numbers = {"step": lessons.given, "images": images, "images_per_second": rate, **lessons.take_metrics()}
                 for listener in listeners:
                     if listener:
                         listener(numbers)
             return lessons.given < config.steps
 
-    episodes, threads = config.steps * config.batch, torch.get_num_threads()
+    tell, threads = Tell(), torch.get_num_threads()
     torch.set_num_threads(1)  # its products are tiny, and its waiting threads would take the cores from the classifier
     try:
-        model.learn(episodes * (config.model.glimpses - 1), callback=Tell())
+        model.learn(config.steps * config.batch * (config.model.glimpses - 1), callback=tell)
     finally:
         torch.set_num_threads(threads)
-    seconds = time.perf_counter() - started
-    rate = episodes / seconds
-    return dict(zip(TIMING, (rate, 0.0, seconds, seconds), strict=True))
+    ended = time.perf_counter()
+    rate = (config.steps - 1) * config.batch / (ended - tell.compiled)
+    return dict(zip(TIMING, (rate, tell.compiled - tell.began, ended - tell.compiled, ended - tell.began), strict=True))
 
 
 def _joined(config: Config, data: Data, lessons: Lessons, policy: Any) -> TrainState:

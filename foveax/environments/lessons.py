@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from foveax._types import Array, Key, Metrics, Params
 from foveax.graph.graph import Graph
@@ -21,7 +20,7 @@ def make_lessons(graph: Graph, learning: Learning, *, key: Key, batch: int, step
     Args:
       graph: with the modules ``retina`` and ``saccader``; every module but the saccader learns.
       learning: of which the saccader's part is not used.
-      key: of the parameters, which are those that `foveax.init` gives a learner for this key.
+      key: of the parameters, which are those of `foveax.make_learner`'s state for this key.
       batch: episodes of which a lesson consists, at least.
       steps: lessons in all, along which the learning rate falls; 0 keeps it constant.
 
@@ -51,7 +50,7 @@ class Lessons:
         self.state, self.given = state, 0
         self._step = jax.jit(functools.partial(_lesson, learner))
         self._batch, self._waiting = batch, list[dict[str, Any]]()
-        self._metrics = list[Metrics]()
+        self._sums, self._since = dict[str, Any](), 0
 
     @property
     def params(self) -> dict[str, Params]:
@@ -71,12 +70,13 @@ class Lessons:
             return
         self.state, metrics = self._step(self.state, self._waiting)
         self._waiting, self.given = [], self.given + 1
-        self._metrics.append(metrics)
+        self._sums = {name: self._sums.get(name, 0.0) + value for name, value in metrics.items()}
 
     def take_metrics(self) -> dict[str, float]:
         """Metrics by name, averaged over the lessons since the last call; nothing without any."""
-        taken, self._metrics = self._metrics, []
-        return {name: float(np.mean([metrics[name] for metrics in taken])) for name in (taken[0] if taken else ())}
+        sums, lessons = self._sums, self.given - self._since
+        self._sums, self._since = {}, self.given
+        return {name: float(value) / lessons for name, value in sums.items()}
 
 
 def _lesson(learner: Learner, state: TrainState, waiting: list[dict[str, Array]]) -> tuple[TrainState, Metrics]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from foveax.environments.gymnasium import FoveaxEnv, FoveaxVectorEnv, make_env, make_vector_env
 
-REGISTERED = "foveax"
+NAME = "foveax"
 """The name under which RLlib knows the environment."""
 
 
@@ -35,7 +35,7 @@ def with_environment(algorithm: Any, *, num_envs: int, **options: Any) -> Any:
     """
     from ray.tune.registry import register_env  # pyright: ignore[reportMissingImports]
 
-    register_env(REGISTERED, make_environment)
-    return algorithm.environment(REGISTERED, env_config=options).env_runners(
+    register_env(NAME, make_environment)
+    return algorithm.environment(NAME, env_config=options).env_runners(
         num_env_runners=0, num_envs_per_env_runner=num_envs, gym_env_vectorize_mode="vector_entry_point"
     )

@@ -12,6 +12,9 @@ from foveax._types import InputError, Params
 from foveax.environments.episodes import Episodes, Seen
 from foveax.environments.lessons import Lessons
 
+PROCESS = os.getpid()
+"""In which JAX was started: a process forked from it cannot use it."""
+
 
 class Session:
     """A batch of episodes, all at the same glimpse, as NumPy arrays that belong to the caller.
@@ -32,12 +35,13 @@ class Session:
         """Takes either the classifier's parameters, by module, or the lessons in which it learns."""
         if (params is None) == (lessons is None):
             raise InputError("an environment must have either parameters or lessons; got both, or neither")
+        self._in_own_process()
         if size < 1:
             raise InputError(f"num_envs must be at least 1; got {size}")
         self.episodes, self.size, self.lessons, self.glimpse = episodes, size, lessons, None
         self._params, self._images = params, jax.device_put(dict(episodes.images))
         self._reset, self._step = jax.jit(episodes.reset, static_argnums=3), jax.jit(episodes.step)
-        self._process, self._closed = os.getpid(), False
+        self._closed = False
         self._shown: Any = None
         self._first: np.ndarray | None = None
         self._fixations: list[np.ndarray] = []
@@ -52,7 +56,7 @@ class Session:
         self._usable()
         self._shown, seen = self._reset(self.params, jax.random.key(seed), self._images, self.size)
         seen = _to_host(seen)
-        self.glimpse, self._first, self._fixations = 0, seen.info.get("fixation"), []
+        self.glimpse, self._first, self._fixations = 0, _copy(seen.info.get("fixation")), []
         return seen
 
     def step(self, actions: Any) -> Seen:
@@ -88,10 +92,13 @@ class Session:
     def _usable(self) -> None:
         if self._closed:
             raise InputError("an environment must not be used once it is closed; make a new one")
-        if os.getpid() != self._process:
+        self._in_own_process()
+
+    def _in_own_process(self) -> None:
+        if os.getpid() != PROCESS:
             raise InputError(
-                f"an environment must be used in the process that made it, {self._process}; this is {os.getpid()}, "
-                "forked from it: make the environment in the child, started by spawn"
+                f"an environment must be made and used in a process that imported foveax, such as {PROCESS}; this is "
+                f"{os.getpid()}, forked from it, where JAX would hang: start it by spawn, or use the batch"
             )
 
     def _checked(self, actions: Any) -> np.ndarray:
@@ -114,3 +121,7 @@ class Session:
 def _to_host(seen: Seen) -> Seen:
     """As NumPy arrays that may be written to, and share nothing with the next ones."""
     return jax.tree.map(np.array, seen)
+
+
+def _copy(array: np.ndarray | None) -> np.ndarray | None:
+    return None if array is None else array.copy()

@@ -18,7 +18,7 @@ ACTIVATIONS: dict[str, Activation] = {"Tanh": "tanh", "ReLU": "relu"}
 
 
 class FoveaxVecEnv(VecEnv):
-    """A batch of episodes in one compiled step, reset in the step that ends them; PPO, A2C, SAC and TD3 run on it.
+    """A batch of episodes in one compiled step, reset in the step that ends them; PPO, A2C and SAC run on it.
 
     Args:
       num_envs: how many.
@@ -45,7 +45,6 @@ class FoveaxVecEnv(VecEnv):
             autoreset_mode="SameStep",
             render_mode=render_mode,
         )
-        self.metadata = self.environments.metadata
         super().__init__(
             num_envs, self.environments.single_observation_space, self.environments.single_action_space
         )  # asks for render_mode
@@ -69,8 +68,8 @@ class FoveaxVecEnv(VecEnv):
         told = _by_episode(infos.pop("final_info", infos), self.num_envs)
         if ended is not None:
             self.reset_infos = _by_episode({name: infos[name] for name in infos if name[0] != "_"}, self.num_envs)
-            for info, last in zip(told, _by_episode({"terminal_observation": ended}, self.num_envs), strict=True):
-                info.update(last, **{"TimeLimit.truncated": False})
+            for info, last in zip(told, ended, strict=True):
+                info.update({"terminal_observation": last, "TimeLimit.truncated": False})
         return observations, rewards, dones, told
 
     def close(self) -> None:
@@ -114,13 +113,19 @@ def import_policy(model: BaseAlgorithm) -> tuple[Module, Params]:
     """
     policy: Any = model.policy
     if hasattr(policy, "action_net") and hasattr(policy, "mlp_extractor"):
-        layers, last, squash = policy.mlp_extractor.policy_net, policy.action_net, "clip"
+        layers, last = policy.mlp_extractor.policy_net, policy.action_net
+        squash: Squash = "tanh" if policy.squash_output else "clip"
     elif hasattr(policy, "actor") and hasattr(policy.actor, "latent_pi"):
         layers, last, squash = policy.actor.latent_pi, policy.actor.mu, "tanh"
     else:
         raise InputError(f"the policy must be that of PPO, A2C or SAC; got {type(policy).__name__}")
     if type(policy.features_extractor or policy.actor.features_extractor).__name__ != "FlattenExtractor":
         raise InputError("the policy must be an MlpPolicy on one vector; got one with another features extractor")
+    if type(last).__name__ != "Linear":
+        raise InputError("the policy must end in one linear layer; got one of state-dependent exploration")
+    normalised = model.get_vec_normalize_env()
+    if normalised is not None and normalised.norm_obs:
+        raise InputError("the policy must read observations as they are; got one that was trained on normalised ones")
     return _perceptron(list(layers), last, squash)
 
 

@@ -54,8 +54,7 @@ def compile(graph: Graph, record: Sequence[str] | None = None) -> Rollout:
     def rollout(params: Mapping[str, Params], inputs: Values, key: Key) -> dict[str, Array]:
         random = [name for name in graph.wiring.order if graph.modules[name].random]
         keys = {name: glimpse_keys(graph, key, name) for name in random}
-        states = {name: module.begin(graph.wiring.inputs[name]) for name, module in graph.modules.items()}
-        fed_back = {target: as_initial(source.initial) for target, source in graph.wiring.feedback.items()}
+        states, fed_back = initial(graph)
         body = functools.partial(_glimpse, graph, recorded, params, inputs)
         xs = (jnp.arange(graph.length), keys)
         _, trajectory = jax.lax.scan(body, (states, fed_back), xs, unroll=min(graph.length, UNROLL))
@@ -73,8 +72,19 @@ def _glimpse(
     new_states = {}
     for name in graph.wiring.order:
         values[name], new_states[name] = apply_module(graph, name, params, states, values, fed_back, keys)
-    fed_back = {target: values[source.module][source.port] for target, source in graph.wiring.feedback.items()}
-    return (new_states, fed_back), {port: read(values, port) for port in recorded}
+    return (new_states, feed_back(graph, values)), {port: read(values, port) for port in recorded}
+
+
+def initial(graph: Graph, *, without: str = "") -> tuple[dict[str, State], dict[tuple[str, str], Any]]:
+    """The states of the modules, but for one, and what is fed back, before the first glimpse."""
+    names = [name for name in graph.modules if name != without]
+    states = {name: graph.modules[name].begin(graph.wiring.inputs[name]) for name in names}
+    return states, {target: as_initial(source.initial) for target, source in graph.wiring.feedback.items()}
+
+
+def feed_back(graph: Graph, values: Mapping[str, Values]) -> dict[tuple[str, str], Any]:
+    """What the next glimpse is given of this one, by the ports that it enters."""
+    return {target: values[source.module][source.port] for target, source in graph.wiring.feedback.items()}
 
 
 def apply_module(

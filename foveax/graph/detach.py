@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from foveax._types import Array, Key, Params
-from foveax.graph.compile import apply_module, loop_values
-from foveax.graph.graph import Graph, as_initial, glimpse_keys
+from foveax.graph.compile import apply_module, feed_back, initial, loop_values
+from foveax.graph.graph import Graph, glimpse_keys
 from foveax.graph.modules import State, Values
 from foveax.graph.ports import GraphError
 
@@ -34,7 +34,7 @@ class Detached(NamedTuple):
     apply: Callable[[Mapping[str, Params], DetachedState, Values, Values, Key], tuple[dict[str, Array], DetachedState]]
 
 
-def detach(graph: Graph, name: str = "retina") -> Detached:
+def detach(graph: Graph, name: str) -> Detached:
     """Runs a graph glimpse by glimpse, with another's outputs in the place of one module's.
 
     Given what the module would have given, the rest computes what the compiled graph does.
@@ -49,7 +49,7 @@ def detach(graph: Graph, name: str = "retina") -> Detached:
     Example:
       >>> import foveax as fx, jax, jax.numpy as jnp
       >>> graph = fx.standard_pipeline(fx.Model(), fx.image_source((28, 28, 1)), classes=10)
-      >>> begin, apply = detach(graph)
+      >>> begin, apply = detach(graph, "retina")
       >>> given = {"glimpse": jnp.zeros((9, 9, 2)), "fixation": jnp.array([0.5, 0.5])}
       >>> inputs = {"label": jnp.int32(0), "progress": jnp.float32(1)}
       >>> values, state = apply(fx.init(graph, jax.random.key(0)), begin(), given, inputs, jax.random.key(1))
@@ -61,9 +61,7 @@ def detach(graph: Graph, name: str = "retina") -> Detached:
     others = [other for other in graph.wiring.order if other != name]
 
     def begin() -> DetachedState:
-        states = {other: graph.modules[other].begin(graph.wiring.inputs[other]) for other in others}
-        fed_back = {target: as_initial(source.initial) for target, source in graph.wiring.feedback.items()}
-        return DetachedState(jnp.int32(0), states, fed_back)
+        return DetachedState(jnp.int32(0), *initial(graph, without=name))
 
     def apply(
         params: Mapping[str, Params], state: DetachedState, given: Values, inputs: Values, key: Key
@@ -78,8 +76,7 @@ def detach(graph: Graph, name: str = "retina") -> Detached:
             values[other], states[other] = apply_module(
                 graph, other, params, state.states, values, state.fed_back, keys
             )
-        fed_back = {target: values[source.module][source.port] for target, source in graph.wiring.feedback.items()}
         told = {f"{other}.{port}": value for other in others for port, value in values[other].items()}
-        return told, DetachedState(state.glimpse + 1, states, fed_back)
+        return told, DetachedState(state.glimpse + 1, states, feed_back(graph, values))
 
     return Detached(begin, apply)

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from foveax._types import Array, Key, Params
-from foveax.graph.compile import apply_module, arriving_at, loop_values, read
-from foveax.graph.graph import Graph, as_initial, glimpse_keys, module_key
+from foveax.graph.compile import apply_module, arriving_at, feed_back, initial, loop_values, read
+from foveax.graph.graph import Graph, glimpse_keys, module_key
 from foveax.graph.modules import State, Values
 from foveax.graph.ports import GraphError
 
@@ -86,8 +86,9 @@ class Player(NamedTuple):
 def split(graph: Graph, agent: str = "saccader", *, record: tuple[str, ...] = ()) -> tuple[Environment, Player]:
     """Cuts a graph at the border of an agent: the links into it are the observation, those out of it the action.
 
-    Rolling one against the other with the keys of the compiled graph gives its trajectory. A glimpse is run in two
-    parts: what does not wait for the action, up to the observation, and what does, which begins the next step.
+    Rolling one against the other with the keys of the compiled graph gives its trajectory; but an agent that reads its
+    reward to act is told 0 before its first action. A glimpse is run in two parts: what does not wait for the action,
+    up to the observation, and what does, which begins the next step.
 
     Args:
       graph: any graph that could be built.
@@ -113,7 +114,7 @@ def split(graph: Graph, agent: str = "saccader", *, record: tuple[str, ...] = ()
     modules = [name for name, module in graph.modules.items() if module.agent]
     if agent not in modules:
         raise GraphError(f"agent must be one of the graph's agents, {', '.join(modules) or 'none'}; got {agent!r}")
-    waiting = _downstream(graph, agent)
+    waiting = downstream(graph, agent)
     first = [name for name in graph.wiring.order if name not in waiting]
     rest = [name for name in graph.wiring.order if name in waiting and name != agent]
     ready = [f"{name}.{port}" for name in (*first, "loop") for port in graph.wiring.outputs[name]]
@@ -135,8 +136,7 @@ def split(graph: Graph, agent: str = "saccader", *, record: tuple[str, ...] = ()
         return EnvironmentState(key, index, inputs, states, seen, fed_back), Step(arriving, reward, last, info)
 
     def reset(key: Key, params: Mapping[str, Params], inputs: Values) -> tuple[EnvironmentState, Step]:
-        begun = {name: graph.modules[name].begin(graph.wiring.inputs[name]) for name in graph.modules if name != agent}
-        fed_back = {target: as_initial(source.initial) for target, source in graph.wiring.feedback.items()}
+        begun, fed_back = initial(graph, without=agent)
         return look(key, jnp.int32(0), inputs, begun, fed_back, params)
 
     def step(state: EnvironmentState, action: Values, params: Mapping[str, Params]) -> tuple[EnvironmentState, Step]:
@@ -146,9 +146,7 @@ def split(graph: Graph, agent: str = "saccader", *, record: tuple[str, ...] = ()
         states = dict(state.states)
         for name in rest:
             values[name], states[name] = apply_module(graph, name, params, states, values, state.fed_back, keys)
-        sources = graph.wiring.feedback.items()
-        fed_back = {target: values[source.module][source.port] for target, source in sources}
-        return look(state.key, state.glimpse + 1, state.inputs, states, fed_back, params)
+        return look(state.key, state.glimpse + 1, state.inputs, states, feed_back(graph, values), params)
 
     outputs = graph.wiring.outputs[agent]
     acting = {source.port for name in graph.modules for source in graph.wiring.sources[name].values()
@@ -179,8 +177,8 @@ def _player(graph: Graph, agent: str) -> Player:
     )
 
 
-def _downstream(graph: Graph, agent: str) -> set[str]:
-    """The agent, and the modules that wait for it within a glimpse."""
+def downstream(graph: Graph, agent: str) -> set[str]:
+    """The agent, and the modules that wait for its action within a glimpse."""
     waiting = {agent}
     for name in graph.wiring.order:
         now = (source.module for source in graph.wiring.sources[name].values() if source.initial is None)

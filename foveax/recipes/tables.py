@@ -127,7 +127,7 @@ SHAPES = Recipe(
     },
 )
 TRAINERS: tuple[Trainer, ...] = ("foveax", "sb3_ppo", "sb3_sac")
-FOREIGN = Recipe(
+WHO_TRAINS = Recipe(
     "Who trains the saccader: bundled digits on an empty canvas of 60x60, 12x12, 6 glimpses, 200,000 images",
     "-",
     {
@@ -144,5 +144,5 @@ RECIPES = {
     "translated": TRANSLATED,
     "cluttered": CLUTTERED,
     "collapse": COLLAPSE,
-    "trainers": FOREIGN,
+    "trainers": WHO_TRAINS,
 }

@@ -8,13 +8,13 @@ from foveax.data.augment import shifted, warped
 from foveax.data.canvas import cluttered
 from foveax.data.dataset import Data, held_out
 from foveax.graph.graph import Graph
-from foveax.graph.modules import Module
+from foveax.graph.modules import Module, batching
 from foveax.networks.perceptron import perceptron_saccader
 from foveax.pipelines import Model, standard_pipeline
 
 Task = Literal["original", "translated", "cluttered"]
 Trainer = Literal["foveax", "sb3_ppo", "sb3_a2c", "sb3_sac"]
-FOREIGN_POLICIES: dict[Trainer, Module] = {
+LIBRARY_POLICIES: dict[Trainer, Module] = {
     "sb3_ppo": perceptron_saccader((64, 64), activation="tanh", squash="clip"),
     "sb3_a2c": perceptron_saccader((64, 64), activation="tanh", squash="clip"),
     "sb3_sac": perceptron_saccader((256, 256), activation="relu", squash="tanh"),
@@ -59,6 +59,8 @@ class Learning(Checked):
     as fast as the first; over batch and glimpses together; or not."""
     gradient_clip: float = bounded(10.0, above=0.0)
     """Largest norm of each module's gradient."""
+    fit_every: int = bounded(1, 1, 10**6)
+    """Batches after which the classifier is fitted, to the mean of their gradients."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,9 +125,11 @@ class Config(Checked):
           GraphError: if the data and the model do not fit.
         """
         graph = standard_pipeline(self.model, data.inputs, classes=data.classes)
+        if self.learning.fit_every > 1:
+            graph = graph.add(network=batching(graph.modules["network"], every=self.learning.fit_every))
         if self.trainer == "foveax" or self.model.policy != "learned":
             return graph
-        return graph.swap("saccader", FOREIGN_POLICIES[self.trainer])
+        return graph.swap("saccader", LIBRARY_POLICIES[self.trainer])
 
     @property
     def steps(self) -> int:

@@ -16,7 +16,6 @@ from foveax.analysis import (
     shuffled_information,
 )
 from foveax.data.dataset import Data
-from foveax.pipelines import standard_pipeline
 from foveax.training.config import Config
 from foveax.training.evaluate import Evaluation, evaluate
 from foveax.training.fit import fit
@@ -107,7 +106,7 @@ def whole_image_accuracy(config: Config, data: Data, *, images: int) -> float:
 
 
 def _test_accuracy(config: Config, data: Data) -> float:
-    graph = standard_pipeline(config.model, data.inputs, classes=data.classes)
+    graph = config.pipeline(data)
     learner = make_learner(graph, config.learning, steps=config.steps)
     state = learner.init(jax.random.key(config.seed))
     for state, _ in fit(learner, data, state, steps=config.steps, batch=config.batch):  # noqa: B007

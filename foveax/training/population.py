@@ -14,7 +14,7 @@ import numpy as np
 from foveax._types import Array, InputError, Metrics, Params
 from foveax.data.dataset import Data
 from foveax.data.load import load
-from foveax.pipelines import Model, standard_pipeline
+from foveax.pipelines import Model
 from foveax.training.config import Config, Learning
 from foveax.training.evaluate import make_evaluator
 from foveax.training.fit import fit
@@ -82,7 +82,7 @@ def train_population(
     metrics: Metrics = {}
     for done in fit(learner, data, state, steps=config.steps, batch=config.batch, dispatch=config.dispatch):
         state, metrics = done
-    evaluator = make_evaluator(standard_pipeline(config.model, data.inputs, classes=data.classes))
+    evaluator = make_evaluator(config.pipeline(data))
     accuracy = [
         evaluator(jax.tree.map(operator.itemgetter(index), state.params), data.test, keys[index]).accuracy
         for index in range(len(configs))
@@ -118,8 +118,10 @@ def _learner(config: Config, data: Data, values: Mapping[str, Array]) -> Learner
     parts = {part: copy.copy(getattr(config, part)) for part in PARTS}
     for name, value in values.items():
         object.__setattr__(parts[HYPER_PARAMETERS[name]], name, value)  # past the checks, which want numbers
-    graph = standard_pipeline(parts["model"], data.inputs, classes=data.classes)
-    return make_learner(graph, parts["learning"], steps=config.steps)
+    varied = copy.copy(config)
+    for part, holding in parts.items():
+        object.__setattr__(varied, part, holding)
+    return make_learner(varied.pipeline(data), varied.learning, steps=config.steps)
 
 
 def _value(config: Config, name: str) -> float:
