@@ -41,11 +41,12 @@ for ax, frame in zip(axes, environments.render(), strict=True):
 
 # %% [markdown]
 # ## One word chooses who learns
-# The same problem, the same budget of images: foveax's own PPO, and that of stable-baselines3 with its own settings.
+# The same problem, the same budget of images: foveax's own PPO, and that of stable-baselines3, told the discounts. In so
+# short a training an eye finds three of the four corners, or all of them; any one corner alone would give 62 %.
 
 # %%
-model = fx.Model(glimpses=2, hidden=64, features=64)
-config = fx.Config(data="cued_place", images=40_000, shift=0, dispatch=50, model=model)
+model, learning = fx.Model(glimpses=2, hidden=128, features=128), fx.Learning(policy_learning_rate=2e-3)
+config = fx.Config(data="cued_place", images=50_000, shift=0, dispatch=50, model=model, learning=learning)
 curves, results = {}, {}
 for trainer in ("foveax", "sb3_ppo"):
     lines = curves[trainer] = []
