@@ -41,8 +41,8 @@ for ax, frame in zip(axes, environments.render(), strict=True):
 
 # %% [markdown]
 # ## One word chooses who learns
-# The same problem, the same budget of images: foveax's own PPO, and that of stable-baselines3, told the discounts. In so
-# short a training an eye finds three of the four corners, or all of them; any one corner alone would give 62 %.
+# The same problem, the same budget of images: foveax's own PPO, and that of stable-baselines3, told the discounts. So
+# short a training finds three of the four corners, or all of them; any one corner alone would give 62 %.
 
 # %%
 model, learning = fx.Model(glimpses=2, hidden=128, features=128), fx.Learning(policy_learning_rate=2e-3)
