@@ -40,8 +40,15 @@ def test_coverage_counts_the_pixels_of_crops():
         for x, y in path:
             for row in range(28):
                 for column in range(40):
-                    seen[n, row, column] |= max(abs(row - y * 27), abs(column - x * 39)) < 4.5
+                    seen[n, row, column] |= -4.5 <= row - y * 27 < 4.5 and -4.5 <= column - x * 39 < 4.5
     np.testing.assert_allclose(analysis.coverage(scanpaths, **SIZE, size=9), seen.mean())
+
+
+@pytest.mark.parametrize(("side", "size"), [(28, 9), (28, 12), (29, 9), (29, 12)])
+def test_a_crop_inside_the_image_covers_as_many_pixels_as_it_has(side, size):
+    """At the centre, which lies on a pixel or between two."""
+    path = np.array([[[0.5, 0.5]]])
+    assert analysis.coverage(path, height=side, width=side, size=size) == pytest.approx(size**2 / side**2)
 
 
 def test_shares_of_late_fixations():
@@ -58,5 +65,9 @@ def test_bad_shapes_are_refused():
         analysis.map_entropy(np.zeros((0, 2)))
     with pytest.raises(fx.InputError, match=r"labels must have the shape \[5\], one per point; got \[4\]"):
         analysis.mutual_information(np.zeros((5, 2)), np.zeros(4, int))
+    with pytest.raises(fx.InputError, match="labels must be integers from 0; got int64, the least -1"):
+        analysis.mutual_information(np.zeros((2, 2)), np.array([0, -1]))
+    with pytest.raises(fx.InputError, match="bins must be at least 1; got 0"):
+        analysis.map_entropy(np.zeros((2, 2)), bins=0)
     with pytest.raises(fx.InputError, match=r"fixations must have the shape \[N, T, 2\], T at least 1; got \[5, 2\]"):
         analysis.coverage(np.zeros((5, 2)), **SIZE, size=3)

@@ -23,7 +23,10 @@ def run(tmp_path_factory):
     rng = np.random.default_rng(0)
     table = analysis.fixation_table(rng.random((6, 6, 2)), height=28, width=28)
     subject = np.repeat(["anna", "ben"], 18)
-    analysis.write_csv(folder / "people.csv", table._replace(image=table.image % 3, subject=subject))
+    table.x[2] = 1.3  # people look past the image
+    known = analysis.table.known_columns(table._replace(image=table.image % 3, subject=subject))
+    kept = np.arange(36) != 35  # and one of them stops sooner
+    analysis.write_csv(folder / "people.csv", analysis.FixationTable(**{name: known[name][kept] for name in known}))
     return folder / "short"
 
 
@@ -40,11 +43,11 @@ def rows_of(path):
 
 @pytest.mark.slow
 def test_tables_and_figures_are_files(report):
-    for name in TABLES:
+    for name in (*TABLES, "similarity_to_people", "prediction_of_people"):
         rows = rows_of(report / "tables" / f"{name}.csv")
         assert len({len(row) for row in rows}) == 1
         assert len(rows) > 2
-    assert len(list((report / "figures").glob("*.png"))) == len(list((report / "figures").glob("*.pdf"))) == 8
+    assert len(list((report / "figures").glob("*.png"))) == len(list((report / "figures").glob("*.pdf"))) == 9
     table = analysis.read_csv(report / "tables" / "fixations.csv")
     assert analysis.to_scanpaths(table).shape == (1000, 6, 2)
     rows = rows_of(report / "tables" / "accuracy.csv")
@@ -77,7 +80,7 @@ def test_page_holds_every_figure_and_table_in_a_browser(report, browser, tmp_pat
         capture_output=True, text=True, timeout=120, check=True,
     ).stdout  # fmt: skip
     images, tables = map(int, re.search(r"<title>(\d+) (\d+)</title>", shown).groups())
-    assert (images, tables) == (9, 9)
+    assert (images, tables) == (10, 9)
     for title in ("Decisions after each glimpse", "Likeness to people", "Predicting people", "The eye has"):
         assert title in shown
 
@@ -95,5 +98,19 @@ def test_what_cannot_be_analysed_is_refused(run, tmp_path, capsys):
     assert "must have the column subject" in refused(run, "--people", alone)
     alone.write_text("subject,image,glimpse,x,y\nanna,4,1,0.5,0.5\n")
     assert "numbered from 0" in refused(run, "--people", alone)
+    alone.write_text("subject,image,glimpse,x,y\nanna,0,1,14,14\n")
+    assert "as pixels are" in refused(run, "--people", alone)
     fx.train(fx.Config(images=320, model=fx.Model(glimpses=1, hidden=8, features=8)), out=tmp_path / "still")
     assert "a single glimpse" in refused(tmp_path / "still")
+
+
+@pytest.mark.slow
+def test_an_eye_that_never_moves_is_analysed_too(tmp_path):
+    """Its saccades have no length, and so no direction."""
+    model = fx.Model(glimpses=2, hidden=8, features=8, policy="centre")
+    fx.train(fx.Config(images=320, model=model), out=tmp_path / "centre")
+    main(["analyze", str(tmp_path / "centre")])
+    rows = rows_of(tmp_path / "centre" / "analysis" / "tables" / "directions.csv")
+    assert rows[1][1:] == [""] * 4
+    similar = rows_of(tmp_path / "centre" / "analysis" / "tables" / "similarity_to_the_policys_own_passes.csv")
+    assert len({len(row) for row in similar}) == 1

@@ -79,6 +79,23 @@ REFUSED = {
     "beliefs": (lambda: analysis.reading_time(np.ones((3, 2)), threshold=1.0), r"\[N, T, K\]"),
     "negative beliefs": (lambda: analysis.belief_entropy(np.array([-0.1, 1.1])), "negative"),
     "labels": (lambda: analysis.speed_accuracy(np.ones((3, 2, 4)) / 4, np.zeros(2)), r"\[3\].*got \[2\]"),
+    "beliefs that do not sum to 1": (lambda: analysis.belief_entropy(np.array([50.0, 50.0])), "must sum to 1"),
+    "gap": (lambda: analysis.scanmatch(PATHS, PATHS, threshold=1.0, gap=5.0), "gap must be at most 0; got 5"),
+    "no cells": (lambda: analysis.levenshtein(PATHS, PATHS, bins=0), "bins must be at least 1; got 0"),
+    "no resamples": (lambda: analysis.bootstrap_mean(np.ones(3), resamples=0), "resamples must be at least 1"),
+    "observers of another shape": (lambda: analysis.observed_densities(PATHS, **SIDES), r"\[O, N, T, 2\]; got"),
+    "all outside": (
+        lambda: analysis.compare_densities(np.full((2, 2, 3, 2), 1.5), {}, **SIDES),
+        "none does on image 0",
+    ),
+    "a class there is not": (
+        lambda: analysis.fixation_table(PATHS, probabilities=np.ones((1, 5, 3)) / 3, label=np.array([9]), **SIDES),
+        r"label must lie in \[0, 3\); got 9 to 9",
+    ),
+    "beliefs without label": (
+        lambda: analysis.fixation_table(PATHS, probabilities=np.ones((1, 5, 3)) / 3, **SIDES),
+        "must come with the label",
+    ),
     "no values": (lambda: analysis.bootstrap_mean(np.array([])), "N at least 1"),
     "level": (lambda: analysis.bootstrap_mean(np.ones(3), level=95), "level must be"),
     "observers": (lambda: analysis.compare_scanpaths(PATHS, {}, **SIDES), r"\[O, N, T, 2\]"),
@@ -88,7 +105,7 @@ REFUSED = {
     ),
     "no table": (lambda: analysis.fixation_table(PATHS[0], **SIDES), r"\[N, T, 2\]"),
     "probabilities": (
-        lambda: analysis.fixation_table(PATHS, probabilities=np.ones((1, 4, 2)), label=np.zeros(1), **SIDES),
+        lambda: analysis.fixation_table(PATHS, probabilities=np.ones((1, 4, 2)), label=np.zeros(1, int), **SIDES),
         r"\[1, 5\]",
     ),
 }
@@ -173,6 +190,8 @@ BAD_FILES = {
     "image,glimpse,x,y\n1,1,0.5\n": "line 2, must have 4 values; got 3",
     "image,glimpse,x,y\n1,1,0.5,0.5\n1,2,left,0.5\n": "line 3: x must be a number; got 'left'",
     "image,glimpse,x,y\n1.5,1,0.5,0.5\n": "line 2: image must be an integer",
+    "image,glimpse,x,y\n1,1,0.5,nan\n": "line 2: y must be a number; got 'nan'",
+    "image,glimpse,x,y\n1,1,400,300\n": "must be fractions of the image.*up to 400, as pixels are",
 }
 
 
@@ -181,6 +200,31 @@ def test_bad_files_are_refused_by_line_and_column(text, tmp_path):
     (tmp_path / "bad.csv").write_text(text)
     with pytest.raises(fx.InputError, match=BAD_FILES[text]):
         analysis.read_csv(tmp_path / "bad.csv")
+
+
+def test_files_as_spreadsheets_write_them_are_read(tmp_path):
+    text = "\ufeffimage,glimpse,x,y,onset\n\n1.0,1,0.5,0.5,0.25\n1.0,2,0.25,0.5,\n\n"
+    (tmp_path / "people.csv").write_text(text, encoding="utf-8")
+    table = analysis.read_csv(tmp_path / "people.csv")
+    assert table.image.tolist() == [1, 1]
+    assert table.onset[0] == 0.25
+    assert np.isnan(table.onset[1])
+
+
+def test_scanpaths_are_cut_to_a_length(rng):
+    table, fixations, *_ = believed(rng)
+    longer = analysis.FixationTable(*(np.append(column, column[-1:]) for column in table[:4]))
+    longer.glimpse[-1] = 5
+    np.testing.assert_array_equal(analysis.to_scanpaths(longer, length=3), fixations[:, :3])
+    with pytest.raises(fx.InputError, match="at least 5 fixations long"):
+        analysis.to_scanpaths(longer, length=5)
+
+
+def test_short_scanpaths_are_compared_by_the_same_scores_in_every_row(rng):
+    """MultiMatch needs three fixations: where one has fewer, no row shows it."""
+    observers = rng.random((2, 5, 4, 2))
+    rows = analysis.compare_scanpaths(observers, {"short": observers[0][:, :2]}, **SIDES)
+    assert {tuple(scores) for scores in rows.values()} == {("scanmatch", "levenshtein", "time warping")}
 
 
 def test_scanpaths_of_unequal_length_or_with_gaps_are_refused(rng):

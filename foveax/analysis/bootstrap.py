@@ -30,7 +30,8 @@ def bootstrap_mean(values: np.ndarray, *, level: float = 0.95, resamples: int = 
       seed: of the draws.
 
     Raises:
-      InputError: if there are no values, or they are not finite or of another shape; if the level is out of range.
+      InputError: if there are no values, or they are not finite or of another shape; if the level is out of range, or
+        `resamples` less than 1.
 
     Example:
       >>> import numpy as np
@@ -44,6 +45,8 @@ def bootstrap_mean(values: np.ndarray, *, level: float = 0.95, resamples: int = 
     check_finite(values, "values")
     if not 0 < level < 1:
         raise InputError(f"level must be more than 0 and less than 1; got {level}")
+    if resamples < 1:
+        raise InputError(f"resamples must be at least 1; got {resamples}")
     rng = np.random.default_rng(seed)
     # one resample at a time: memory does not grow with their number
     means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(resamples)]

@@ -8,7 +8,7 @@ from foveax._types import InputError
 from foveax.analysis.bootstrap import Interval, bootstrap_mean
 from foveax.analysis.density import density_map
 from foveax.analysis.saliency import auc, correlation, information_gain, intersection, kl_divergence, nss
-from foveax.analysis.scanpaths import saccade_amplitudes
+from foveax.analysis.scanpaths import check_finite, saccade_amplitudes
 from foveax.analysis.similarity import dynamic_time_warping, levenshtein, multimatch, scanmatch
 
 Scores = dict[str, dict[str, Interval]]
@@ -22,7 +22,8 @@ def compare_scanpaths(
 
     Each candidate is compared with each observer, on the same image, and averaged over observers. The controls are
     ``another image`` (the first observer's, shuffled over the images), ``random`` (uniform over the image) and
-    ``centre``; with more than one observer the ceiling is ``between observers``, each with each.
+    ``centre``, the first fixation of each as the first observer's; with more than one observer the ceiling is
+    ``between observers``, each with each.
 
     Args:
       observers: ``[O, N, T, 2]``: O observers, people or passes of a model, on the same N images.
@@ -33,24 +34,25 @@ def compare_scanpaths(
 
     Returns:
       by candidate, then control, by score: ``multimatch vector``, ``direction``, ``length``, ``position``,
-      ``scanmatch``, ``levenshtein`` (edits) and ``time warping`` (pixels), each with its interval over images.
+      ``scanmatch``, ``levenshtein`` (edits) and ``time warping`` (pixels), each with its interval over images; without
+      those of MultiMatch where any of the scanpaths has fewer than three fixations.
 
     Raises:
       InputError: if shapes do not fit, or there are fewer than two images.
     """
     observers = np.asarray(observers, np.float64)
-    if observers.ndim != 4 or len(observers) < 1 or observers.shape[1] < 2:
+    if observers.ndim != 4 or len(observers) < 1 or observers.shape[1] < 2 or observers.shape[2] < 1:
         raise InputError(
-            f"observers must have the shape [O, N, T, 2], O at least 1, N at least 2; got {list(observers.shape)}"
+            f"observers must have the shape [O, N, T, 2], O and T at least 1, N at least 2; got {list(observers.shape)}"
         )
     everything = observers.reshape(-1, *observers.shape[2:])
     amplitudes = saccade_amplitudes(everything, height=height, width=width) / max(height, width)
     # the cut-off in cells, the same for all candidates
     threshold = max(2 * BINS * float(amplitudes.std()) if amplitudes.size else 0.0, 1.0)
 
-    def score(pairs: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, Interval]:
+    def score(pairs: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
         each = [_similarities(one, other, height, width, threshold) for one, other in pairs]
-        return {name: bootstrap_mean(np.mean([scores[name] for scores in each], axis=0)) for name in each[0]}
+        return {name: np.mean([scores[name] for scores in each], axis=0) for name in each[0]}
 
     rows = {name: score([(path, observer) for observer in observers]) for name, path in candidates.items()}
     rng = np.random.default_rng(seed)
@@ -60,7 +62,8 @@ def compare_scanpaths(
         rows["between observers"] = score(
             [(observers[one], observers[other]) for one in range(len(observers)) for other in range(one)]
         )
-    return rows
+    measured = [name for name in rows["centre"] if all(np.isfinite(found[name]).all() for found in rows.values())]
+    return {row: {name: bootstrap_mean(found[name]) for name in measured} for row, found in rows.items()}
 
 
 def compare_densities(
@@ -73,11 +76,11 @@ def compare_densities(
 ) -> Scores:
     """How well maps predict where observers look, beside controls and a ceiling.
 
-    The controls are ``another image`` (the observers' density on the next image), ``all images`` (their density on
-    all other images: the bias that images share, and the baseline of the information gain), ``centre`` (a Gaussian of a
-    quarter of the image) and ``uniform``. Observers' densities hold 1 % of the uniform one, so that no fixation is
-    impossible. The ceiling, ``between observers``, is the density of half of them, scored
-    by the fixations of the others; so are all rows. The first fixation, which is given, is left out.
+    The controls are ``another image`` (the observers' density on another of the images), ``all images`` (their density
+    on all other images: the bias that images share, and the baseline of the information gain), ``centre`` (a Gaussian
+    of a quarter of the image) and ``uniform``. Observers' densities hold 1 % of the uniform one, so that no fixation is
+    impossible. The ceiling, ``between observers``, is the density of half of them, scored by the fixations of the
+    others; so are all rows. The first fixation, which is given, is left out, and so are those outside the image.
 
     Args:
       observers: ``[O, N, T, 2]``: O observers, people or passes of a model, on the same N images; none below 2.
@@ -91,7 +94,7 @@ def compare_densities(
       ``information gain`` (bits), each with its interval over images.
 
     Raises:
-      InputError: if shapes do not fit; if fixations lie outside the image.
+      InputError: if shapes do not fit, or half of the observers have no fixation inside one of the images.
     """
     observers = np.asarray(observers, np.float64)
     if observers.ndim != 4 or min(observers.shape[:3], default=0) < 2:
@@ -115,7 +118,7 @@ def compare_densities(
         "uniform": np.full(own.shape, 1 / (height * width)),
         "between observers": own,
     }
-    others = [np.concatenate([judged[:image], judged[image + 1 :]]).reshape(-1, 2) for image in range(images)]
+    others = [np.concatenate([*judged[:image], *judged[image + 1 :]]) for image in range(images)]
     rows: Scores = {}
     for name, predicted in maps.items():
         if np.shape(predicted) != own.shape:
@@ -146,14 +149,25 @@ def observed_densities(observers: np.ndarray, *, height: int, width: int, bandwi
       height: of the images in pixels.
       width: of the images in pixels.
       bandwidth: in pixels; by default 5 % of the longer side.
+
+    Raises:
+      InputError: if they are not of that shape, or no fixation lies inside one of the images.
     """
     maps = [density_map(points, height=height, width=width, bandwidth=bandwidth) for points in _landings(observers)]
     return (1 - UNIFORM_SHARE) * np.stack(maps) + UNIFORM_SHARE / (height * width)
 
 
-def _landings(observers: np.ndarray) -> np.ndarray:
-    """All observers' fixations on each image but the first: ``[N, O (T - 1), 2]``."""
-    return np.moveaxis(observers[:, :, 1:], 1, 0).reshape(observers.shape[1], -1, 2)
+def _landings(observers: np.ndarray) -> list[np.ndarray]:
+    """All observers' fixations inside each image, but for the first, each ``[M, 2]``."""
+    if np.ndim(observers) != 4 or np.shape(observers)[-1] != 2:
+        raise InputError(f"observers must have the shape [O, N, T, 2]; got {list(np.shape(observers))}")
+    check_finite(observers, "fixations")
+    landings = [points.reshape(-1, 2) for points in np.moveaxis(observers[:, :, 1:], 1, 0)]
+    inside = [points[((points >= 0) & (points <= 1)).all(axis=-1)] for points in landings]
+    empty = [index for index, points in enumerate(inside) if not len(points)]
+    if empty:
+        raise InputError(f"on each image a fixation after the first must lie inside it; none does on image {empty[0]}")
+    return inside
 
 
 BINS = 8
@@ -166,8 +180,8 @@ def _controls(paths: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarr
     """Scanpaths ``[N, T, 2]`` that know nothing of the image; none keeps its own."""
     return {
         "another image": np.roll(paths, 1 + int(rng.integers(len(paths) - 1)), axis=0),
-        "random": rng.random(paths.shape),
-        "centre": np.full(paths.shape, 0.5),
+        "random": np.concatenate([paths[:, :1], rng.random(paths[:, 1:].shape)], axis=1),
+        "centre": np.concatenate([paths[:, :1], np.full(paths[:, 1:].shape, 0.5)], axis=1),
     }
 
 
@@ -176,7 +190,7 @@ def _similarities(
 ) -> dict[str, np.ndarray]:
     shapes = multimatch(one, other, height=height, width=width)
     return {
-        **{f"multimatch {name}": values for name, values in shapes._asdict().items() if not np.isnan(values).all()},
+        **{f"multimatch {name}": values for name, values in shapes._asdict().items()},
         "scanmatch": scanmatch(one, other, bins=BINS, threshold=threshold),
         "levenshtein": levenshtein(one, other, bins=BINS),
         "time warping": dynamic_time_warping(one, other, height=height, width=width),

@@ -8,12 +8,15 @@ from foveax._types import InputError
 from foveax.analysis.information import entropy
 from foveax.analysis.scanpaths import check_finite
 
+SUM_ERROR = 1e-3
+"""By how much probabilities may miss the sum of 1: they come in float32, or from a file."""
+
 
 def belief_entropy(probabilities: np.ndarray) -> np.ndarray:
     """Entropy, in bits, of beliefs ``[..., K]``: from 0, sure, to ``log2(K)``, no idea.
 
     Raises:
-      InputError: if they are negative or not finite.
+      InputError: if they are negative, not finite, or do not sum to 1.
 
     Example:
       >>> import numpy as np
@@ -24,6 +27,8 @@ def belief_entropy(probabilities: np.ndarray) -> np.ndarray:
     check_finite(probabilities, "probabilities")
     if (probabilities < 0).any():
         raise InputError("probabilities must not be negative")
+    if not probabilities.ndim or (np.abs(probabilities.sum(axis=-1) - 1) > SUM_ERROR).any():
+        raise InputError(f"probabilities must sum to 1 over the last axis, which is {list(probabilities.shape)[-1:]}")
     return entropy(probabilities)
 
 

@@ -51,6 +51,8 @@ def mutual_information(points: np.ndarray, labels: np.ndarray, *, bins: int = 8)
     cells, labels = _cells(points, bins), np.asarray(labels)
     if labels.shape != cells.shape:
         raise InputError(f"labels must have the shape [{len(cells)}], one per point; got {list(labels.shape)}")
+    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
+        raise InputError(f"labels must be integers from 0; got {labels.dtype}, the least {labels.min()}")
     both = cells * (labels.max() + 1) + labels
     parts = [_entropy(values) for values in (cells, labels, both)]
     return max(parts[0] + parts[1] - parts[2], 0.0)
@@ -84,5 +86,5 @@ def _entropy(values: np.ndarray) -> float:
 
 def entropy(shares: np.ndarray) -> np.ndarray:
     """Entropy in bits, ``-sum p log2 p``, over the last axis of shares that sum to 1."""
-    # abs: of no doubt at all it is 0, not -0
-    return np.abs((shares * np.log2(np.where(shares > 0, shares, 1.0))).sum(axis=-1))
+    # 0 less: of no doubt at all it is 0, not -0
+    return 0.0 - (shares * np.log2(np.where(shares > 0, shares, 1.0))).sum(axis=-1)

@@ -1,9 +1,10 @@
 """Saliency scores: how well a map predicts where fixations fall.
 
 Maps are ``[H, W]``, a number per pixel, more where more is expected; points are ``[N, 2]``, (x, y) as fractions of the
-image, and are read at the nearest pixel. The definitions are those of Bylinskii et al. 2019, IEEE Transactions on
-Pattern Analysis and Machine Intelligence 41 (https://arxiv.org/abs/1604.03605). Maps or points of another shape, that
-are not finite, or points outside the image raise an `InputError`.
+image, and are read at the nearest pixel. NSS, CC, KL and SIM are defined as in Bylinskii et al. 2019, IEEE Transactions
+on Pattern Analysis and Machine Intelligence 41 (https://arxiv.org/abs/1604.03605); the AUC as in pysaliency, with all
+pixels to tell fixations from; the information gain as in Kümmerer, Wallis, Bethge 2015. Maps or points of another
+shape, that are not finite, or points outside the image raise an `InputError`.
 """
 
 import numpy as np
@@ -26,7 +27,7 @@ def auc(saliency: np.ndarray, points: np.ndarray, others: np.ndarray | None = No
         other images it is the *shuffled AUC*, to which a bias that all images share, as the centre's, adds nothing.
 
     Returns:
-      from 0 to 1; 0.5 is chance.
+      from 0 to 1; 0.5 is chance. Against all pixels, those of the fixations too, it stays a little below 1.
 
     Example:
       >>> import numpy as np

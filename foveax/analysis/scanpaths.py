@@ -140,7 +140,7 @@ def centre_distances(fixations: np.ndarray, *, height: int, width: int) -> np.nd
 def coverage(fixations: np.ndarray, *, height: int, width: int, size: int) -> float:
     """Mean share of an image's pixels that lie in at least one of its square crops, `size` pixels a side.
 
-    From 0 to 1; NaN without scanpaths.
+    From 0 to 1; NaN without scanpaths. Of a retina with several scales, the sharpest is meant.
 
     Example:
       >>> import numpy as np
@@ -153,10 +153,16 @@ def coverage(fixations: np.ndarray, *, height: int, width: int, size: int) -> fl
     for part in (points[start : start + at_once] for start in range(0, len(points), at_once)):
         seen = np.zeros((len(part), height, width), bool)
         for x, y in np.moveaxis(part, (1, 2), (0, 1))[..., None]:
-            columns, rows = np.abs(np.arange(width) - x) < size / 2, np.abs(np.arange(height) - y) < size / 2
+            columns, rows = (_within(length, at, size) for length, at in ((width, x), (height, y)))
             seen |= rows[:, :, None] & columns[:, None, :]
         shares.append(seen.mean(axis=(1, 2)))
     return float(np.concatenate(shares).mean()) if shares else float("nan")
+
+
+def _within(length: int, at: np.ndarray, size: int) -> np.ndarray:
+    """Which pixels of an axis lie in a crop around each of some places, in pixels: `size` of them, inside the image."""
+    offset = np.arange(length) - at
+    return (offset >= -size / 2) & (offset < size / 2)
 
 
 def in_pixels(fixations: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -200,7 +206,12 @@ def grid_cells(points: np.ndarray, bins: int) -> np.ndarray:
     """The column and row, from 0, of each point's cell on a grid of ``bins x bins``: ``[..., 2]`` integers.
 
     Points on the border or outside the image belong to the nearest cell.
+
+    Raises:
+      InputError: if `bins` is less than 1.
     """
+    if bins < 1:
+        raise InputError(f"bins must be at least 1; got {bins}")
     return np.clip(np.floor(points * bins), 0, bins - 1).astype(int)
 
 

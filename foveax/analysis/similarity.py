@@ -135,14 +135,14 @@ def scanmatch(
       bins: cells a side.
       threshold: the distance, in cells, beyond which a pair is worse than none; by default twice the standard deviation
         of the saccades' amplitudes in cells, over both.
-      gap: what an unpaired fixation scores.
+      gap: what an unpaired fixation scores, at most 0.
 
     Returns:
       ``[N]``, at most 1.
 
     Raises:
       InputError: if shapes do not fit; if the threshold is not positive, or no default exists since all saccades are
-        equally long.
+        equally long; if the gap is positive.
 
     Example:
       >>> import numpy as np
@@ -151,12 +151,16 @@ def scanmatch(
       array([1.])
     """
     one, other = (grid_cells(path, bins) for path in _paired(first, second, 2, 2))
+    alike = threshold is None
     if threshold is None:
         amplitudes = [np.linalg.norm(np.diff(cells, axis=1), axis=-1).ravel() for cells in (one, other)]
         together = np.concatenate(amplitudes)
         threshold = 2 * float(together.std()) if together.size else 0.0
     if not threshold > 0:
-        raise InputError(f"threshold must be more than 0; got {threshold}")
+        why = ", since all saccades are equally long: give one" if alike else ""
+        raise InputError(f"threshold must be more than 0; got {threshold}{why}")
+    if gap > 0:
+        raise InputError(f"gap must be at most 0; got {gap}")
     score = threshold - np.linalg.norm(one[:, :, None] - other[:, None, :], axis=-1)
     return _aligned(score, gap=gap) / (threshold * max(one.shape[1], other.shape[1]))
 

@@ -3,13 +3,13 @@
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from foveax._types import InputError
 from foveax.analysis.decisions import belief_entropy
-from foveax.analysis.scanpaths import in_pixels
+from foveax.analysis.scanpaths import check_finite, in_pixels
 
 if TYPE_CHECKING:
     import pandas
@@ -57,6 +57,10 @@ class FixationTable(NamedTuple):
 
 INTEGERS = ("image", "glimpse", "seed", "label", "predicted", "correct")
 REQUIRED = ("image", "glimpse", "x", "y")
+TIMES = ("onset", "duration")
+"""What an eye tracker may not have told."""
+LARGEST = 2.0
+"""Beyond this, x and y are no fractions of an image: people look past it, but not mostly."""
 
 
 def fixation_table(
@@ -75,7 +79,7 @@ def fixation_table(
       height: of the image in pixels.
       width: of the image in pixels.
       probabilities: ``[N, T, K]`` after each glimpse.
-      label: ``[N]``; goes with the probabilities.
+      label: ``[N]`` integers in [0, K), which the probabilities need.
       seed: of the model.
 
     Raises:
@@ -99,17 +103,23 @@ def fixation_table(
         y_pixel=pixels[..., 1].ravel(),
         seed=None if seed is None else np.full(images * glimpses, seed),
     )
-    if probabilities is None or label is None:
+    if label is None:
+        if probabilities is not None:
+            raise InputError("probabilities must come with the label; got none")
         return table
-    probabilities, label = np.asarray(probabilities), np.asarray(label)
-    if probabilities.shape[:2] != (images, glimpses) or label.shape != (images,):
-        raise InputError(
-            f"probabilities and label must begin with [{images}, {glimpses}] and be [{images}]; "
-            f"got {list(probabilities.shape)} and {list(label.shape)}"
-        )
+    label = np.asarray(label)
+    if label.shape != (images,) or not np.issubdtype(label.dtype, np.integer):
+        raise InputError(f"label must be integers of the shape [{images}]; got {label.dtype} {list(label.shape)}")
+    table = table._replace(label=np.repeat(label, glimpses).astype(int))
+    if probabilities is None:
+        return table
+    probabilities = np.asarray(probabilities)
+    if probabilities.ndim != 3 or probabilities.shape[:2] != (images, glimpses):
+        raise InputError(f"probabilities must be [{images}, {glimpses}, K]; got {list(probabilities.shape)}")
+    if images and not (label.min() >= 0 and label.max() < probabilities.shape[2]):
+        raise InputError(f"label must lie in [0, {probabilities.shape[2]}); got {label.min()} to {label.max()}")
     predicted = probabilities.argmax(axis=-1)
     return table._replace(
-        label=np.repeat(label, glimpses).astype(int),
         probability=np.take_along_axis(probabilities, label[:, None, None].astype(int), axis=2).ravel().astype(float),
         predicted=predicted.ravel(),
         correct=(predicted == label[:, None]).ravel().astype(int),
@@ -117,11 +127,16 @@ def fixation_table(
     )
 
 
-def to_scanpaths(table: FixationTable) -> np.ndarray:
+def to_scanpaths(table: FixationTable, *, length: int | None = None) -> np.ndarray:
     """The fixations of a table as ``[N, T, 2]``: a scanpath per image, subject and seed, in that order.
 
+    Args:
+      table: of any order of rows.
+      length: T: only so many of each scanpath's first fixations are taken; by default all, which must be equally many.
+
     Raises:
-      InputError: if the scanpaths are not equally long, or glimpses are missing or come twice.
+      InputError: if the scanpaths are not equally long, or one is shorter than `length`; if glimpses are missing or
+        come twice; if numbers are not finite.
 
     Example:
       >>> import numpy as np
@@ -129,13 +144,23 @@ def to_scanpaths(table: FixationTable) -> np.ndarray:
       >>> bool((to_scanpaths(fixation_table(paths, height=28, width=28)) == paths).all())
       True
     """
+    columns = {len(column) for column in known_columns(table).values()}
+    if len(columns) != 1:
+        raise InputError(f"the columns of a table must be equally long; got lengths {sorted(columns)}")
+    check_finite(np.stack([table.x, table.y]), "fixations")
+    if length is not None:
+        first = table.glimpse <= length
+        table = FixationTable(**{name: column[first] for name, column in known_columns(table).items()})
     whose = [column for column in (table.seed, table.subject) if column is not None]
     order = np.lexsort([table.glimpse, *whose, table.image])
     names = np.stack([np.unique(column[order], return_inverse=True)[1] for column in (table.image, *whose)])
     begins = np.flatnonzero(np.append(True, (np.diff(names) != 0).any(axis=0))) if len(order) else np.empty(0, int)
     lengths = np.unique(np.diff(np.append(begins, len(order))))
     if len(lengths) != 1:
-        raise InputError(f"scanpaths must be equally long, and at least one; got lengths {lengths.tolist()}")
+        wanted = "equally long, and at least one" if length is None else f"at least {length} fixations long"
+        raise InputError(f"scanpaths must be {wanted}; got lengths {lengths.tolist()}")
+    if length is not None and lengths[0] < length:
+        raise InputError(f"scanpaths must be at least {length} fixations long; got length {lengths[0]}")
     glimpse = table.glimpse[order].reshape(len(begins), -1)
     if not (glimpse == np.arange(1, lengths[0] + 1)).all():
         raise InputError("glimpses must be numbered from 1 within each scanpath, each of them once")
@@ -154,12 +179,16 @@ def write_csv(path: str | Path, table: FixationTable) -> None:
 def read_csv(path: str | Path) -> FixationTable:
     """Reads a table of fixations, ours or of people; columns that the table does not know are left out.
 
+    As from a spreadsheet, it may begin with a byte-order mark, hold blank lines, and leave onsets and durations empty,
+    which become NaN.
+
     Raises:
       InputError: if it cannot be read, columns are missing, or a value is no number; the message names line and column.
+        If most x and y are beyond 2: they must be fractions of the image, not pixels.
     """
     try:
-        with Path(path).open(newline="") as file:
-            rows = list(csv.reader(file))
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            rows = [row for row in csv.reader(file) if row]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"fixations must be a CSV file; {path} cannot be read: {error}") from None
     header, body = (rows[0], rows[1:]) if rows else ([], [])
@@ -202,20 +231,35 @@ def table_of_columns(columns: Mapping[str, np.ndarray], *, source: str) -> Fixat
     if missing:
         raise InputError(f"fixations must have the columns {', '.join(REQUIRED)}; {source} has no {', '.join(missing)}")
     known = [name for name in FixationTable._fields if name in columns]
-    return FixationTable(**{name: _converted(columns[name], name, source) for name in known})
+    table = FixationTable(**{name: _converted(columns[name], name, source) for name in known})
+    largest = np.maximum(np.abs(table.x), np.abs(table.y))
+    if largest.size and np.median(largest) > LARGEST:
+        raise InputError(
+            f"x and y must be fractions of the image, pixel / (size - 1); most in {source} are beyond {LARGEST}, up to "
+            f"{largest.max():g}, as pixels are"
+        )
+    return table
 
 
 def _converted(column: np.ndarray, name: str, source: str) -> np.ndarray:
     if name == "subject":
         return np.asarray(column, dtype=str)
-    kind = int if name in INTEGERS else float
+    whole, may_lack = name in INTEGERS, name in TIMES
+    numbers = np.empty(len(column), int if whole else float)
+    for index, value in enumerate(column):
+        number = _number(value, empty_is_nan=may_lack)
+        if number is None or not (may_lack or np.isfinite(number)) or (whole and number != int(number)):
+            wanted = "an integer" if whole else "a number"
+            raise InputError(f"{source}, line {index + 2}: {name} must be {wanted}; got {str(value)!r}")
+        numbers[index] = number
+    return numbers
+
+
+def _number(value: Any, *, empty_is_nan: bool) -> float | None:
+    """A cell of a file as a number, or None if it is none."""
+    if empty_is_nan and isinstance(value, str) and not value.strip():
+        return float("nan")
     try:
-        return np.asarray(column).astype(kind)
+        return float(value)
     except (ValueError, TypeError):
-        for line, value in enumerate(column, start=2):
-            try:
-                kind(value)
-            except (ValueError, TypeError):
-                number = "an integer" if kind is int else "a number"
-                raise InputError(f"{source}, line {line}: {name} must be {number}; got {str(value)!r}") from None
-        raise
+        return None

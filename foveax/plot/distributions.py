@@ -57,9 +57,15 @@ def densities(
 
     Returns:
       the figure, which belongs to no window.
+
+    Raises:
+      InputError: if there is not one label per scanpath.
     """
     from matplotlib.figure import Figure
 
+    fixations = np.asarray(fixations)
+    if label is not None and np.shape(label) != fixations.shape[:1]:
+        raise InputError(f"label must have the shape {list(fixations.shape[:1])}; got {list(np.shape(label))}")
     if label is None:
         groups = {f"glimpse {index + 1}": fixations[:, index] for index in range(fixations.shape[1])}
     else:
@@ -157,6 +163,8 @@ def policy_field(
     ax = axes_or_new(ax)
     show_image(ax, image)
     fixations = np.asarray(fixations, np.float64)
+    if fixations.ndim != 3 or not np.isfinite(fixations).all():
+        raise InputError(f"fixations must be finite, of the shape [N, T, 2]; got {list(fixations.shape)}")
     sides = np.array([image.shape[1] - 1, image.shape[0] - 1])
     begins, ends = fixations[:, :-1] * sides, fixations[:, 1:] * sides
     if glimpse is not None:

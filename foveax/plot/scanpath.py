@@ -32,17 +32,18 @@ def scanpath(image: np.ndarray, fixations: np.ndarray, *, size: int | None = Non
     from matplotlib import patheffects
     from matplotlib.patches import Rectangle
 
-    ax = axes_or_new(ax)
+    ax, image = axes_or_new(ax), np.asarray(image)
     show_image(ax, image)
     points = _checked(fixations) * [image.shape[1] - 1, image.shape[0] - 1]
     arrow = {"arrowstyle": "->", "color": LATER, "linewidth": 1.2, "shrinkA": 3, "shrinkB": 2}
     for start, end in itertools.pairwise(points):
-        ax.annotate("", end, start, arrowprops=arrow)
+        ax.annotate("", end, start, arrowprops=arrow, annotation_clip=False)
     for index, (x, y) in enumerate(points):
         first, last = index == 0, index == len(points) - 1
         colour, marker = (FIRST, "s") if first else (LAST, "D") if last else (LATER, "o")
         ax.plot(x, y, marker, color=colour, markersize=6, markeredgecolor="black", markeredgewidth=0.4, clip_on=False)
-        label = ax.annotate(str(index + 1), (x, y), (4, 3), textcoords="offset points", color="white", fontsize=7)
+        label = ax.annotate(str(index + 1), (x, y), (4, 3), textcoords="offset points", color="white", fontsize=7,
+                            annotation_clip=False)  # fmt: skip
         label.set_path_effects([patheffects.withStroke(linewidth=1.2, foreground="black")])
     if size:
         x, y = points[-1] - size / 2
@@ -51,7 +52,9 @@ def scanpath(image: np.ndarray, fixations: np.ndarray, *, size: int | None = Non
 
 
 def crops(image: np.ndarray, fixations: np.ndarray, *, size: int, scales: int = 1, ax: "Axes | None" = None) -> "Axes":
-    """Draws what the retina gave the network: the crops of a scanpath from left to right, a row per scale.
+    """Draws what the retina cropped: the glimpses of a scanpath from left to right, a row per scale.
+
+    The network may be given their contrast and luminance apart (`foveax.contrast_luminance`).
 
     Args:
       image: ``[H, W, C]``, uint8 or a float in [0, 1], C of 1 or 3.
@@ -229,6 +232,8 @@ def _reconstruction(image: np.ndarray, fixations: np.ndarray, size: int, scales:
 
     Coarse glimpses are laid first and sharper ones over them, each pixel from the crop's nearest.
     """
+    if np.ndim(image) != 3:
+        raise InputError(f"image must have the shape [H, W, C]; got {list(np.shape(image))}")
     height, width, channels = np.shape(image)
     picture, unseen = np.full((height, width, channels), 0.5), np.ones((height, width), bool)
     glimpses = _glimpses(image, fixations, size, scales)

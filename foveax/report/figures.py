@@ -1,6 +1,6 @@
 """The figures of a report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,13 +19,16 @@ TRIALS = 8
 Captioned = tuple[str, "Figure"]
 
 
-def figures(evaluations: Mapping[str, Evaluation], config: Config, data: Data) -> dict[str, Captioned]:
+def figures(
+    evaluations: Mapping[str, Evaluation], config: Config, data: Data, metrics: Sequence[Mapping[str, float]]
+) -> dict[str, Captioned]:
     """The figures of a report by the names of their files, each with its caption; none belongs to a window.
 
     Args:
       evaluations: of the test split under the pipeline's own policy, first, and under its controls.
       config: of the run.
       data: as the run was shown them.
+      metrics: of the training, as ``metrics.jsonl`` holds them.
     """
     own, images = evaluations[config.model.policy], data.test["image"]
     sides = {"height": images.shape[1], "width": images.shape[2]}
@@ -38,6 +41,7 @@ def figures(evaluations: Mapping[str, Evaluation], config: Config, data: Data) -
     first = telling_trial(own)
     return {
         "trials": ("Trials: right ones, then wrong ones.", _sheet(own, images, retina["size"])),
+        "learning": ("Accuracy on the images of training, after the last glimpse.", _learning(metrics)),
         "accuracy": ("Decisions after each glimpse.", _accuracy(evaluations)),
         "speed": ("What accuracy costs in glimpses.", _speed(curves)),
         "trial": (
@@ -57,6 +61,13 @@ def _sheet(own: Evaluation, images: np.ndarray, size: int) -> "Figure":
     shown = np.concatenate([np.flatnonzero(right)[: TRIALS - len(wrong)], wrong])
     titles = [f"{own.label[index]}, taken for {own.predicted[index, -1]}" for index in shown]
     return plot.fixation_sheet(images[shown], own.fixations[shown], titles=titles, size=size)
+
+
+def _learning(metrics: Sequence[Mapping[str, float]]) -> "Figure":
+    figure = _figure(3.4, 3.0)
+    images, accuracy = (np.array([line[name] for line in metrics]) for name in ("images", "accuracy"))
+    plot.learning_curve({"training": accuracy[None]}, images=images, ax=figure.add_subplot())
+    return figure
 
 
 def _accuracy(evaluations: Mapping[str, Evaluation]) -> "Figure":
@@ -90,12 +101,14 @@ def _trial(own: Evaluation, images: np.ndarray, index: int, retina: dict[str, in
 
 
 def _saccades(fixations: np.ndarray, *, height: int, width: int) -> "Figure":
-    figure = _figure(7.0, 2.5)
-    circles = [figure.add_subplot(1, 3, place, projection="polar") for place in (2, 3)]
-    plot.amplitudes(fixations, height=height, width=width, ax=figure.add_subplot(131))
-    plot.directions(fixations, height=height, width=width, ax=circles[0])
-    if fixations.shape[1] > 2:
-        plot.directions(fixations, height=height, width=width, relative=True, ax=circles[1])
+    figure, sides = _figure(7.0, 2.5), {"height": height, "width": width}
+    plot.amplitudes(fixations, **sides, ax=figure.add_subplot(131))
+    measures = (analysis.saccade_directions, analysis.saccade_turns)  # unknown beside saccades of no length
+    known = [np.isfinite(measure(fixations, **sides)).any() for measure in measures]
+    for place, relative in ((2, False), (3, True)):
+        if known[relative]:
+            ax = figure.add_subplot(1, 3, place, projection="polar")
+            plot.directions(fixations, **sides, relative=relative, ax=ax)
     return figure
 
 

@@ -1,6 +1,7 @@
 """The report on a run: what its eye does, in numbers beside their controls, and in figures."""
 
 import csv
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,7 +77,8 @@ def write_report(run: str | Path, out: str | Path | None = None, *, people: str 
       run: the run directory of a pipeline with saccades.
       out: the folder; by default ``analysis`` in the run directory.
       people: a CSV file of people's fixations (`foveax.analysis.read_csv`) on the first test images, each of them seen
-        by every subject; their column ``image`` counts from 0.
+        by every subject; their column ``image`` counts from 0. All scanpaths are cut to the length of the shortest, and
+        fixations outside the image are left out where maps are scored.
 
     Returns:
       the folder.
@@ -84,10 +86,12 @@ def write_report(run: str | Path, out: str | Path | None = None, *, people: str 
     Raises:
       InputError: if the run or the people's fixations cannot be read, or the pipeline makes no saccades.
     """
-    found = _findings(run, people)
+    seen = None if people is None else _people(people)  # before what takes long
+    found = _findings(run, seen)
+    lines = (Path(run) / "metrics.jsonl").read_text().splitlines()
     folder = Path(out) if out else Path(run) / "analysis"
     tables = _tables(found)
-    drawn = figures(found.evaluations, found.config, found.data)
+    drawn = figures(found.evaluations, found.config, found.data, [json.loads(line) for line in lines])
     for name in ("tables", "figures"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     table = analysis.fixation_table(
@@ -109,8 +113,11 @@ def write_report(run: str | Path, out: str | Path | None = None, *, people: str 
     return folder
 
 
-def _findings(run: str | Path, people: str | Path | None) -> Findings:
+def _findings(run: str | Path, people: np.ndarray | None) -> Findings:
     config, data, graph, params = load_run(run)
+    images = len(data.test["label"])
+    if people is not None and people.shape[1] > images:
+        raise InputError(f"people must have looked at the test images, {images}; got fixations on {people.shape[1]}")
     if graph.length == 1:
         raise InputError("a run must make saccades to be analysed; this one has a single glimpse")
     key, sample_key = jax.random.split(jax.random.key(config.seed))
@@ -118,18 +125,20 @@ def _findings(run: str | Path, people: str | Path | None) -> Findings:
     few = {name: array[:OBSERVED_IMAGES] for name, array in data.test.items()}
     passes = sample_scanpaths(graph, params, few, key=sample_key, passes=PASSES)
     verdict = diagnose(evaluations, policy=config.model.policy, config=config, data=data)
-    seen = None if people is None else _people(people, len(data.test["label"]))
-    return Findings(config, data, evaluations, passes, seen, verdict)
+    return Findings(config, data, evaluations, passes, people, verdict)
 
 
-def _people(file: str | Path, images: int) -> np.ndarray:
-    """People's fixations as ``[S, N, T, 2]``."""
+def _people(file: str | Path) -> np.ndarray:
+    """People's fixations as ``[S, N, T, 2]``, T that of the shortest scanpath."""
     table = analysis.read_csv(file)
     if table.subject is None:
         raise InputError(f"people's fixations must have the column subject; {file} has none")
     subjects, seen = np.unique(table.subject), np.unique(table.image)
-    paths = analysis.to_scanpaths(table)
-    if seen.tolist() != list(range(len(seen))) or len(seen) > images or len(paths) != len(seen) * len(subjects):
+    _, lengths = np.unique(
+        np.stack([table.image, np.searchsorted(subjects, table.subject)]), axis=1, return_counts=True
+    )
+    paths = analysis.to_scanpaths(table, length=int(lengths.min(initial=len(table.image))))
+    if seen.tolist() != list(range(len(seen))) or len(paths) != len(seen) * len(subjects):
         raise InputError(f"every subject in {file} must have seen the same first test images, numbered from 0")
     return paths.reshape(len(seen), len(subjects), *paths.shape[1:]).swapaxes(0, 1)
 

@@ -77,7 +77,7 @@ def direction_table(fixations: np.ndarray, *, height: int, width: int) -> Table:
         known = angles[~np.isnan(angles)]
         quarter = np.mod(np.rint(known / (np.pi / 2)).astype(int), 4)
         counts = np.bincount(quarter, minlength=4)
-        rows.append([name, *(100 * counts / max(len(known), 1)).tolist()])
+        rows.append([name, *(100 * counts / len(known)).tolist()] if len(known) else [name, *[""] * 4])
     returns = analysis.return_rates(fixations, **sides)
     rows.append(["returns at lag 1, 2, ...", *(100 * returns).tolist()])
     longest = max(len(row) for row in rows)
@@ -119,7 +119,7 @@ def similarity_table(
     note = (
         f"Scanpaths compared with those of {whom} on the same image, beside controls and the ceiling between "
         "observers, each with its 95 % interval over images. MultiMatch and ScanMatch: 1 is alike; levenshtein in "
-        "edits and time warping in pixels: 0 is alike."
+        f"edits and time warping in pixels: 0 is alike. Of each scanpath the first {observers.shape[2]} fixations."
     )
     return _scored(f"similarity to {whom}", f"Likeness to {whom}", note, scores)
 
