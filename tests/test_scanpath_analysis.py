@@ -106,7 +106,7 @@ REFUSED = {
     "no table": (lambda: analysis.fixation_table(PATHS[0], **SIDES), r"\[N, T, 2\]"),
     "probabilities": (
         lambda: analysis.fixation_table(PATHS, probabilities=np.ones((1, 4, 2)), label=np.zeros(1, int), **SIDES),
-        r"\[1, 5\]",
+        r"must be \[1, 5, K\]; got \[1, 4, 2\]",
     ),
 }
 
