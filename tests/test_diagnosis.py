@@ -103,7 +103,7 @@ def test_recipe_keeps_its_results_and_does_not_repeat_them(small_model, tmp_path
     assert results["rows"]["small, row"]["mean"] == pytest.approx(np.mean(finals))
     assert results["rows"]["small, row"]["worst"] == min(finals)
     assert (tmp_path / "two" / "programs").stat().st_mode & 0o777 == 0o700
-    monkeypatch.setattr("foveax.recipes.recipe.train", None)  # from here on only what is there can answer
+    monkeypatch.setattr("foveax.recipes.recipe.train_with", None)  # from here on only what is there can answer
     assert run_recipe(recipe, name="two", out=tmp_path / "two") == results
     assert run_recipe(recipe, name="two", out=tmp_path / "two", only="another row") == results
     assert "50/49" in format_results(results)
