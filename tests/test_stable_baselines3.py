@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import VecMonitor, VecNormalize  # noqa: E
 
 from foveax.environments import GLIMPSES, make_episodes, train_with  # noqa: E402
 from foveax.environments.gymnasium import IDS  # noqa: E402
-from foveax.environments.stable_baselines3 import FoveaxVecEnv, import_policy  # noqa: E402
+from foveax.environments.sb3 import FoveaxVecEnv, import_policy  # noqa: E402
 from foveax.training.run import load_run  # noqa: E402
 
 LEARNERS = {

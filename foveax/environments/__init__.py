@@ -1,7 +1,7 @@
 """The two halves of a graph for other frameworks: environments in their signatures, and policies brought back.
 
 Importing this package imports no other framework; each adapter is a module of its own, which needs its extra:
-`foveax.environments.gymnasium` (``gym``), `foveax.environments.stable_baselines3` (``sb3``),
+`foveax.environments.gymnasium` (``gym``), `foveax.environments.sb3` (``sb3``),
 `foveax.environments.rllib` (``rllib``). `foveax.environments.gymnax` needs nothing more.
 """
 

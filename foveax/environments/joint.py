@@ -98,22 +98,22 @@ def train_with(
 
 def _import_library(trainer: Trainer) -> Any:
     try:
-        from foveax.environments import stable_baselines3
+        from foveax.environments import sb3
     except ModuleNotFoundError as error:
         raise InputError(f"trainer {trainer} needs {error.name}: pip install 'foveax[sb3]'") from None
-    return stable_baselines3
+    return sb3
 
 
 def _make_model(trainer: Trainer, config: Config, environments: Any) -> Any:
     """The library's learner, told the discounts and how much to gather at a time."""
-    import stable_baselines3 as sb3  # pyright: ignore[reportMissingImports]
+    import stable_baselines3 as library  # pyright: ignore[reportMissingImports]
 
     actions, size = config.model.glimpses - 1, config.batch
     discounts = {"gamma": config.learning.discount, "gae_lambda": config.learning.gae_lambda}
     make: dict[Trainer, Callable[..., Any]] = {
-        "sb3_ppo": functools.partial(sb3.PPO, n_steps=ROLLOUTS * actions, batch_size=actions * size, **discounts),
-        "sb3_a2c": functools.partial(sb3.A2C, n_steps=actions, **discounts),
-        "sb3_sac": functools.partial(sb3.SAC, gamma=config.learning.discount, buffer_size=REPLAY),
+        "sb3_ppo": functools.partial(library.PPO, n_steps=ROLLOUTS * actions, batch_size=actions * size, **discounts),
+        "sb3_a2c": functools.partial(library.A2C, n_steps=actions, **discounts),
+        "sb3_sac": functools.partial(library.SAC, gamma=config.learning.discount, buffer_size=REPLAY),
     }
     return make[trainer]("MlpPolicy", environments, seed=config.seed, device="cpu")
 
