@@ -16,10 +16,14 @@ def test_each_member_equals_its_single_run(digits, small_model):
     assert [(c.seed, c.learning.policy_learning_rate, c.model.pathwise) for c in population.configs] == [
         (0, 1e-4, 0.5), (0, 1e-2, 0.5), (1, 1e-4, 0.5), (1, 1e-2, 0.5)]  # fmt: skip
     for index, member in enumerate(population.configs):
-        single = fx.train(member, digits)
+        data = member.prepare(digits)
+        graph = member.pipeline(data)
+        learner = fx.make_learner(graph, member.learning, steps=member.steps)
+        *_, (single, _) = fx.fit(learner, data, learner.init(jax.random.key(member.seed)), steps=member.steps, batch=32,
+                                 dispatch=member.dispatch)  # fmt: skip
         for ours, theirs in zip(jax.tree.leaves(population.params), jax.tree.leaves(single.params), strict=True):
             np.testing.assert_allclose(ours[index], theirs, atol=2e-4)
-        accuracy = single.summary["test"]["learned"]["accuracy"]
+        accuracy = fx.evaluate(graph, single.params, data.test, key=jax.random.key(member.seed)).accuracy
         np.testing.assert_allclose(population.accuracy[index], accuracy, atol=5e-3)
 
 
