@@ -19,7 +19,7 @@ from foveax.environments.episodes import make_episodes
 from foveax.environments.lessons import Lessons, make_lessons
 from foveax.training.checkpoint import Checkpoints
 from foveax.training.config import Config, Trainer
-from foveax.training.learner import TrainState, make_learner
+from foveax.training.learner import Learner, TrainState, make_learner
 from foveax.training.run import TIMING, Listener, Result, conclude, train
 from foveax.training.run_directory import keep_metrics_until, open_run
 
@@ -90,7 +90,8 @@ def train_with(
         timing = _learn(model, config, lessons, listeners)
     state = _joined(config, data, lessons, library.import_policy(model)[1])
     if path:
-        shutil.rmtree(path / "checkpoints", ignore_errors=True)  # of a try that was cut off before its summary
+        if (path / "checkpoints").exists():  # of a try that was cut off before its summary
+            shutil.rmtree(path / "checkpoints")
         with Checkpoints(path / "checkpoints") as checkpoints:
             checkpoints.save(state)
     return conclude(config, data, state, timing, path)
@@ -170,5 +171,5 @@ def _stored(config: Config, data: Data, path: Path) -> tuple[TrainState, dict[st
     return state, {name: summary[name] for name in TIMING}
 
 
-def _learner_of(config: Config, data: Data) -> Any:
+def _learner_of(config: Config, data: Data) -> Learner:
     return make_learner(config.pipeline(data), config.learning, steps=config.steps)
