@@ -158,6 +158,11 @@ def make_episodes(
     return Episodes(reset, step, images, bounds, environment.length, graph)
 
 
+def alone(parts: dict[str, Any]) -> Any:
+    """What an agent reads, which stands alone, or else the parts of an observation by name."""
+    return parts["agent"] if list(parts) == ["agent"] else parts
+
+
 def _flat(value: Array) -> Array:
     return value.astype(jnp.float32).reshape(-1)
 

@@ -35,7 +35,7 @@ from gymnasium.vector.utils import batch_space
 
 from foveax._types import InputError, Params
 from foveax.data.load import load
-from foveax.environments.episodes import GLIMPSES, Episodes, Observed, Seen, make_episodes
+from foveax.environments.episodes import GLIMPSES, Episodes, Observed, alone, make_episodes
 from foveax.environments.lessons import Lessons, make_lessons
 from foveax.environments.session import Session
 from foveax.pipelines import standard_pipeline
@@ -76,12 +76,12 @@ class FoveaxEnv(gymnasium.Env):
         super().reset(seed=seed)
         del options
         seen = self.session.reset(draw_seed(self.np_random))
-        return _only(as_observation(seen)), _only(seen.info)
+        return _only(alone(seen.observation)), _only(seen.info)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Moves the eye to ``(action + 1) / 2``: observation, reward, terminated, truncated (never), and info."""
         seen = self.session.step(np.asarray(action)[None])
-        return _only(as_observation(seen)), float(seen.reward[0]), bool(seen.terminated[0]), False, _only(seen.info)
+        return _only(alone(seen.observation)), float(seen.reward[0]), bool(seen.terminated[0]), False, _only(seen.info)
 
     def render(self) -> np.ndarray | None:
         """The trial so far, uint8 ``[height, width, 3]``; None without a render mode."""
@@ -145,7 +145,7 @@ class FoveaxVectorEnv(VectorEnv):
             observations, infos = self._begin()
             return observations, np.zeros(self.num_envs, np.float32), truncations.copy(), truncations, infos
         seen = self.session.step(actions)
-        observations, infos = as_observation(seen), seen.info
+        observations, infos = alone(seen.observation), seen.info
         if seen.terminated.all() and self.autoreset_mode == AutoresetMode.SAME_STEP:
             ended_in = {"final_obs": _one_by_one(observations, self.num_envs), "final_info": infos}
             everyone = np.ones(self.num_envs, bool)
@@ -163,7 +163,7 @@ class FoveaxVectorEnv(VectorEnv):
 
     def _begin(self) -> tuple[Any, dict[str, Any]]:
         seen = self.session.reset(draw_seed(self.np_random))
-        return as_observation(seen), dict(seen.info)
+        return alone(seen.observation), dict(seen.info)
 
 
 def make_env(*, render_mode: str | None = None, **options: Any) -> FoveaxEnv:
@@ -248,12 +248,8 @@ def observation_space(episodes: Episodes) -> spaces.Space:
         name: spaces.Box(bounds.low, bounds.high, (bounds.size,), np.float32)
         for name, bounds in episodes.observation.items()
     }
-    return boxes["agent"] if list(boxes) == ["agent"] else spaces.Dict(boxes)
-
-
-def as_observation(seen: Seen) -> Any:
-    """An observation as the space has it."""
-    return seen.observation["agent"] if list(seen.observation) == ["agent"] else seen.observation
+    space = alone(boxes)
+    return spaces.Dict(space) if isinstance(space, dict) else space
 
 
 def draw_seed(rng: np.random.Generator) -> int:

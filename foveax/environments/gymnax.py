@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from foveax._types import Array, Key, Params
-from foveax.environments.episodes import Episodes, Seen, Shown
+from foveax.environments.episodes import Episodes, Seen, Shown, alone
 
 
 class EnvParams(NamedTuple):
@@ -89,11 +89,9 @@ def make_gymnax(
       ((16,), False)
     """
     boxes = {name: Box(bounds.low, bounds.high, (bounds.size,)) for name, bounds in episodes.observation.items()}
-    single = list(boxes) == ["agent"]
 
     def observed(seen: Seen) -> Any:
-        parts = {name: part[0] for name, part in seen.observation.items()}
-        return parts["agent"] if single else parts
+        return alone({name: part[0] for name, part in seen.observation.items()})
 
     default = EnvParams(params, jax.tree.map(jnp.asarray, dict(episodes.images)))
 
@@ -121,7 +119,7 @@ def make_gymnax(
         reset=reset,
         step=step,
         step_env=step_env,
-        observation_space=lambda params=None: boxes["agent"] if single else boxes,
+        observation_space=lambda params=None: alone(boxes),
         action_space=lambda params=None: Box(-1.0, 1.0, (2,)),
         default_params=default,
     )
