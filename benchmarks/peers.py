@@ -1,0 +1,112 @@
+# pyright: reportMissingImports=false
+"""foveax's training step beside other ways to train the same network, in turn, in one run.
+
+    pip install torch && pip install -e '.[sb3]'
+    python benchmarks/peers.py
+
+The network of RAM, a simple RNN of 256 units, 6 glimpses of 9x9, float32, REINFORCE (`torch_ram`): foveax's fused
+step; eager PyTorch; the same under ``torch.compile``; and, for a rollout of PPO's default length, the original
+framework's way with an environment per image, and with an environment per batch (`sb3_original`), on the processor.
+All networks have the same number of parameters, which is checked. Prints the medians and writes
+``benchmarks/results/peers-KIND.json``.
+"""
+
+import argparse
+import statistics
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import torch
+from sb3_original import make_training
+from timing import in_turn, ratio, write_results
+from torch_ram import RAM
+
+import foveax as fx
+
+MODEL = fx.Model(
+    core="rnn",
+    features=128,
+    combine="add",
+    bands=0,
+    contrast=False,
+    position=False,
+    time=False,
+    deviation="learned",
+    deviation_start=0.7,
+    reward="correct_last",
+)
+LEARNING = fx.Learning(ppo=0.0, reinforce=1.0, discount=1.0, gae_lambda=1.0, entropy=0.0, supervise="last")
+STEPS = 10
+"""Of the training step, in one measurement of foveax or PyTorch."""
+
+
+def main() -> None:
+    """Measures, prints, writes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--repeats", type=int, default=9)
+    chosen = parser.parse_args()
+    data = fx.load("mnist5k").train
+    images, labels = data["image"][: chosen.batch], data["label"][: chosen.batch]
+    one_image, seen_one = make_training(data["image"], data["label"])
+    many_images, seen_many = make_training(data["image"], data["label"], batched=chosen.batch)
+    shown = STEPS * chosen.batch
+    runs: dict[str, tuple[Callable[[], None], float]] = {
+        "foveax": (_foveax(images, labels), shown),
+        "PyTorch, eager": (_pytorch(images, labels, compiled=False), shown),
+        "PyTorch, torch.compile": (_pytorch(images, labels, compiled=True), shown),
+        "environment per image, SB3": (one_image, seen_one),
+        "environment per batch, SB3": (many_images, seen_many),
+    }
+    seconds = in_turn({name: run for name, (run, _) in runs.items()}, repeats=chosen.repeats)
+    per_image = {name: [second / seen for second in seconds[name]] for name, (_, seen) in runs.items()}
+    rates = {name: round(1 / statistics.median(each)) for name, each in per_image.items()}
+    ratios = {name: round(ratio(each, per_image["foveax"]), 2) for name, each in per_image.items()}
+    print(f"{'':<30}{'images/s':>10}{'foveax is':>12}")
+    for name in runs:
+        print(f"{name:<30}{rates[name]:>10,}{ratios[name]:>11}x")
+    kind = jax.devices()[0].device_kind.replace(" ", "-")
+    threads = {"batch": chosen.batch, "torch": torch.__version__, "torch_threads": torch.get_num_threads()}
+    write_results(f"peers-{kind}", {**threads, "images_per_second": rates, "foveax_is_faster_by": ratios})
+
+
+def _foveax(images: object, labels: object) -> Callable[[], None]:
+    graph = fx.standard_pipeline(MODEL, fx.image_source((28, 28, 1)), classes=10)
+    learner = fx.make_learner(graph, LEARNING, steps=100_000)
+    state = learner.init(jax.random.key(0))
+    ours, theirs = sum(leaf.size for leaf in jax.tree.leaves(state.params)), sum(p.numel() for p in RAM().parameters())
+    if ours != theirs:
+        raise SystemExit(f"the networks must be of one size; foveax's has {ours} parameters, PyTorch's {theirs}")
+    held, batch = [state], {"image": jnp.asarray(images), "label": jnp.asarray(labels, jnp.int32)}
+    step = jax.jit(learner.step, donate_argnums=0)
+
+    def run() -> None:
+        for _ in range(STEPS):
+            held[0], _ = step(held[0], batch)
+        jax.block_until_ready(held[0])
+
+    return run
+
+
+def _pytorch(images: object, labels: object, *, compiled: bool) -> Callable[[], None]:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    shown = torch.as_tensor(images, device=device).movedim(-1, 1).float() / 255
+    answers = torch.as_tensor(labels, device=device).long()
+    model = RAM().to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    loss = torch.compile(model.loss) if compiled else model.loss
+
+    def run() -> None:
+        for _ in range(STEPS):
+            optimizer.zero_grad()
+            loss(shown, answers).backward()
+            optimizer.step()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return run
+
+
+if __name__ == "__main__":
+    main()
