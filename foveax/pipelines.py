@@ -47,7 +47,7 @@ class Model(Checked):
     scales: int = bounded(1, 1, 10)
     """Concentric crops per glimpse, each twice as wide as the one before, at half its sharpness."""
     contrast: bool = True
-    """Split a glimpse into contrast and luminance channels."""
+    """Split a glimpse into contrast, normalised contrast and luminance channels."""
     core: Literal["rnn", "gru", "lstm", "feedforward"] = "gru"
     """The classifier's core; feedforward keeps no memory of earlier glimpses."""
     hidden: int = bounded(256, 1, 1_000_000)

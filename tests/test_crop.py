@@ -95,9 +95,27 @@ def test_cost_does_not_grow_with_the_image():
     assert bytes_accessed(1024) == bytes_accessed(28)
 
 
+def channels(patch):
+    return np.split(np.asarray(fx.contrast_luminance(jnp.asarray(patch, jnp.float32))), 3, axis=-1)
+
+
 def test_contrast_and_luminance_add_up_to_the_crop():
     patch = np.random.default_rng(3).random((9, 9, 3)).astype(np.float32)
-    contrast, luminance = np.split(np.asarray(fx.contrast_luminance(jnp.asarray(patch), gain=2.0)), 2, axis=-1)
+    contrast, _, luminance = channels(patch)
     np.testing.assert_allclose(contrast / 2 + luminance, patch, atol=1e-6)
     np.testing.assert_allclose(contrast.mean(axis=(0, 1)), 0, atol=1e-6)
     np.testing.assert_allclose(luminance[0, 0], patch.mean(axis=(0, 1)), rtol=1e-5)
+
+
+def test_normalised_contrast_has_unit_deviation_whatever_the_light():
+    patch = np.random.default_rng(4).random((9, 9, 3))
+    _, bright, _ = channels(patch)
+    _, dim, _ = channels(0.4 + patch / 4)
+    np.testing.assert_allclose(np.sqrt((bright**2).mean()), 1, atol=0.01)
+    np.testing.assert_allclose(dim, bright, atol=0.1)
+    np.testing.assert_allclose(channels(np.full((9, 9, 3), 0.3))[1], 0, atol=1e-4)
+
+
+def test_a_uniform_crop_has_a_finite_gradient():
+    gradient = jax.grad(lambda patch: fx.contrast_luminance(patch).sum())(jnp.full((9, 9, 1), 0.5))
+    assert np.isfinite(gradient).all()

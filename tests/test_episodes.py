@@ -105,7 +105,7 @@ def test_ports_are_observed_by_name(graph, params, digits):
     session = Session(make_episodes(graph, digits, observe=GLIMPSES), 2, params)
     seen = session.reset(0)
     assert {name: part.shape for name, part in seen.observation.items()} == {
-        "glimpse": (2, 162), "fixation": (2, 2), "time": (2, 6)}  # fmt: skip
+        "glimpse": (2, 243), "fixation": (2, 2), "time": (2, 6)}  # fmt: skip
     image = session.pictures()[0][1]
     crop = fx.contrast_luminance(fx.crop(image, jnp.array([0.5, 0.5]), size=9))
     np.testing.assert_allclose(seen.observation["glimpse"][1], crop.reshape(-1), atol=1e-6)

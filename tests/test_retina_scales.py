@@ -38,9 +38,9 @@ def test_cropper_gives_each_scale_as_channels_with_a_contrast_of_its_own():
     image = jnp.asarray(np.random.default_rng(1).random((20, 20, 3)), jnp.float32)
     inputs = {"image": image, "fixation": jnp.array([0.4, 0.6])}
     outputs, _ = fx.cropper(size=4, scales=2, contrast=True).apply({}, (), inputs, None)
-    assert outputs["glimpse"].shape == (4, 4, 12)
+    assert outputs["glimpse"].shape == (4, 4, 18)
     coarse = fx.foveate(image, inputs["fixation"], size=4, scales=2)[1]
-    np.testing.assert_allclose(outputs["glimpse"][..., 6:], fx.contrast_luminance(coarse), atol=1e-6)
+    np.testing.assert_allclose(outputs["glimpse"][..., 9:], fx.contrast_luminance(coarse), atol=1e-6)
     with pytest.raises(fx.InputError, match="scales must be at least 1; got 0"):
         fx.cropper(size=4, scales=0)
 

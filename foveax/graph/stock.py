@@ -48,7 +48,7 @@ def cropper(*, size: int, scales: int = 1, contrast: bool = False) -> Module:
     """The retina as a module: crops the image at the fixation, and says where it looked.
 
     Inputs: ``image`` ``[H, W, C]``, ``fixation`` ``[2]``. Outputs: ``glimpse`` ``[G, G, S C]``, the scales of `foveate`
-    as channels (``[G, G, 2 S C]`` with contrast and luminance apart, each scale's its own), and ``fixation`` ``[2]``.
+    as channels (``[G, G, 3 S C]`` with contrast and luminance apart, each scale's its own), and ``fixation`` ``[2]``.
 
     Args:
       size: the side G of the crop in pixels.

@@ -1,28 +1,40 @@
-"""Contrast and luminance: what a crop shows, apart from how bright it is."""
+"""Contrast and luminance: what a crop shows, apart from how bright it is and from how strong its contrasts are."""
 
+import jax
 import jax.numpy as jnp
 
 from foveax._types import Array
 
+GAIN = 2.0
+"""Factor on the contrast, which is small where the patch is nearly uniform."""
+SEMISATURATION = 0.02
+"""Contrast, as a deviation of the image's values in [0, 1], at which normalisation is half way."""
 
-def contrast_luminance(patch: Array, *, gain: float = 2.0) -> Array:
-    """Splits a crop into contrast channels and luminance channels.
 
-    ``contrast = gain (patch - mean)``, ``luminance = mean``, with the mean over the crop's pixels, per channel. A
-    network that sees raw pixels spends its first layer on the mean, which says little of the object and, under a
-    smooth gradient of light, hides it; retinal ganglion cells signal contrast (Shapley, Enroth-Cugell 1984).
+def contrast_luminance(patch: Array) -> Array:
+    """Splits a crop into contrast channels, normalised contrast channels and luminance channels.
+
+    ``contrast = 2 (patch - mean)``, ``normalised = (patch - mean) / sqrt(var + c^2)`` with c = 0.02, and
+    ``luminance = mean``: the mean over the crop's pixels, per channel, the variance over its pixels and channels. A
+    network that sees raw pixels spends its first layer on the mean, which says little of the object and, under a smooth
+    gradient of light, hides it; retinal ganglion cells signal contrast (Shapley, Enroth-Cugell 1984), with a gain that
+    falls with the contrast around (normalisation: Heeger 1992; Carandini, Heeger 2012). The contrast itself is kept
+    beside it, since how strong it is tells a whole stroke from the rim of one.
 
     Args:
-      patch: ``[G, G, C]``, float.
-      gain: factor on the contrast, which is small where the patch is nearly uniform.
+      patch: ``[G, G, C]``, float in [0, 1].
 
     Returns:
-      ``[G, G, 2 C]``: first the contrast channels, then the luminance channels, constant over the crop.
+      ``[G, G, 3 C]``: first the contrast channels, then the normalised ones, then the luminance channels, constant over
+      the crop.
 
     Example:
       >>> import foveax as fx, jax.numpy as jnp
-      >>> fx.contrast_luminance(jnp.array([[[0.0], [1.0]], [[1.0], [0.0]]]))[0].tolist()
-      [[-1.0, 0.5], [1.0, 0.5]]
+      >>> seen = fx.contrast_luminance(jnp.array([[[0.0], [1.0]], [[1.0], [0.0]]]))
+      >>> [round(float(value), 2) for value in seen[0, 1]]
+      [1.0, 1.0, 0.5]
     """
     mean = jnp.broadcast_to(patch.mean(axis=(0, 1), keepdims=True), patch.shape)
-    return jnp.concatenate([gain * (patch - mean), mean], axis=-1)
+    contrast = patch - mean
+    normalised = contrast * jax.lax.rsqrt(jnp.mean(contrast**2) + SEMISATURATION**2)
+    return jnp.concatenate([GAIN * contrast, normalised, mean], axis=-1)
