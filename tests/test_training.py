@@ -81,7 +81,7 @@ def test_a_saved_run_evaluates_as_it_did(run, digits):
 
 def test_a_run_that_stopped_is_continued_to_the_same_end(run, digits, small_model, tmp_path, monkeypatch):
     whole_path, whole = run
-    monkeypatch.setattr("foveax.training.run.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("foveax.training.progress.SAVE_SECONDS", 0.0)
 
     class StopError(Exception):
         pass
