@@ -112,7 +112,7 @@ class Export:
 
 @dataclasses.dataclass(frozen=True)
 class Verify:
-    """Train the first steps of a run again, in memory, and compare them with what it recorded; exit code 1 if they differ."""
+    """Train the first steps of a run again, in memory, and compare them with its records; they may differ (code 1)."""
 
     run: Positional[str]
     """Run directory."""
@@ -123,8 +123,8 @@ class Verify:
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command; what ends it early is told in one sentence.
 
-    Exit codes are 2 for input that is refused or a place that cannot be written, 1 for a training that diverged or a run
-    that is not verified, 130 for SIGINT and 143 for SIGTERM.
+    Exit codes are 2 for input that is refused or a place that cannot be written, 1 for a training that diverged or a
+    run that verification finds to differ, 130 for SIGINT and 143 for SIGTERM.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:

@@ -62,7 +62,7 @@ class Learning(Checked):
     fit_every: int = bounded(1, 1, 10**6)
     """Batches after which the classifier is fitted, to the mean of their gradients."""
     skips_in_a_row: int = bounded(10, 1, 10**6)
-    """So many steps in a row whose losses or gradients are not finite, and whose updates were skipped, end a training."""
+    """So many updates skipped in a row, since losses or gradients were not finite, end a training."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,7 +33,7 @@ def warn_of_skips(metrics: Mapping[str, Any], config: Config) -> bool:
     if not skipped:
         return False
     warnings.warn(
-        f"by step {metrics['step']} losses or gradients were not finite in {skipped} steps, whose updates were skipped; "
+        f"by step {metrics['step']} losses or gradients were not finite in {skipped} steps, which were skipped; "
         f"usual causes: {CAUSES.format_map(config.__dict__)}",
         DivergenceWarning,
         stacklevel=2,

@@ -147,7 +147,7 @@ def finished_timing(summary: Path) -> dict[str, float] | None:
 def _opened(path: Path, config: Config, fork: str | Path | None, initial: TrainState) -> Path:
     """The open run directory: a new one, which says where it was forked from, or that of the same run."""
     if fork is None or (path / "config.json").exists():
-        return open_run(path, Stored(config, fork and {"run": str(fork)}))
+        return open_run(path, Stored(config, None if fork is None else {"run": str(fork)}))
     step = int(_forked(fork, initial).step)
     if step >= config.steps:
         raise InputError(
