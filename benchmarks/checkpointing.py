@@ -2,10 +2,9 @@
 
     python benchmarks/checkpointing.py
 
-trains the default pipeline in turn with and without, in one process; prints a table, and writes
-``benchmarks/results/checkpointing.json``. One stretch of each pair checks that losses and gradients are finite, keeps its
-metrics and saves as a run does; the other runs the same program without the checks. The share of time that a save takes is
-that of one save in 30 s.
+trains the default pipeline in turn with and without the checks that losses and gradients are finite, in one process;
+adds the share of a save in 30 s, all that happens in the background included, as if nothing else could go on meanwhile;
+prints a table, and writes ``benchmarks/results/checkpointing.json``.
 """
 
 import argparse
@@ -97,7 +96,7 @@ def stretches_of(learner: Learner, data: fx.Data, config: fx.Config, steps: int)
 
 
 def save_seconds(state: TrainState, repeats: int) -> list[float]:
-    """How long a save takes, all that happens in the background included, as if nothing else could go on meanwhile."""
+    """How long a save takes, with all that happens in the background."""
     seconds = []
     for repeat in range(repeats):
         with tempfile.TemporaryDirectory() as folder, MetricsFile(Path(folder) / "metrics.jsonl", step=0) as metrics:

@@ -1,7 +1,7 @@
 """Checkpoints of the training state, with orbax, each beside the digests by which it is known to be whole."""
 
 import contextlib
-import hashlib
+import logging
 import re
 import shutil
 import warnings
@@ -12,9 +12,9 @@ from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from foveax._types import InputError
+from foveax.training.digests import check_files, check_fits, leaf_digests, write_file_digests
 from foveax.training.learner import TrainState
 
 KEPT = 2
@@ -41,8 +41,11 @@ class Checkpoints:
         import orbax.checkpoint as ocp  # slow to import
 
         self._directory, self._run, self._made = directory.absolute(), run, False
+        self._newest = 0
+        logging.getLogger("absl").addFilter(_not_of_orbax)  # it prints what it also raises
         self._orbax = ocp
-        self._writer = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
+        options = ocp.options.AsyncOptions(post_finalization_callback=self._list_files)
+        self._writer = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler(), async_options=options)
 
     def __enter__(self) -> Self:
         return self
@@ -53,6 +56,7 @@ class Checkpoints:
         with contextlib.suppress(InputError) if error else contextlib.nullcontext(), self._writing():
             self._finish()
         self._writer.close()
+        logging.getLogger("absl").removeFilter(_not_of_orbax)
 
     def steps(self) -> list[int]:
         """The steps of the checkpoints that are there, whole or damaged."""
@@ -78,8 +82,9 @@ class Checkpoints:
                 return
             self._make_directory()
             leaves = _without_key_type(state)
-            record = {"run": self._run, "step": step, "leaves": _digests(leaves), "notes": dict(notes or {})}
+            record = {"run": self._run, "step": step, "leaves": leaf_digests(leaves), "notes": dict(notes or {})}
             items = {"state": self._orbax.args.StandardSave(leaves), "record": self._orbax.args.JsonSave(record)}
+            self._newest = step
             self._writer.save(self._directory / str(step), args=self._orbax.args.Composite(**items))
 
     def restore(
@@ -124,18 +129,20 @@ class Checkpoints:
         folder, args = self._directory / str(step), self._orbax.args
         if (folder / "default").is_dir():
             return self._read_format_1(folder, like), {}
-        wanted = _without_key_type(like)
+        wanted, wrong = _without_key_type(like), check_files(folder)
+        if wrong:
+            raise _DamagedError(wrong)
         with _reading():
             record = self._writer.restore(folder, args=args.Composite(record=args.JsonRestore())).record
             leaves, theirs = dict(record["leaves"]), (record["run"], record["step"])
             notes = dict(record["notes"])
         if theirs != (self._run, step):
             raise _DamagedError("it is another run's, or another step's")
-        _check_fits(folder, leaves, wanted)
+        check_fits(folder, leaves, wanted)
         with _reading():
             restore = args.StandardRestore(jax.tree.map(_placed, wanted))
             stored = self._writer.restore(folder, args=args.Composite(state=restore)).state
-            found = _digests(stored)
+            found = leaf_digests(stored)
         bad = [name for name in leaves if found.get(name) != leaves[name]]
         if bad:
             raise _DamagedError(f"{bad[0]} is not as it was written")
@@ -150,6 +157,11 @@ class Checkpoints:
             stored = self._writer.restore(folder, args=args.Composite(default=restore)).default
         warnings.warn(f"checkpoint {folder} has no digests to check it by", DamageWarning, stacklevel=4)
         return _with_key_type({**stored, **{name: jnp.zeros((), jnp.int32) for name in COUNTERS}})
+
+    def _list_files(self) -> None:
+        """Is called in the background, by one process, before a checkpoint gets its name."""
+        (folder,) = self._directory.glob(f"{self._newest}.orbax-checkpoint-tmp*")
+        write_file_digests(folder)
 
     def _make_directory(self) -> None:
         if self._made and not self._directory.is_dir():
@@ -192,34 +204,13 @@ def _reading() -> Iterator[None]:
         raise _DamagedError(_first_line(error)) from error
 
 
+def _not_of_orbax(entry: logging.LogRecord) -> bool:
+    return "orbax" not in Path(entry.pathname).parts
+
+
 def _first_line(error: Exception) -> str:
     said = getattr(error, "strerror", None) or str(error)
     return next((line for line in said.splitlines() if line.strip()), type(error).__name__)[:200]
-
-
-def _digests(leaves: Any) -> dict[str, list]:
-    """Dtype, shape, and SHA-256 over both and the bytes, of each leaf by its path."""
-    return {jax.tree_util.keystr(path): _digest(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(leaves)}
-
-
-def _digest(leaf: Any) -> list:
-    array = np.asarray(leaf)
-    kind = [str(array.dtype), list(array.shape)]
-    return [*kind, hashlib.sha256(repr(kind).encode() + array.tobytes()).hexdigest()]
-
-
-def _check_fits(folder: Path, leaves: Mapping[str, Any], wanted: Any) -> None:
-    """Refuses a checkpoint whose leaves are not those of the model."""
-    theirs = {name: list(leaf[:2]) for name, leaf in leaves.items()}
-    paths = jax.tree_util.tree_leaves_with_path(wanted)
-    ours = {jax.tree_util.keystr(path): [str(leaf.dtype), list(leaf.shape)] for path, leaf in paths}
-    names = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
-    if names:
-        kinds = [f"{kind[0]}{kind[1]}" if (kind := part.get(names[0])) else "not there" for part in (theirs, ours)]
-        raise InputError(
-            f"checkpoint {folder} must be of the same model; {len(names)} of its arrays differ, "
-            f"first {names[0]}, {kinds[0]} there and {kinds[1]} here"
-        )
 
 
 def _placed(leaf: Any) -> jax.ShapeDtypeStruct:

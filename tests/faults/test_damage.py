@@ -14,7 +14,7 @@ import tiny
 import foveax as fx
 from foveax.training.checkpoint import Checkpoints, DamageWarning
 from foveax.training.learner import make_learner
-from foveax.training.metrics_file import MetricsFile
+from foveax.training.metrics_file import MetricsFile, read_metrics
 from foveax.training.run_directory import read_run
 
 FORMAT_1 = Path(__file__).parent / "format_1"
@@ -176,4 +176,4 @@ def test_runs_of_format_1_are_read_and_forked_and_not_continued(tmp_path):
         fx.train(longer, out=tmp_path / "new", fork=run)
     stored = json.loads((tmp_path / "new" / "config.json").read_text())
     assert (stored["format"], stored["fork"]["run"], stored["fork"]["step"]) == (2, str(run), 12)
-    assert [json.loads(line)["step"] for line in (tmp_path / "new" / "metrics.jsonl").open()] == [16]
+    assert [line["step"] for line in read_metrics(tmp_path / "new" / "metrics.jsonl")] == [16]

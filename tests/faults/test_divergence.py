@@ -1,7 +1,6 @@
 """Numbers that are not finite: the update is skipped and counted, and a training that only skips is ended."""
 
 import dataclasses
-import json
 
 import chex
 import jax
@@ -14,6 +13,7 @@ import foveax as fx
 from foveax.training.checkpoint import Checkpoints
 from foveax.training.divergence import DivergenceWarning
 from foveax.training.learner import make_learner
+from foveax.training.metrics_file import read_metrics
 from foveax.training.run_directory import read_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::foveax.training.divergence.DivergenceWarning")
@@ -87,7 +87,7 @@ def test_a_training_over_a_bad_image_goes_on_and_says_so(tmp_path):
     with pytest.warns(DivergenceWarning, match="usual causes: a learning rate that is too high .learning_rate 0.002"):
         result = fx.train(tiny.CONFIG, data_with_nan(slice(0, 1)), out=tmp_path / "run")
     assert finite(result.params)
-    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
     assert lines[-1]["skipped"] == 3  # once in each of 3 epochs
     assert all(np.isfinite(line["loss/classifier.cross_entropy"]) for line in lines)  # means of the other steps
     assert max(line["skipped_in_a_row"] for line in lines) <= 1
