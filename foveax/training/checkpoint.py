@@ -1,7 +1,8 @@
 """Checkpoints of the training state, with orbax, each beside the digests by which it is known to be whole."""
 
 import contextlib
-import logging
+import errno
+import os
 import re
 import shutil
 import warnings
@@ -16,9 +17,12 @@ import jax.numpy as jnp
 from foveax._types import InputError
 from foveax.training.digests import check_files, check_fits, leaf_digests, write_file_digests
 from foveax.training.learner import TrainState
+from foveax.training.noise import without_noise
 
 KEPT = 2
 """The newest checkpoints are kept; older ones are deleted once a newer one is whole."""
+REASONS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+"""Why a place that could be written no longer can."""
 COUNTERS = ("skipped", "skipped_in_a_row")
 """Of the state; those of format 1, without digests, lack them."""
 
@@ -42,7 +46,8 @@ class Checkpoints:
 
         self._directory, self._run, self._made = directory.absolute(), run, False
         self._newest = 0
-        logging.getLogger("absl").addFilter(_not_of_orbax)  # it prints what it also raises
+        self._silence = contextlib.ExitStack()
+        self._silence.enter_context(without_noise())
         self._orbax = ocp
         options = ocp.options.AsyncOptions(post_finalization_callback=self._list_files)
         self._writer = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler(), async_options=options)
@@ -56,7 +61,7 @@ class Checkpoints:
         with contextlib.suppress(InputError) if error else contextlib.nullcontext(), self._writing():
             self._finish()
         self._writer.close()
-        logging.getLogger("absl").removeFilter(_not_of_orbax)
+        self._silence.close()
 
     def steps(self) -> list[int]:
         """The steps of the checkpoints that are there, whole or damaged."""
@@ -204,12 +209,12 @@ def _reading() -> Iterator[None]:
         raise _DamagedError(_first_line(error)) from error
 
 
-def _not_of_orbax(entry: logging.LogRecord) -> bool:
-    return "orbax" not in Path(entry.pathname).parts
-
-
 def _first_line(error: Exception) -> str:
+    """The reason that the system gives, wherever it stands in what orbax says, else the first line of that."""
     said = getattr(error, "strerror", None) or str(error)
+    for reason in map(os.strerror, REASONS):
+        if reason in said:
+            return reason
     return next((line for line in said.splitlines() if line.strip()), type(error).__name__)[:200]
 
 
