@@ -48,7 +48,7 @@ def load(name: str = BUNDLED, *, data_dir: str | Path | None = None, download: b
 
 def _load_npz(path: Path) -> Data:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise InputError(f"data must be there: no file {path}") from None

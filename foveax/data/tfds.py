@@ -49,7 +49,7 @@ def load_tfds(name: str, *, data_dir: str | Path | None = None, download: bool =
         )
     cached = _cache_file(prepared)
     try:
-        with np.load(cached, allow_pickle=False) as arrays:
+        with cached.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return _as_data(dict(arrays))
     except Exception:  # noqa: BLE001 - what is not there, or damaged, is decoded again
         arrays = _decode(prepared)

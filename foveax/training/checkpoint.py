@@ -189,10 +189,10 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
-            kept = ", ".join(map(str, self.steps())) or "none"
+            kept, gone = ", ".join(map(str, self.steps())) or "none", self._made and not self._directory.is_dir()
+            reason = "it was removed during the training" if gone else _first_line(error)
             raise InputError(
-                f"checkpoints must be writable; {self._directory} is not: {_first_line(error)}; whole are those of "
-                f"the steps {kept}"
+                f"checkpoints must be writable; {self._directory} is not: {reason}; whole are those of the steps {kept}"
             ) from error
 
 

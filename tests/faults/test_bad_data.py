@@ -1,11 +1,11 @@
 """Files of data that are damaged: refused in a sentence that names them, or read to the last bit."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny
+from test_data import copy_of_test_split
 
 import foveax as fx
 
@@ -71,23 +71,22 @@ def test_other_files_under_the_name_of_arrays_are_refused(tmp_path):
 
 @pytest.fixture
 def prepared(mnist_dir, tmp_path, monkeypatch):
-    """A copy of full MNIST as array records, and a cache of its own."""
+    """Array records of MNIST, and a cache of its own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    shutil.copytree(mnist_dir / "mnist", tmp_path / "sets" / "mnist")
-    return next((tmp_path / "sets" / "mnist").iterdir())
+    return next((copy_of_test_split(mnist_dir, tmp_path / "sets") / "mnist").iterdir())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "emptied", "gone"])
 def test_a_damaged_array_record_is_named(damage, prepared):
-    file = prepared / "mnist-test.array_record-00000-of-00001"
+    file = prepared / "mnist-train.array_record-00000-of-00001"
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 16
     whole = {"flipped": bytes(content), "truncated": bytes(content[: len(content) // 2]), "emptied": b""}
     file.unlink()
     if damage in whole:
         file.write_bytes(whole[damage])
-    with pytest.raises(fx.InputError, match=rf"must be whole; record \d+ of test in .*{file.name} is not: "):
+    with pytest.raises(fx.InputError, match=rf"must be whole; record \d+ of train in .*{file.name} is not: "):
         fx.load("mnist", data_dir=prepared.parent.parent)
 
 
