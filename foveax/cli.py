@@ -139,7 +139,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _end(said: str, code: int) -> NoReturn:
-    print(f"foveax: {said}", file=sys.stderr)
+    printable = said.encode("utf-8", "backslashreplace").decode()  # a file's name may be no text
+    print(f"foveax: {printable}", file=sys.stderr)
     raise SystemExit(code) from None
 
 
