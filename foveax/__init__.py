@@ -41,6 +41,7 @@ from foveax.training.config import Config as Config
 from foveax.training.config import Learning as Learning
 from foveax.training.controls import evaluate_with_controls as evaluate_with_controls
 from foveax.training.diagnosis import diagnose as diagnose
+from foveax.training.divergence import DivergenceError as DivergenceError
 from foveax.training.evaluate import Evaluation as Evaluation
 from foveax.training.evaluate import evaluate as evaluate
 from foveax.training.evaluate import greedy as greedy
@@ -50,6 +51,6 @@ from foveax.training.learner import make_learner as make_learner
 from foveax.training.population import Population as Population
 from foveax.training.population import train_population as train_population
 from foveax.training.reinforcement import make_agent_learner as make_agent_learner
-from foveax.training.run import Result as Result
 from foveax.training.run import load_run as load_run
 from foveax.training.run import train as train
+from foveax.training.summary import Result as Result

@@ -21,7 +21,10 @@ class Checked:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
-            _check_value(field, getattr(self, field.name))
+            value = getattr(self, field.name)
+            _check_value(field, value)
+            if field.type is float and isinstance(value, int):  # so that equal configurations are equal as JSON
+                object.__setattr__(self, field.name, float(value))
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as plain JSON types; tuples become lists."""
@@ -39,39 +42,79 @@ class Checked:
         fields = {field.name: field for field in dataclasses.fields(cls)}  # pyright: ignore[reportArgumentType]
         for name in values:
             if name not in fields:
-                near = difflib.get_close_matches(name, fields, n=1)
+                near = difflib.get_close_matches(str(name), fields, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(fields)}"
-                raise InputError(f"{cls.__name__} has no field {name!r}{hint}")
-        return cls(**{name: _from_json(fields[name].type, value) for name, value in values.items()})
+                raise InputError(f"{cls.__name__} has no field {_shown(name)}{hint}")
+        return cls(**{name: _from_json(fields[name], value) for name, value in values.items()})
 
 
-def _from_json(kind: Any, value: Any) -> Any:
+def _from_json(field: dataclasses.Field, value: Any) -> Any:
+    kind = field.type
     if isinstance(kind, type) and issubclass(kind, Checked):
+        if not isinstance(value, Mapping):
+            raise InputError(f"{field.name} must be a JSON object, a {kind.__name__}; got {_shown(value)}")
         return kind.from_json(value)
-    if isinstance(value, list):
-        return tuple(_from_json(None, item) for item in value)
-    return value
+    return _as_tuple(kind, value)
+
+
+def _as_tuple(kind: Any, value: Any) -> Any:
+    """JSON's lists as tuples, where and as deeply as the field has them."""
+    if typing.get_origin(kind) is not tuple or not isinstance(value, list):
+        return value
+    return tuple(_as_tuple(typing.get_args(kind)[0], item) for item in value)
 
 
 def _check_value(field: dataclasses.Field, value: Any) -> None:
-    choices = typing.get_args(field.type) if typing.get_origin(field.type) is typing.Literal else ()
-    if choices and value not in choices:
-        raise InputError(f"{field.name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
-    if field.type in (int, float, bool, str):
+    kind: Any = field.type
+    choices = typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else ()
+    if choices and not (isinstance(value, str) and value in choices):
+        raise InputError(f"{field.name} must be one of {', '.join(map(repr, choices))}; got {_shown(value)}")
+    if typing.get_origin(kind) is tuple and not _fits(kind, value):
+        raise InputError(f"{field.name} must be {kind} of finite numbers; got {_shown(value)}")
+    if isinstance(kind, type) and issubclass(kind, Checked) and not isinstance(value, kind):
+        raise InputError(f"{field.name} must be a {kind.__name__}; got {_shown(value)}")
+    if kind in (int, float, bool, str):
         _check_scalar(field, value)
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    """Whether a value is of a tuple's type, down to finite numbers."""
+    if typing.get_origin(kind) is not tuple:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and _finite(value)
+    items = typing.get_args(kind)
+    if not isinstance(value, tuple) or (items[-1] is not Ellipsis and len(value) != len(items)):
+        return False
+    return all(_fits(items[0], item) for item in value)
 
 
 def _check_scalar(field: dataclasses.Field, value: Any) -> None:
     kind: Any = field.type
     accepted = (int, float) if kind is float else (kind,)
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        raise InputError(f"{field.name} must be {kind.__name__}; got {value!r}")
+        raise InputError(f"{field.name} must be {kind.__name__}; got {_shown(value)}")
     if kind not in (int, float):
         return
     low, high, above = (field.metadata.get(name) for name in ("low", "high", "above"))
-    within = math.isfinite(value) and (low is None or low <= value) and (high is None or value <= high)
+    within = _finite(value) and (low is None or low <= value) and (high is None or value <= high)
     if not within or (above is not None and value <= above):
-        raise InputError(f"{field.name} must be {_describe(low, high, above)}; got {value!r}")
+        raise InputError(f"{field.name} must be {_describe(low, high, above)}; got {_shown(value)}")
+
+
+def _finite(value: float) -> bool:
+    """Whether a number is one that a float can hold."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _shown(value: Any) -> str:
+    """What came, as far as it can be said in a line."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__} too large to print"
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _describe(low: float | None, high: float | None, above: float | None) -> str:

@@ -5,16 +5,19 @@ import dataclasses
 import difflib
 import io
 import itertools
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional
 
 from foveax._types import InputError
 from foveax.training.config import PRESETS, Config
+from foveax.training.divergence import DivergenceError
+from foveax.training.signals import Interrupted, raising_signals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Train:
     """Where the flags start from: default, mnist, ram or report."""
     out: str = ""
     """Run directory; a run of the same configuration there is continued. By default nothing is written."""
+    fork: str = ""
+    """Another run, from whose newest checkpoint this one begins, under the configuration given here."""
     download: bool = False
     """Download and prepare a TFDS set that is not there."""
 
@@ -89,6 +94,8 @@ class Population:
     """NAME=VALUE,VALUE,...: values of a hyper-parameter, any float among the flags; every combination is trained."""
     out: str = ""
     """A JSON file for each member's configuration and test accuracy; by default none is written."""
+    run: str = ""
+    """Run directory; the same population there is continued. By default the training itself is not kept."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,18 +110,38 @@ class Export:
     """Where to; by default SPLIT.npz in the run directory."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Verify:
+    """Train the first steps of a run again, in memory, and compare them with its records; they may differ (code 1)."""
+
+    run: Positional[str]
+    """Run directory."""
+    steps: int = 300
+    """How many, up to the last record among them; at least the first record."""
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Runs a command; input that is refused ends it with one sentence and exit code 2."""
+    """Runs a command; what ends it early is told in one sentence.
+
+    Exit codes are 2 for input that is refused or a place that cannot be written, 1 for a training that diverged or a
+    run that verification finds to differ, 130 for SIGINT and 143 for SIGTERM.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        command = _parse(arguments)
-        COMMANDS[type(command)](command)
-    except InputError as error:
-        print(f"foveax: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("foveax: interrupted; the same command continues from the last checkpoint", file=sys.stderr)
-        raise SystemExit(130) from None
+        with raising_signals():
+            command = _parse(arguments)
+            COMMANDS[type(command)](command)
+    except (InputError, DivergenceError) as error:
+        _end(str(error), 2 if isinstance(error, InputError) else 1)
+    except KeyboardInterrupt as error:
+        said = str(error) or "interrupted; the same command continues from the last checkpoint"
+        _end(said, 128 + (error.signal if isinstance(error, Interrupted) else signal.SIGINT))
+
+
+def _end(said: str, code: int) -> NoReturn:
+    printable = said.encode("utf-8", "backslashreplace").decode()  # a file's name may be no text
+    print(f"foveax: {printable}", file=sys.stderr)
+    raise SystemExit(code) from None
 
 
 def _parse(arguments: list[str]) -> Any:
@@ -127,6 +154,7 @@ def _parse(arguments: list[str]) -> Any:
         | Annotated[Population, tyro.conf.subcommand("population", default=Population(preset))]
         | Annotated[Recipe, tyro.conf.subcommand("recipe")]
         | Annotated[Export, tyro.conf.subcommand("export")]
+        | Annotated[Verify, tyro.conf.subcommand("verify")]
     )
     said = io.StringIO()
     try:
@@ -184,7 +212,12 @@ def _train(command: Train) -> None:
     config = command.config
     with _progress_bar(config) as progress:
         result = train_with(
-            config.trainer, config, out=command.out or None, download=command.download, progress=progress
+            config.trainer,
+            config,
+            out=command.out or None,
+            fork=command.fork or None,
+            download=command.download,
+            progress=progress,
         )
     print(format_table(result.summary["test"]))
     print(format_diagnosis(result.summary["diagnosis"]))
@@ -213,8 +246,8 @@ def _diagnose(command: Diagnose) -> None:
     from foveax.training.controls import evaluate_with_controls
     from foveax.training.diagnosis import diagnose, format_diagnosis, whole_image_accuracy
     from foveax.training.evaluate import format_table, scores
+    from foveax.training.files import write_json
     from foveax.training.run import load_run
-    from foveax.training.run_directory import write_json
 
     config, data, graph, params = load_run(command.run)
     policy, (height, width) = config.model.policy, data.test["image"].shape[1:3]
@@ -257,11 +290,11 @@ def _recipe(command: Recipe) -> None:
 
 
 def _population(command: Population) -> None:
+    from foveax.training.files import write_json
     from foveax.training.population import format_population, train_population
-    from foveax.training.run_directory import write_json
 
     vary = dict(_values(given) for given in command.vary)
-    population = train_population(command.config, seeds=command.seeds, vary=vary)
+    population = train_population(command.config, seeds=command.seeds, vary=vary, out=command.run or None)
     print(format_population(population, list(vary)))
     if command.out:
         pairs = zip(population.configs, population.accuracy.tolist(), strict=True)
@@ -282,8 +315,8 @@ def _export(command: Export) -> None:
     import jax
 
     from foveax.training.evaluate import evaluate
+    from foveax.training.files import write_npz
     from foveax.training.run import load_run
-    from foveax.training.run_directory import write_npz
 
     if command.split not in ("train", "test"):
         raise InputError(f"split must be train or test; got {command.split!r}")
@@ -294,6 +327,15 @@ def _export(command: Export) -> None:
     print(f"{len(done.label)} examples in {file}")
 
 
+def _verify(command: Verify) -> None:
+    from foveax.training.verify import verify
+
+    verified = verify(command.run, steps=command.steps)
+    print(verified.told)
+    if not verified.same:
+        raise SystemExit(1)
+
+
 COMMANDS = {
     Train: _train,
     Evaluate: _evaluate,
@@ -302,6 +344,7 @@ COMMANDS = {
     Population: _population,
     Recipe: _recipe,
     Export: _export,
+    Verify: _verify,
 }
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import foveax as fx
 from foveax.recipes import Recipe, Row, format_results, run_recipe
 from foveax.training.controls import evaluate_with_controls
 from foveax.training.diagnosis import whole_image_accuracy
-from foveax.training.run import CollapseWarning
+from foveax.training.progress import CollapseWarning
 
 
 def evaluation(fixations, share_correct=1.0):

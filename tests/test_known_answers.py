@@ -8,7 +8,7 @@ import foveax as fx
 from foveax.training.controls import best_sequence
 
 # Corners lie near the border, and a single saccade for each image is no collapse: the alarm while training is expected.
-pytestmark = pytest.mark.filterwarnings("ignore::foveax.training.run.CollapseWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::foveax.training.progress.CollapseWarning")
 
 GLIMPSES = {"one_place": 2, "cued_place": 2}
 METHODS = {"ppo": {}, "reinforce": {"ppo": 0.0, "reinforce": 1.0}}

@@ -112,9 +112,11 @@ def _check_split(split_name: str, split: Mapping[str, Any]) -> Split:
             raise InputError(f"{split_name} must hold an array {name!r}; it holds {', '.join(arrays) or 'none'}")
     arrays["image"] = _check_image(f"{split_name} image", arrays["image"])
     arrays["label"] = _check_label(f"{split_name} label", arrays["label"])
-    lengths = {name: len(array) for name, array in arrays.items()}
+    lengths = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
     if len(set(lengths.values())) != 1:
         raise InputError(f"the arrays of {split_name} must have one length; got {lengths}")
+    for name in arrays.keys() - {"image", "label"}:
+        _check_further(f"{split_name} {name}", arrays[name])
     return {name: array.astype(np.float32) if array.dtype == np.float64 else array for name, array in arrays.items()}
 
 
@@ -140,7 +142,16 @@ def _check_label(name: str, label: np.ndarray) -> np.ndarray:
         raise InputError(f"{name} must be integers of the shape [N]; got {label.dtype} {list(label.shape)}")
     if label.size and label.min() < 0:
         raise InputError(f"{name} must be at least 0; got {label.min()}")
+    if label.size and label.max() > np.iinfo(np.int32).max:
+        raise InputError(f"{name} must be at most {np.iinfo(np.int32).max}; got {label.max()}")
     return label.astype(np.int32)
+
+
+def _check_further(name: str, array: np.ndarray) -> None:
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name} must hold numbers; got {array.dtype}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError(f"{name} must be finite; got {array[~np.isfinite(array)][0]}")
 
 
 def _check_alike(train: Split, test: Split) -> None:

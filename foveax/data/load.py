@@ -1,7 +1,6 @@
 """Data sets by name: the bundled digits, a file of arrays, or any image classification set of TFDS."""
 
 import importlib.resources
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -49,12 +48,12 @@ def load(name: str = BUNDLED, *, data_dir: str | Path | None = None, download: b
 
 def _load_npz(path: Path) -> Data:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise InputError(f"data must be there: no file {path}") from None
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"data must be an .npz file of plain arrays; {path} is not: {error}") from None
+    except Exception as error:  # a damaged file makes its reader raise anything
+        raise InputError(f"data must be an .npz file of plain arrays; {path} is not: {error}") from error
     missing = [name for name in ARRAYS if name not in arrays]
     if missing:
         raise InputError(f"{path} must hold the arrays {', '.join(ARRAYS)}; it lacks {', '.join(missing)}")
@@ -62,5 +61,7 @@ def _load_npz(path: Path) -> Data:
         split: {name.removeprefix(f"{split}_"): array for name, array in arrays.items() if name.startswith(f"{split}_")}
         for split in ("train", "test")
     }
-    classes = int(arrays["classes"]) if "classes" in arrays else None
-    return from_arrays(splits["train"], splits["test"], classes=classes)
+    classes = arrays.get("classes")
+    if classes is not None and (classes.shape or not np.issubdtype(classes.dtype, np.integer)):
+        raise InputError(f"classes in {path} must be a whole number; got {classes.dtype} {list(classes.shape)}")
+    return from_arrays(splits["train"], splits["test"], classes=None if classes is None else int(classes))

@@ -3,7 +3,9 @@
 `tensorflow_datasets` is imported only when a set is read for the first time.
 """
 
+import bisect
 import hashlib
+import itertools
 import os
 import re
 from pathlib import Path
@@ -33,7 +35,10 @@ def load_tfds(name: str, *, data_dir: str | Path | None = None, download: bool =
     root = Path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
     if not re.fullmatch(r"\w+(/[\w.-]+)?", name):
         raise InputError(f"data must be mnist5k, a path to an .npz file, or the name of a TFDS set; got {name!r}")
-    prepared = _find_prepared(root / name)
+    try:
+        prepared = _find_prepared(root / name)
+    except ValueError:  # of characters that no path has
+        raise InputError(f"data_dir must be a path; got {str(root)!r}") from None
     if prepared is None and download:
         _download(name, root)
         prepared = _find_prepared(root / name)
@@ -43,10 +48,11 @@ def load_tfds(name: str, *, data_dir: str | Path | None = None, download: bool =
             f"(in Python, download=True) to fetch and prepare it there, or name another place with --data-dir"
         )
     cached = _cache_file(prepared)
-    if cached.is_file():
-        with np.load(cached, allow_pickle=False) as arrays:
+    try:
+        with cached.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return _as_data(dict(arrays))
-    arrays = _decode(prepared)
+    except Exception:  # noqa: BLE001 - what is not there, or damaged, is decoded again
+        arrays = _decode(prepared)
     _write_cache(cached, arrays)
     return _as_data(arrays)
 
@@ -70,7 +76,11 @@ def _download(name: str, root: Path) -> None:
 def _decode(prepared: Path) -> dict[str, np.ndarray]:
     import tensorflow_datasets as tfds
 
-    builder: Any = tfds.builder_from_directory(prepared)
+    _check_features(prepared)
+    try:
+        builder: Any = tfds.builder_from_directory(prepared)
+    except Exception as error:
+        raise InputError(f"data must be prepared by TFDS; {prepared} is not readable: {error}") from error
     if builder.info.file_format.value != "array_record":
         raise InputError(
             f"data must be prepared as array_record; {prepared} is {builder.info.file_format.value}. Prepare it again: "
@@ -81,19 +91,43 @@ def _decode(prepared: Path) -> dict[str, np.ndarray]:
         raise InputError(f"data must have the features image and label, a class; {prepared} has {', '.join(features)}")
     if None in features["image"].shape:
         raise InputError(f"data must have images of one size; those of {prepared} are {features['image'].shape}")
+    if features["image"].np_dtype != np.uint8:
+        raise InputError(f"data must have images of uint8; those of {prepared} are {features['image'].np_dtype}")
     test = "test" if "test" in builder.info.splits else "validation"
     arrays = {"classes": np.asarray(features["label"].num_classes)}
     for split, source_name in (("train", "train"), ("test", test)):
         if source_name not in builder.info.splits:
             raise InputError(f"data must have a split {source_name!r}; {prepared} has {', '.join(builder.info.splits)}")
-        arrays |= _decode_split(split, builder.as_data_source(source_name), features["image"].shape)
+        arrays |= _decode_split(split, builder, source_name)
     return arrays
 
 
-def _decode_split(split: str, source: Any, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-    images, labels = np.empty((len(source), *shape), np.uint8), np.empty(len(source), np.int32)
-    for index, example in enumerate(source):
-        images[index], labels[index] = example["image"], example["label"]
+def _check_features(prepared: Path) -> None:
+    """Refuses a description of the features that names classes other than TFDS's own, which it would import."""
+    try:
+        described = (prepared / "features.json").read_text()
+    except (OSError, ValueError) as error:
+        raise InputError(f"data must have a features.json; that of {prepared} is not readable: {error}") from None
+    for name in re.findall(r'"(?:pythonClassName|python_class_name)"\s*:\s*"([^"]*)"', described):
+        if not re.fullmatch(r"tensorflow_datasets\.core\.features(\.\w+)+", name):
+            raise InputError(f"data must have features of TFDS's own; {prepared / 'features.json'} names {name!r}")
+
+
+def _decode_split(split: str, builder: Any, name: str) -> dict[str, np.ndarray]:
+    info, index = builder.info.splits[name], 0
+    shape, size = builder.info.features["image"].shape, info.num_examples
+    images, labels = np.empty((size, *shape), np.uint8), np.empty(size, np.int32)
+    try:
+        source = builder.as_data_source(name)
+        if len(source) != size:
+            raise ValueError(f"it holds {len(source)} records, and should hold {size}")
+        for index in range(size):
+            example = source[index]
+            images[index], labels[index] = example["image"], example["label"]
+    except Exception as error:  # array_record raises its own
+        shard = bisect.bisect_right(list(itertools.accumulate(info.shard_lengths)), index)
+        place = info.filepaths[min(shard, len(info.filepaths) - 1)]
+        raise InputError(f"data must be whole; record {index} of {name} in {place} is not: {error}") from error
     return {f"{split}_image": images, f"{split}_label": labels}
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import shutil
 import time
 from collections.abc import Callable
@@ -20,8 +19,12 @@ from foveax.environments.lessons import Lessons, make_lessons
 from foveax.training.checkpoint import Checkpoints
 from foveax.training.config import Config, Trainer
 from foveax.training.learner import Learner, TrainState, make_learner
-from foveax.training.run import TIMING, Listener, Result, conclude, train
-from foveax.training.run_directory import keep_metrics_until, open_run
+from foveax.training.metrics_file import MetricsFile
+from foveax.training.progress import TIMING, Listener
+from foveax.training.provenance import record
+from foveax.training.run import finished_timing, train
+from foveax.training.run_directory import open_run, read_run
+from foveax.training.summary import Result, conclude
 
 ROLLOUTS = 8
 """Episodes of each environment between two updates of PPO."""
@@ -35,6 +38,7 @@ def train_with(
     data: Data | None = None,
     *,
     out: str | Path | None = None,
+    fork: str | Path | None = None,
     download: bool = False,
     progress: Listener | None = None,
 ) -> Result:
@@ -53,6 +57,7 @@ def train_with(
         between two updates, PPO's minibatch and SAC's memory are set to fit; all else is as the library has it.
       data: as in `foveax.train`.
       out: likewise; but a run that another library left unfinished is not continued.
+      fork: likewise; by foveax alone.
       download: likewise.
       progress: likewise; called after every ``config.dispatch`` batches.
 
@@ -67,23 +72,25 @@ def train_with(
     """
     config = dataclasses.replace(config, trainer=trainer)
     if trainer == "foveax":
-        return train(config, data, out=out, download=download, progress=progress)
+        return train(config, data, out=out, fork=fork, download=download, progress=progress)
+    if fork is not None:
+        raise InputError(f"trainer must be foveax to fork a run; got {trainer!r}")
     if config.model.policy != "learned" or config.model.glimpses == 1:
         raise InputError(f"trainer {trainer} needs the policy learned and at least 2 glimpses")
     library = _import_library(trainer)
     data = config.prepare(data or load(config.data, data_dir=config.data_dir or None, download=download))
     path = open_run(out, config) if out is not None else None
-    if path and (path / "summary.json").exists():
-        return conclude(config, data, *_stored(config, data, path), path)
+    timing = finished_timing(path / "summary.json") if path else None
+    if path and timing:
+        return conclude(config, data, _stored(config, data, path), timing, path)
     standard = dataclasses.replace(config, trainer="foveax").pipeline(data)
     key = jax.random.key(config.seed)
     lessons = make_lessons(standard, config.learning, key=key, batch=config.batch, steps=config.steps)
     with ExitStack() as stack:
         listeners = [progress]
         if path:
-            keep_metrics_until(path / "metrics.jsonl", 0)
-            lines = stack.enter_context((path / "metrics.jsonl").open("a"))
-            listeners.append(lambda metrics: print(json.dumps(metrics), file=lines, flush=True))
+            record(path, 0)
+            listeners.append(stack.enter_context(MetricsFile(path / "metrics.jsonl", step=0)).write)
         environments = library.FoveaxVecEnv(config.batch, make_episodes(standard, data), lessons=lessons)
         stack.callback(environments.close)
         model = _make_model(trainer, config, environments)
@@ -92,7 +99,7 @@ def train_with(
     if path:
         if (path / "checkpoints").exists():  # of a try that was cut off before its summary
             shutil.rmtree(path / "checkpoints")
-        with Checkpoints(path / "checkpoints") as checkpoints:
+        with Checkpoints(path / "checkpoints", read_run(path).identity) as checkpoints:
             checkpoints.save(state)
     return conclude(config, data, state, timing, path)
 
@@ -163,12 +170,11 @@ def _joined(config: Config, data: Data, lessons: Lessons, policy: Any) -> TrainS
     )
 
 
-def _stored(config: Config, data: Data, path: Path) -> tuple[TrainState, dict[str, float]]:
-    """The state and timing of a finished run."""
-    with Checkpoints(path / "checkpoints") as checkpoints:
-        state = checkpoints.restore(jax.eval_shape(_learner_of(config, data).init, jax.random.key(0)))
-    summary = json.loads((path / "summary.json").read_text())
-    return state, {name: summary[name] for name in TIMING}
+def _stored(config: Config, data: Data, path: Path) -> TrainState:
+    """The state of a finished run."""
+    with Checkpoints(path / "checkpoints", read_run(path).identity) as checkpoints:
+        state, _ = checkpoints.restore(jax.eval_shape(_learner_of(config, data).init, jax.random.key(0)))
+    return state
 
 
 def _learner_of(config: Config, data: Data) -> Learner:

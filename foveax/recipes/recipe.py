@@ -1,9 +1,7 @@
 """Recipes: rows of configurations, run seed by seed, resumed where they stopped, told beside published figures."""
 
 import dataclasses
-import importlib.metadata
 import itertools
-import json
 import os
 import platform
 from collections.abc import Callable, Mapping
@@ -15,8 +13,9 @@ import numpy as np
 
 from foveax.environments.joint import train_with
 from foveax.training.config import Config
-from foveax.training.run import PACKAGES
-from foveax.training.run_directory import write_json
+from foveax.training.files import make_private, read_json, write_json
+from foveax.training.metrics_file import read_metrics
+from foveax.training.provenance import versions
 
 COLUMNS = {"train": 8, "test": 8, "+-": 6, "worst": 8, "sequence": 10, "random": 8, "minutes": 9}
 """Titles and widths; sequence and random are the same classifier under the best fixed sequence, and at random."""
@@ -99,7 +98,7 @@ def run_recipe(
 
 def _kept(results: Path) -> dict[str, Any]:
     """The rows of results that are there already."""
-    return json.loads(results.read_text())["rows"] if results.exists() else {}
+    return read_json(results)["rows"] if results.exists() else {}
 
 
 def _figures(run: Path, config: Config) -> dict[str, Any]:
@@ -107,7 +106,7 @@ def _figures(run: Path, config: Config) -> dict[str, Any]:
     done = run / "summary.json"
     if not done.exists():
         train_with(config.trainer, config, out=run)
-    summary = json.loads(done.read_text())
+    summary = read_json(done)
     policy = config.model.policy
     return {
         "seed": config.seed,
@@ -126,7 +125,7 @@ def _figures(run: Path, config: Config) -> dict[str, Any]:
 
 def _curve(metrics: Path) -> list[list[float]]:
     """Images shown and the accuracy on them, at points spread evenly over a training."""
-    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    lines = read_metrics(metrics)
     edges = sorted({round(place) for place in np.linspace(0, len(lines), CURVE_POINTS + 1)})
     parts = [lines[begin:end] for begin, end in itertools.pairwise(edges)]
     return [[part[-1]["images"], float(np.mean([line["accuracy"] for line in part]))] for part in parts]
@@ -163,12 +162,11 @@ def _format_row(name: str, row: Mapping[str, Any]) -> str:
 
 
 def _machine() -> dict[str, Any]:
-    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {
         "device": jax.devices()[0].device_kind,
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "versions": {"python": platform.python_version(), **packages},
+        "versions": {"python": platform.python_version(), **versions()},
     }
 
 
@@ -184,8 +182,7 @@ def _processor() -> str:
 
 def _compile_into(folder: Path) -> None:
     """Keeps compiled programs; the folder is private, since what lies there is run."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
+    jax.config.update("jax_compilation_cache_dir", str(make_private(folder).absolute()))
 
 
 def _folder(row_name: str) -> str:

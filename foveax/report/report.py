@@ -1,7 +1,6 @@
 """The report on a run: what its eye does, in numbers beside their controls, and in figures."""
 
 import csv
-import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,8 +28,9 @@ from foveax.training.config import Config
 from foveax.training.controls import evaluate_with_controls
 from foveax.training.diagnosis import diagnose
 from foveax.training.evaluate import Evaluation, sample_scanpaths
+from foveax.training.files import write_atomically
+from foveax.training.metrics_file import read_metrics
 from foveax.training.run import load_run
-from foveax.training.run_directory import write_atomically
 
 OBSERVED_IMAGES, PASSES = 200, 8
 """Test images on which the policy is sampled, and how often: its passes are compared as observers are."""
@@ -88,10 +88,10 @@ def write_report(run: str | Path, out: str | Path | None = None, *, people: str 
     """
     seen = None if people is None else _people(people)  # before what takes long
     found = _findings(run, seen)
-    lines = (Path(run) / "metrics.jsonl").read_text().splitlines()
+    lines = read_metrics(Path(run) / "metrics.jsonl")
     folder = Path(out) if out else Path(run) / "analysis"
     tables = _tables(found)
-    drawn = figures(found.evaluations, found.config, found.data, [json.loads(line) for line in lines])
+    drawn = figures(found.evaluations, found.config, found.data, lines)
     for name in ("tables", "figures"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     table = analysis.fixation_table(

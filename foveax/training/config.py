@@ -61,6 +61,8 @@ class Learning(Checked):
     """Largest norm of each module's gradient."""
     fit_every: int = bounded(1, 1, 10**6)
     """Batches after which the classifier is fitted, to the mean of their gradients."""
+    skips_in_a_row: int = bounded(10, 1, 10**6)
+    """So many updates skipped in a row, since losses or gradients were not finite, end a training."""
 
 
 @dataclasses.dataclass(frozen=True)

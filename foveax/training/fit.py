@@ -45,8 +45,8 @@ def fit(
       resident_bytes: training arrays up to this size are put on the device as a whole; larger ones are streamed.
 
     Yields:
-      the state, which is donated when the iterator goes on, and the metrics, averaged over the dispatch, with the
-      number of steps done as ``step``.
+      the state, which is donated when the iterator goes on, and the metrics, averaged over those steps of the dispatch
+      that were not skipped, with the state's ``step``, ``skipped`` and ``skipped_in_a_row``.
 
     Raises:
       InputError: if the batch is larger than the split.
@@ -103,13 +103,17 @@ def _dispatch(
         return learner.step(state, render(jax.random.fold_in(render_key, state.step), batch))
 
     def body(index: Any, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
-        state, sums = carry
-        state, metrics = step(state, index)
-        return state, jax.tree.map(jnp.add, sums, metrics)
+        before, sums = carry
+        state, metrics = step(before, index)
+        made = state.skipped == before.skipped
+        return state, {name: total + jnp.where(made, metrics[name], 0) for name, total in sums.items()}
 
     zeros = jax.tree.map(lambda spec: jnp.zeros(spec.shape, spec.dtype), jax.eval_shape(step, state, 0)[1])
+    skipped = state.skipped
     state, sums = jax.lax.fori_loop(0, count, body, (state, zeros))
-    return state, {**{name: total / count for name, total in sums.items()}, "step": state.step}
+    made = (count - (state.skipped - skipped)).astype(jnp.float32)
+    counts = {name: getattr(state, name) for name in ("step", "skipped", "skipped_in_a_row")}
+    return state, {**{name: total / made for name, total in sums.items()}, **counts}
 
 
 def _blocks(first: int, steps: int, dispatch: int) -> list[tuple[int, int]]:

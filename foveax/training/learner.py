@@ -1,10 +1,12 @@
 """The learner: one pure step that trains every module of a graph, supervised and by reinforcement."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from foveax._types import Array, Batch, Key, Metrics, Params
 from foveax.analysis.scanpaths import BORDER_PIXELS, REFIXATION_PIXELS
@@ -24,6 +26,9 @@ class TrainState(NamedTuple):
       optimizer: optax's state, by module.
       step: int32, the steps done.
       key: the same throughout: each step's keys are folded from it and the number of the step.
+      skipped: int32, the steps whose update was skipped, since a loss or gradient was not finite.
+      skipped_in_a_row: int32, the latest of these without one between that was made. Once there are
+        `Learning.skips_in_a_row`, all further updates are skipped: the parameters stay the last good ones.
       varied: hyper-parameters that are arrays, by name, which differ between the members of a population.
     """
 
@@ -31,6 +36,8 @@ class TrainState(NamedTuple):
     optimizer: dict[str, Any]
     step: Array
     key: Key
+    skipped: Array
+    skipped_in_a_row: Array
     varied: dict[str, Array] = {}  # noqa: RUF012
 
 
@@ -49,7 +56,8 @@ def make_learner(graph: Graph, learning: Learning, *, steps: int) -> Learner:
 
     A step minimises the sum of all modules' declared losses, over all parameters but the agents', and for each agent
     its policy and value losses less its entropy bonus. The pass that produced the trajectory is the one that is
-    differentiated; later PPO epochs compute the agent again, on the experience of that pass. Metrics are scalars:
+    differentiated; later PPO epochs compute the agent again, on the experience of that pass. If a loss or a gradient is
+    not finite, no module is updated, and the step is counted as skipped. Metrics are scalars:
     ``loss/MODULE.PORT`` for each declared loss, ``accuracy`` if there is a port ``classifier.correct``, and per agent
     ``policy_loss``, ``value_loss``, ``entropy``, ``kl`` (between the policies before and after the epochs) and
     ``reward`` (mean sum over an episode), each under the agent's name; and where the agent has a port ``aim`` and the
@@ -81,7 +89,8 @@ def make_learner(graph: Graph, learning: Learning, *, steps: int) -> Learner:
         params_key, step_key = jax.random.split(key)
         params = init(graph, params_key)
         optimizer = {name: optimizers[name].init(params[name]) for name in params}
-        return TrainState(params, optimizer, jnp.zeros((), jnp.int32), step_key)
+        step, skipped, in_a_row = (jnp.zeros((), jnp.int32) for _ in range(3))  # each its own: they are donated
+        return TrainState(params, optimizer, step, step_key, skipped, in_a_row)
 
     def objective(params: dict[str, Params], inputs: Batch, keys: Key) -> tuple[Array, tuple[dict, Metrics]]:
         trajectory = rollout(params, inputs, keys)
@@ -106,20 +115,41 @@ def make_learner(graph: Graph, learning: Learning, *, steps: int) -> Learner:
         progress = jnp.minimum(state.step.astype(jnp.float32) / steps, 1.0)
         inputs = {**batch, "progress": jnp.broadcast_to(progress, (size,))}
         inputs = {name: inputs[name] for name in graph.inputs}
-        (_, (episodes, metrics)), grads = jax.value_and_grad(objective, has_aux=True)(state.params, inputs, keys)
+        (total, (episodes, metrics)), grads = jax.value_and_grad(objective, has_aux=True)(state.params, inputs, keys)
         params, optimizer = dict(state.params), dict(state.optimizer)
+        finite = _finite(total, grads)
         for name in params:
             params[name], optimizer[name] = update(optimizers[name], grads[name], optimizer[name], params[name])
         for name, agent in agents.items():
             for _ in range(learning.epochs - 1):
-                grad, terms = jax.grad(replayed_loss, has_aux=True)(
+                (loss, terms), grad = jax.value_and_grad(replayed_loss, has_aux=True)(
                     params[name], graph, name, agent, episodes[name], learning
                 )
+                finite &= _finite(loss, {name: grad})
                 params[name], optimizer[name] = update(optimizers[name], grad, optimizer[name], params[name])
                 metrics |= {f"{name}/{term}": value for term, value in terms.items()}
-        return state._replace(params=params, optimizer=optimizer, step=state.step + 1), metrics
+        made = finite & (state.skipped_in_a_row < learning.skips_in_a_row)
+        return _advanced(state, state._replace(params=params, optimizer=optimizer), made), metrics
 
     return Learner(start, step)
+
+
+def _finite(loss: Array, grads: Mapping[str, Params]) -> Array:
+    """Whether a loss and all of its gradients are finite: so are their norms, which clipping computes anyway."""
+    norms = [optax.tree.norm(grad) for grad in grads.values() if jax.tree.leaves(grad)]
+    return jnp.isfinite(jnp.stack([loss, *norms])).all()
+
+
+def _advanced(before: TrainState, after: TrainState, made: Array) -> TrainState:
+    """The state after a step whose update was made, or skipped and counted."""
+    choose = functools.partial(jnp.where, made)
+    return before._replace(
+        params=jax.tree.map(choose, after.params, before.params),
+        optimizer=jax.tree.map(choose, after.optimizer, before.optimizer),
+        step=before.step + 1,
+        skipped=before.skipped + jnp.where(made, 0, 1),
+        skipped_in_a_row=jnp.where(made, 0, before.skipped_in_a_row + 1),
+    )
 
 
 def _saccades(trajectory: Metrics, name: str) -> dict[str, Array]:

@@ -5,26 +5,32 @@ import dataclasses
 import itertools
 import operator
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from foveax._types import Array, InputError, Metrics, Params
+from foveax._types import Array, InputError, Params
 from foveax.data.dataset import Data
 from foveax.data.load import load
 from foveax.pipelines import Model
 from foveax.training.config import Config, Learning
 from foveax.training.evaluate import make_evaluator
-from foveax.training.fit import fit
 from foveax.training.learner import Learner, make_learner
+from foveax.training.metrics_file import read_metrics
+from foveax.training.progress import optimise
+from foveax.training.run import optimise_in
+from foveax.training.run_directory import Stored, open_run
 
 PARTS = {"model": Model, "learning": Learning}
 HYPER_PARAMETERS = {
     field.name: part for part, kind in PARTS.items() for field in dataclasses.fields(kind) if field.type is float
 }
 """What can be varied, and the part of the configuration it belongs to."""
+COUNTED = ("step", "images", "images_per_second")
+"""Metrics that are the same for all members."""
 
 
 class Population(NamedTuple):
@@ -44,7 +50,12 @@ class Population(NamedTuple):
 
 
 def train_population(
-    config: Config, data: Data | None = None, *, seeds: int = 1, vary: Mapping[str, Sequence[float]] | None = None
+    config: Config,
+    data: Data | None = None,
+    *,
+    seeds: int = 1,
+    vary: Mapping[str, Sequence[float]] | None = None,
+    out: str | Path | None = None,
 ) -> Population:
     """Trains every combination of seeds and of the values given, as one program.
 
@@ -57,9 +68,16 @@ def train_population(
       data: by default what `config.data` names; prepared by the configuration.
       seeds: how many, counted on from the configuration's.
       vary: values by the name of a hyper-parameter: any float of `Model` or `Learning`.
+      out: a run directory, with ``config.json``, ``metrics.jsonl``, ``checkpoints/`` and ``provenance.json``; the same
+        population that is there already is continued. None keeps nothing.
+
+    A member whose losses or gradients are no longer finite keeps its last good parameters, while the others go on.
 
     Raises:
-      InputError: if a name is no such hyper-parameter, or a value is one that its field refuses.
+      InputError: if a name is no such hyper-parameter, a value is one that its field refuses, or the run directory is
+        another's.
+      Interrupted: as in `foveax.train`.
+      DivergenceError: likewise, once all members have diverged.
 
     Example:
       >>> import foveax as fx
@@ -79,15 +97,21 @@ def train_population(
         init=_learner(config, data, {}).init,
         step=lambda state, batch: _learner(config, data, state.varied).step(state, batch),
     )
-    metrics: Metrics = {}
-    for done in fit(learner, data, state, steps=config.steps, batch=config.batch, dispatch=config.dispatch):
-        state, metrics = done
+    last: dict[str, Any] = {}
+    if out is None:
+        state, _ = optimise(config, data, learner, state, listeners=[last.update])
+    else:
+        vary_json = {name: [float(value) for value in values] for name, values in (vary or {}).items()}
+        path = open_run(out, Stored(config, population={"seeds": seeds, "vary": vary_json}))
+        state, _ = optimise_in(path, config, data, learner, state, listeners=[last.update])
+        last = read_metrics(path / "metrics.jsonl")[-1]
+    metrics = {name: np.asarray(value) for name, value in last.items() if name not in COUNTED}
     evaluator = make_evaluator(config.pipeline(data))
     accuracy = [
         evaluator(jax.tree.map(operator.itemgetter(index), state.params), data.test, keys[index]).accuracy
         for index in range(len(configs))
     ]
-    return Population(configs, state.params, np.stack(accuracy), jax.tree.map(np.asarray, metrics))
+    return Population(configs, state.params, np.stack(accuracy), metrics)
 
 
 def members(config: Config, *, seeds: int, vary: Mapping[str, Sequence[float]]) -> list[Config]:

@@ -1,60 +1,25 @@
 """A training from beginning to end: data, loop, controls, and the directory that keeps it all."""
 
-import importlib.metadata
-import json
-import platform
-import time
-import warnings
-from collections.abc import Callable
+import contextlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 
-from foveax._types import InputError, Metrics, Params
+from foveax._types import InputError, Params
 from foveax.data.dataset import Data
 from foveax.data.load import load
 from foveax.graph.graph import Graph
-from foveax.plot.scanpath import fixation_sheet
 from foveax.training.checkpoint import Checkpoints
 from foveax.training.config import Config
-from foveax.training.controls import evaluate_with_controls
-from foveax.training.diagnosis import COLLAPSE_SHARE, diagnose
-from foveax.training.evaluate import Evaluation, evaluate, scores
-from foveax.training.fit import fit
+from foveax.training.files import read_json
 from foveax.training.learner import Learner, TrainState, make_learner
-from foveax.training.run_directory import keep_metrics_until, open_run, read_config, write_atomically, write_json
-
-SAVE_SECONDS = 30.0
-SHEET_TRIALS = 16
-TRAIN_SAMPLE = 5000
-"""Training images, as they are shown, on which the accuracy is given beside that of the test."""
-TIMING = ("images_per_second", "compile_seconds", "train_seconds", "wall_seconds")
-"""Of the training itself; a run that is already finished keeps those it had."""
-PACKAGES = ("foveax", "jax", "jaxlib", "flax", "optax", "distrax", "numpy")
-
-Listener = Callable[[dict[str, float]], None]
-"""Called after each dispatch with the metrics as numbers: ``step``, ``images``, ``images_per_second``, and the rest."""
-
-
-class CollapseWarning(UserWarning):
-    """The eye settles on one spot, or on the border, while it trains."""
-
-
-class Result(NamedTuple):
-    """A finished training.
-
-    Attributes:
-      graph: the pipeline.
-      params: by module.
-      evaluations: of the test split under the pipeline's own policy and under the controls, by policy.
-      summary: as in ``summary.json``.
-    """
-
-    graph: Graph
-    params: dict[str, Params]
-    evaluations: dict[str, Evaluation]
-    summary: dict[str, Any]
+from foveax.training.metrics_file import MetricsFile
+from foveax.training.progress import TIMING, Kept, Listener, optimise
+from foveax.training.provenance import record
+from foveax.training.run_directory import Stored, open_run, read_config, read_run
+from foveax.training.summary import Result, conclude
 
 
 def train(
@@ -62,6 +27,7 @@ def train(
     data: Data | None = None,
     *,
     out: str | Path | None = None,
+    fork: str | Path | None = None,
     download: bool = False,
     progress: Listener | None = None,
 ) -> Result:
@@ -70,13 +36,20 @@ def train(
     Args:
       config: all that decides the outcome.
       data: by default what `config.data` names; prepared by the configuration (`Config.prepare`).
-      out: the run directory. It gets ``config.json``, ``metrics.jsonl``, ``checkpoints/``, ``summary.json`` and
-        ``fixations.png``; a run of the same configuration that is there already is continued. None writes nothing.
+      out: the run directory. It gets ``config.json``, ``metrics.jsonl``, ``checkpoints/``, ``summary.json``,
+        ``provenance.json`` and ``fixations.png``; a run of the same configuration that is there already is continued.
+        None writes nothing.
+      fork: another run, of a configuration with the same arrays in its model, from whose newest checkpoint the run
+        begins: its parameters, optimiser's state and step, under this configuration, seed and length.
       download: whether to download a TFDS set that is not there.
       progress: called after each dispatch.
 
     Raises:
-      InputError: for data or a run directory that do not fit the configuration, before anything is written.
+      InputError: for data or a run directory that do not fit the configuration, before anything is written; and if the
+        run directory can no longer be written.
+      Interrupted: a KeyboardInterrupt, on SIGINT or SIGTERM, once the running dispatch is done and saved in `out`.
+      DivergenceError: after `Learning.skips_in_a_row` updates skipped for losses or gradients that are not finite; the
+        last good parameters are saved in `out`.
 
     Example:
       >>> import foveax as fx
@@ -86,6 +59,8 @@ def train(
     """
     if config.trainer != "foveax":
         raise InputError(f"trainer must be foveax here; got {config.trainer!r}: use foveax.environments.train_with")
+    if fork is not None and out is None:
+        raise InputError("a fork must have a run directory of its own; give one with --out")
     data = config.prepare(data or load(config.data, data_dir=config.data_dir or None, download=download))
     if config.batch > len(data.train["label"]):
         size = len(data.train["label"])
@@ -93,157 +68,111 @@ def train(
     learner = make_learner(config.pipeline(data), config.learning, steps=config.steps)
     initial = learner.init(jax.random.key(config.seed))
     if out is None:
-        state, timing = _optimise(config, data, learner, initial, [progress])
-    else:
-        state, timing = _optimise_in(open_run(out, config), config, data, learner, initial, progress)
-    return conclude(config, data, state, timing, Path(out) if out is not None else None)
-
-
-def conclude(config: Config, data: Data, state: TrainState, timing: dict[str, float], path: Path | None) -> Result:
-    """Evaluates a trained pipeline beside its controls, and writes ``summary.json`` and ``fixations.png``.
-
-    Args:
-      config: of the run.
-      data: prepared.
-      state: at the end of training.
-      timing: of it.
-      path: the run directory; None writes nothing.
-    """
-    graph = config.pipeline(data)
-    key = jax.random.key(config.seed)
-    evaluations = evaluate_with_controls(graph, state.params, data, policy=config.model.policy, key=key)
-    trained = evaluate(graph, state.params, data.sample(key, TRAIN_SAMPLE), key=key)
-    summary = _summary(config, data, state.params, evaluations, trained) | timing
-    if path is not None:
-        write_json(path / "summary.json", summary)
-        _write_sheet(path / "fixations.png", data, evaluations[config.model.policy], config.model.crop)
-    return Result(graph, state.params, evaluations, summary)
+        state, timing = optimise(config, data, learner, initial, listeners=[progress])
+        return conclude(config, data, state, timing, None)
+    path = _opened(Path(out), config, fork, initial)
+    state, timing = optimise_in(path, config, data, learner, initial, listeners=[progress], fork=fork)
+    return conclude(config, data, state, timing, path)
 
 
 def load_run(directory: str | Path) -> tuple[Config, Data, Graph, dict[str, Params]]:
     """The configuration, prepared data, pipeline and newest parameters of a run directory.
 
+    Of checkpoints that are damaged, it warns, and takes the newest whole one.
+
     Raises:
-      InputError: if it is no run directory, holds no checkpoint, or its data are not there.
+      InputError: if it is no run directory, holds links, holds no whole checkpoint, or its data are not there.
     """
-    config = read_config(Path(directory))
+    path = Path(directory)
+    config, identity = read_config(path), read_run(path).identity
     data = config.prepare(load(config.data, data_dir=config.data_dir or None))
     graph = config.pipeline(data)
     learner = make_learner(graph, config.learning, steps=config.steps)
-    with Checkpoints(Path(directory) / "checkpoints") as checkpoints:
-        state = checkpoints.restore(jax.eval_shape(learner.init, jax.random.key(0)))
+    with Checkpoints(path / "checkpoints", identity) as checkpoints:
+        state, _ = checkpoints.restore(jax.eval_shape(learner.init, jax.random.key(0)))
     return config, data, graph, state.params
 
 
-def _optimise_in(
-    path: Path, config: Config, data: Data, learner: Learner, initial: TrainState, progress: Listener | None
-) -> tuple[TrainState, dict[str, float]]:
-    """Trains with a run directory: from its newest checkpoint if there is one, adding to its metrics."""
-    with Checkpoints(path / "checkpoints") as checkpoints:
-        state = initial if checkpoints.latest_step() is None else checkpoints.restore(initial)
-        if int(state.step) == config.steps and (path / "summary.json").exists():
-            summary = json.loads((path / "summary.json").read_text())
-            return state, {name: summary[name] for name in TIMING}
-        keep_metrics_until(path / "metrics.jsonl", int(state.step))
-        with (path / "metrics.jsonl").open("a") as lines:
-
-            def write(metrics: dict[str, float]) -> None:
-                print(json.dumps(metrics), file=lines, flush=True)
-
-            return _optimise(config, data, learner, state, [write, progress], checkpoints)
-
-
-def _optimise(
+def optimise_in(
+    path: Path,
     config: Config,
     data: Data,
     learner: Learner,
-    state: TrainState,
-    listeners: list[Listener | None],
-    checkpoints: Checkpoints | None = None,
+    initial: TrainState,
+    *,
+    listeners: Sequence[Listener | None] = (),
+    fork: str | Path | None = None,
 ) -> tuple[TrainState, dict[str, float]]:
-    """The loop: a dispatch is under way before the metrics of the one before it are read."""
-    first, waiting, warned = int(state.step), None, False
-    started = saved = compiled = time.perf_counter()
-    dispatches = fit(
-        learner,
-        data,
-        state,
-        steps=config.steps,
-        batch=config.batch,
-        dispatch=config.dispatch,
-        resident_bytes=config.resident_megabytes * 2**20,
-    )
-    for state, metrics in dispatches:
-        if waiting is None:
-            compiled = time.perf_counter()
+    """Trains with an open run directory: from its newest checkpoint if there is one, adding to its metrics.
+
+    Args:
+      path: of the run directory.
+      config: of the training.
+      data: prepared.
+      learner: of the configuration.
+      initial: the state, or those of a population, at the beginning.
+      listeners: told the metrics after each dispatch.
+      fork: the run whose checkpoint takes the place of `initial`, if this run is a fork.
+
+    Returns:
+      the state at the end, and the timing; of a run that is finished, those that it has.
+    """
+    stored = read_run(path)
+    with Checkpoints(path / "checkpoints", stored.identity) as checkpoints:
+        notes: dict[str, Any] = {}
+        if checkpoints.steps():
+            state, notes = checkpoints.restore(initial, repair=True)
         else:
-            numbers = _tell(listeners, waiting, config.batch, compiled, first)
-            warned = warned or _warn_of_collapse(numbers, config)
-        waiting = metrics
-        if checkpoints and time.perf_counter() - saved > SAVE_SECONDS:
-            checkpoints.save(state)
-            saved = time.perf_counter()
-    if waiting is not None:
-        _tell(listeners, waiting, config.batch, compiled, first)
-    seconds = time.perf_counter() - compiled
-    if checkpoints:
-        checkpoints.save(state)
-    rate = (config.steps - first) * config.batch / seconds
-    figures = (rate, compiled - started, seconds, time.perf_counter() - started)
-    return state, dict(zip(TIMING, figures, strict=True))
+            state = initial if stored.fork is None else _forked(fork, initial, stored.fork)
+        step = int(state.step.max())
+        timing = finished_timing(path / "summary.json") if step == config.steps else None
+        if timing:
+            return state, timing
+        record(path, step)
+        with MetricsFile(path / "metrics.jsonl", step=step, seal=notes.get("metrics")) as metrics:
+            kept = Kept(checkpoints, metrics)
+            if stored.fork is not None and not notes:
+                kept.save(state)  # from here on the other run may go on, or go
+            return optimise(config, data, learner, state, listeners=listeners, kept=kept)
 
 
-def _tell(
-    listeners: list[Listener | None], metrics: Metrics, batch: int, compiled: float, first: int
-) -> dict[str, float]:
-    """Tells each listener the metrics as numbers, and returns them."""
-    numbers = {name: float(value) for name, value in metrics.items()}
-    step = int(numbers.pop("step"))
-    rate = (step - first) * batch / (time.perf_counter() - compiled)
-    numbers = {"step": step, "images": step * batch, "images_per_second": rate, **numbers}
-    for listener in listeners:
-        if listener:
-            listener(numbers)
-    return numbers
+def finished_timing(summary: Path) -> dict[str, float] | None:
+    """The timing in a summary, if it is there and whole."""
+    with contextlib.suppress(InputError, KeyError, TypeError, ValueError):
+        stored = read_json(summary)
+        return {name: float(stored[name]) for name in TIMING}
+    return None
 
 
-def _warn_of_collapse(metrics: dict[str, float], config: Config) -> bool:
-    """Warns, once the first fifth of a training is done, when most of the eye's late aims return or hug the border."""
-    signs = {"return to an earlier one": "saccader/refixation", "lie on the border": "saccader/border"}
-    found = {said: metrics.get(sign, 0.0) for said, sign in signs.items() if metrics.get(sign, 0.0) > COLLAPSE_SHARE}
-    if not found or metrics["step"] < config.steps / 5:
-        return False
-    shares = " and ".join(f"{share:.0%} {said}" for said, share in found.items())
-    warnings.warn(
-        f"at step {metrics['step']:.0f} the eye shows signs of collapse: of its late fixations {shares}; "
-        "foveax diagnose tells more",
-        CollapseWarning,
-        stacklevel=2,
-    )
-    return True
+def _opened(path: Path, config: Config, fork: str | Path | None, initial: TrainState) -> Path:
+    """The open run directory: a new one, which says where it was forked from, or that of the same run."""
+    if fork is None or (path / "config.json").exists():
+        return open_run(path, Stored(config, None if fork is None else {"run": str(fork)}))
+    step = int(_forked(fork, initial).step)
+    if step >= config.steps:
+        raise InputError(
+            f"images must be more than those the fork begins after, {step * config.batch}; got {config.images}"
+        )
+    return open_run(path, Stored(config, {"run": str(fork), "step": step, "identity": read_run(Path(fork)).identity}))
 
 
-def _summary(
-    config: Config, data: Data, params: dict[str, Params], evaluations: dict[str, Evaluation], trained: Evaluation
-) -> dict[str, Any]:
-    height, width = data.test["image"].shape[1:3]
-    return {
-        "test": {name: scores(run, height=height, width=width) for name, run in evaluations.items()},
-        "train": [float(share) for share in trained.accuracy],
-        "diagnosis": diagnose(evaluations, policy=config.model.policy, config=config, data=data),
-        "images": config.steps * config.batch,
-        "parameters": {name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in params.items()},
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "python": platform.python_version(),
-        "device": jax.devices()[0].device_kind,
-        "config": config.to_json(),
-    }
+def _forked(fork: str | Path | None, initial: TrainState, point: Mapping[str, Any] | None = None) -> TrainState:
+    """The state with which a fork begins: another run's, under the new seed, its skipped steps forgotten.
 
-
-def _write_sheet(path: Path, data: Data, evaluation: Evaluation, size: int) -> None:
-    """Draws the first test images with their scanpaths and crops."""
-    rows = slice(0, SHEET_TRIALS)
-    decided = zip(evaluation.label[rows], evaluation.predicted[rows, -1], strict=True)
-    titles = [f"{label}, taken for {decision}" if label != decision else f"{label}" for label, decision in decided]
-    figure = fixation_sheet(data.test["image"][rows], evaluation.fixations[rows], titles=titles, size=size)
-    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=110))
+    Args:
+      fork: the other run.
+      initial: of the new one.
+      point: what the new one has recorded of it; None takes the newest checkpoint.
+    """
+    if fork is None:
+        raise InputError(
+            f"a fork without a checkpoint yet must be told again where it begins: --fork {point and point['run']}"
+        )
+    path = Path(fork)
+    read_config(path)
+    identity = read_run(path).identity
+    if point and identity != point["identity"]:
+        raise InputError(f"a fork must begin from the run it began from; the configuration of {path} is another now")
+    with Checkpoints(path / "checkpoints", identity) as checkpoints:
+        state, _ = checkpoints.restore(initial, step=point["step"] if point else None)
+    return state._replace(key=initial.key, skipped=initial.skipped, skipped_in_a_row=initial.skipped_in_a_row)

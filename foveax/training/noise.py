@@ -1,0 +1,46 @@
+"""Noise: what orbax prints, beside what it raises, when it fails to read or write."""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+
+@contextlib.contextmanager
+def without_noise() -> Iterator[None]:
+    """Drops the log of orbax, and the complaints of its threads that what they report to has ended; nothing else."""
+    absl, uncaught, unraisable = logging.getLogger("absl"), sys.excepthook, sys.unraisablehook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not _is_noise(error):
+            uncaught(kind, error, trace)
+
+    def unraisable_hook(left: Any) -> None:
+        if not _is_noise(left.exc_value):
+            unraisable(left)
+
+    asynchronous = logging.getLogger("asyncio")
+    absl.addFilter(_not_of_orbax)
+    asynchronous.addFilter(_not_forgotten)
+    sys.excepthook, sys.unraisablehook = hook, unraisable_hook
+    try:
+        yield
+    finally:
+        sys.excepthook, sys.unraisablehook = uncaught, unraisable
+        absl.removeFilter(_not_of_orbax)
+        asynchronous.removeFilter(_not_forgotten)
+
+
+def _is_noise(error: BaseException | None) -> bool:
+    return isinstance(error, RuntimeError) and str(error) == "Event loop is closed"
+
+
+def _not_of_orbax(entry: logging.LogRecord) -> bool:
+    return "orbax" not in Path(entry.pathname).parts
+
+
+def _not_forgotten(entry: logging.LogRecord) -> bool:
+    return "exception was never retrieved" not in entry.getMessage()
