@@ -15,6 +15,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from foveax._types import InputError
 from foveax.training.config import PRESETS, Config
+from foveax.training.processes import leads, leaving_at_once, start_processes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +29,16 @@ class Train:
     """Run directory; a run of the same configuration there is continued. By default nothing is written."""
     download: bool = False
     """Download and prepare a TFDS set that is not there."""
+    devices: int = 1
+    """Devices of each process, among which every batch is divided; 0 takes all."""
+    coordinator: str = ""
+    """HOST:PORT of process 0, where several processes train together; srun and mpirun need none of these three."""
+    num_processes: int = 0
+    """How many processes there are, on all machines."""
+    process_id: int = -1
+    """Which of them this is, from 0."""
+    patience: float = 1800.0
+    """Seconds without a finished dispatch after which the process is ended, with a stack dump; 0 waits for ever."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +114,7 @@ class Export:
     """Where to; by default SPLIT.npz in the run directory."""
 
 
+@leaving_at_once()
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command; input that is refused ends it with one sentence and exit code 2."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -182,10 +194,19 @@ def _train(command: Train) -> None:
     from foveax.training.evaluate import format_table
 
     config = command.config
-    with _progress_bar(config) as progress:
+    start_processes(command.coordinator, command.num_processes, command.process_id)
+    with _progress_bar(config) if leads() else contextlib.nullcontext() as progress:
         result = train_with(
-            config.trainer, config, out=command.out or None, download=command.download, progress=progress
+            config.trainer,
+            config,
+            out=command.out or None,
+            download=command.download,
+            progress=progress,
+            devices=command.devices,
+            patience=command.patience,
         )
+    if not leads():
+        return
     print(format_table(result.summary["test"]))
     print(format_diagnosis(result.summary["diagnosis"]))
     print(

@@ -32,7 +32,8 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._manager.close()
+        if error is None or jax.process_count() == 1:  # closing waits for the others, whom the error may have ended
+            self._manager.close()
 
     def latest_step(self) -> int | None:
         """The step of the newest checkpoint."""
@@ -47,7 +48,8 @@ class Checkpoints:
         """The newest state.
 
         Args:
-          like: a state, or the shapes of one (`jax.eval_shape`), of the same graph and learner.
+          like: a state, or the shapes of one (`jax.eval_shape`), of the same graph and learner; what is restored lies
+        where it does, on however many devices it was written, or on this process's first device.
 
         Raises:
           InputError: if there is no checkpoint.
@@ -55,7 +57,12 @@ class Checkpoints:
         step = self.latest_step()
         if step is None:
             raise InputError(f"there must be a checkpoint in {self._manager.directory}; it holds none")
-        stored = self._manager.restore(step, args=self._restore(jax.eval_shape(_without_key_type, like)))
+        place = like.step.sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        specs = jax.tree.map(
+            lambda spec: jax.ShapeDtypeStruct(spec.shape, spec.dtype, sharding=place),
+            jax.eval_shape(_without_key_type, like),
+        )
+        stored = self._manager.restore(step, args=self._restore(specs))
         return TrainState(**{**stored, "key": jax.random.wrap_key_data(stored["key"])})
 
 

@@ -1,5 +1,6 @@
 """A training from beginning to end: data, loop, controls, and the directory that keeps it all."""
 
+import dataclasses
 import importlib.metadata
 import json
 import platform
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+from jax.sharding import Mesh
 
 from foveax._types import InputError, Metrics, Params
 from foveax.data.dataset import Data
@@ -23,7 +25,10 @@ from foveax.training.diagnosis import COLLAPSE_SHARE, diagnose
 from foveax.training.evaluate import Evaluation, evaluate, scores
 from foveax.training.fit import fit
 from foveax.training.learner import Learner, TrainState, make_learner
+from foveax.training.mesh import check_divides, local_copy, place, training_mesh
+from foveax.training.processes import any_process, check_alike, lead_first, leads
 from foveax.training.run_directory import keep_metrics_until, open_run, read_config, write_atomically, write_json
+from foveax.training.watchdog import watchdog
 
 SAVE_SECONDS = 30.0
 SHEET_TRIALS = 16
@@ -64,8 +69,13 @@ def train(
     out: str | Path | None = None,
     download: bool = False,
     progress: Listener | None = None,
+    devices: int = 1,
+    patience: float = 0.0,
 ) -> Result:
     """Trains the standard pipeline from a configuration, and evaluates it beside its controls.
+
+    Where several processes train together (`jax.distributed`), all call this alike, with a run directory that all see.
+    Each takes its share of every batch and of every checkpoint; process 0 alone writes the rest.
 
     Args:
       config: all that decides the outcome.
@@ -74,9 +84,11 @@ def train(
         ``fixations.png``; a run of the same configuration that is there already is continued. None writes nothing.
       download: whether to download a TFDS set that is not there.
       progress: called after each dispatch.
+      devices: of each process, among which every batch is divided; 0 takes all.
+      patience: seconds without a finished dispatch after which the process is ended (`watchdog`); 0 waits for ever.
 
     Raises:
-      InputError: for data or a run directory that do not fit the configuration, before anything is written.
+      InputError: for data, devices or a run directory that do not fit the configuration, before anything is written.
 
     Example:
       >>> import foveax as fx
@@ -86,17 +98,25 @@ def train(
     """
     if config.trainer != "foveax":
         raise InputError(f"trainer must be foveax here; got {config.trainer!r}: use foveax.environments.train_with")
-    data = config.prepare(data or load(config.data, data_dir=config.data_dir or None, download=download))
+    check_alike("configuration", str(dataclasses.replace(config, data_dir="")))
+    given = data or lead_first(lambda: load(config.data, data_dir=config.data_dir or None, download=download))
+    data = config.prepare(given)
     if config.batch > len(data.train["label"]):
         size = len(data.train["label"])
         raise InputError(f"batch must be at most the number of training images, {size}; got {config.batch}")
+    mesh = training_mesh(devices)
+    if mesh:
+        check_divides(mesh, config.batch)
     learner = make_learner(config.pipeline(data), config.learning, steps=config.steps)
     initial = learner.init(jax.random.key(config.seed))
-    if out is None:
-        state, timing = _optimise(config, data, learner, initial, [progress])
-    else:
-        state, timing = _optimise_in(open_run(out, config), config, data, learner, initial, progress)
-    return conclude(config, data, state, timing, Path(out) if out is not None else None)
+    initial = place(initial, mesh) if mesh else initial
+    with watchdog(patience) as alive:
+        if out is None:
+            state, timing = _optimise(config, data, learner, initial, [progress, alive], mesh)
+        else:
+            path = lead_first(lambda: open_run(out, config))
+            state, timing = _optimise_in(path, config, data, learner, initial, [progress, alive], mesh)
+    return conclude(config, data, local_copy(state), timing, Path(out) if out is not None and leads() else None)
 
 
 def conclude(config: Config, data: Data, state: TrainState, timing: dict[str, float], path: Path | None) -> Result:
@@ -136,7 +156,13 @@ def load_run(directory: str | Path) -> tuple[Config, Data, Graph, dict[str, Para
 
 
 def _optimise_in(
-    path: Path, config: Config, data: Data, learner: Learner, initial: TrainState, progress: Listener | None
+    path: Path,
+    config: Config,
+    data: Data,
+    learner: Learner,
+    initial: TrainState,
+    listeners: list[Listener | None],
+    mesh: Mesh | None,
 ) -> tuple[TrainState, dict[str, float]]:
     """Trains with a run directory: from its newest checkpoint if there is one, adding to its metrics."""
     with Checkpoints(path / "checkpoints") as checkpoints:
@@ -144,13 +170,15 @@ def _optimise_in(
         if int(state.step) == config.steps and (path / "summary.json").exists():
             summary = json.loads((path / "summary.json").read_text())
             return state, {name: summary[name] for name in TIMING}
+        if not leads():
+            return _optimise(config, data, learner, state, listeners, mesh, checkpoints)
         keep_metrics_until(path / "metrics.jsonl", int(state.step))
         with (path / "metrics.jsonl").open("a") as lines:
 
             def write(metrics: dict[str, float]) -> None:
                 print(json.dumps(metrics), file=lines, flush=True)
 
-            return _optimise(config, data, learner, state, [write, progress], checkpoints)
+            return _optimise(config, data, learner, state, [write, *listeners], mesh, checkpoints)
 
 
 def _optimise(
@@ -159,6 +187,7 @@ def _optimise(
     learner: Learner,
     state: TrainState,
     listeners: list[Listener | None],
+    mesh: Mesh | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> tuple[TrainState, dict[str, float]]:
     """The loop: a dispatch is under way before the metrics of the one before it are read."""
@@ -172,15 +201,16 @@ def _optimise(
         batch=config.batch,
         dispatch=config.dispatch,
         resident_bytes=config.resident_megabytes * 2**20,
+        mesh=mesh,
     )
     for state, metrics in dispatches:
         if waiting is None:
             compiled = time.perf_counter()
         else:
             numbers = _tell(listeners, waiting, config.batch, compiled, first)
-            warned = warned or _warn_of_collapse(numbers, config)
+            warned = warned or (leads() and _warn_of_collapse(numbers, config))
         waiting = metrics
-        if checkpoints and time.perf_counter() - saved > SAVE_SECONDS:
+        if checkpoints and any_process(time.perf_counter() - saved > SAVE_SECONDS):
             checkpoints.save(state)
             saved = time.perf_counter()
     if waiting is not None:
