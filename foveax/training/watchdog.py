@@ -5,6 +5,8 @@ import faulthandler
 import sys
 from collections.abc import Callable, Iterator
 
+from foveax._types import InputError
+
 
 @contextlib.contextmanager
 def watchdog(seconds: float) -> Iterator[Callable[[object], None]]:
@@ -19,10 +21,16 @@ def watchdog(seconds: float) -> Iterator[Callable[[object], None]]:
     Yields:
       what to call, with anything, at each sign of life.
 
+    Raises:
+      InputError: if the time is negative.
+
     Example:
       >>> with watchdog(60.0) as alive:
       ...     alive("a step is done")
     """
+
+    if not seconds >= 0:
+        raise InputError(f"patience must be at least 0; got {seconds}")
 
     def alive(sign: object = None) -> None:
         del sign
