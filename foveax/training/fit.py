@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from foveax._types import Batch, InputError, Key, Metrics
 from foveax.data.dataset import Data, Render, Split
+from foveax.data.mapped import take
 from foveax.data.order import batch_indices, epoch_orders
 from foveax.training.learner import Learner, TrainState
 from foveax.training.mesh import POPULATION, check_divides, local_copy, place, place_rows, sharded
@@ -157,7 +158,7 @@ def _streamed(split: Split, indices: Iterator[np.ndarray], mesh: Mesh | None, ax
 
     def gather(index: np.ndarray) -> Batch:
         if mesh is None:
-            return jax.device_put({name: array[index] for name, array in split.items()})
+            return jax.device_put({name: take(array, index) for name, array in split.items()})
         return {name: place_rows(array, index, mesh, *axes) for name, array in split.items()}
 
     return _prefetched(gather, indices), {}

@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from foveax._types import InputError
+from foveax.data.mapped import take
 from foveax.training.learner import Learner
 from foveax.training.shards import BATCH
 
@@ -89,7 +90,7 @@ def place_rows(array: np.ndarray, index: np.ndarray, mesh: Mesh, *axes: str | No
     """The rows ``array[index]`` on the mesh; a process reads only those that its own devices get."""
     sharding = NamedSharding(mesh, PartitionSpec(*axes))
     shape = (*index.shape, *array.shape[1:])
-    return jax.make_array_from_callback(shape, sharding, lambda part: array[index[part[: index.ndim]]])
+    return jax.make_array_from_callback(shape, sharding, lambda part: take(array, index[part[: index.ndim]]))
 
 
 def local_copy(tree: Any) -> Any:
