@@ -71,9 +71,7 @@ def glimpse_table(sides: list[int], batch: int, repeats: int) -> list[dict[str, 
         return round(statistics.median(times), 1), round(statistics.median(ratios), 3)
 
     names = ("microseconds", "ratio", "picked_microseconds", "picked_ratio")
-    return [
-        {"side": side, **dict(zip(names, (*median(side, 0), *median(side, 1)), strict=True))} for side in sides
-    ]
+    return [{"side": side, **dict(zip(names, (*median(side, 0), *median(side, 1)), strict=True))} for side in sides]
 
 
 def make_timers(side: int, batch: int) -> list[Callable[[], float]]:
@@ -132,10 +130,11 @@ def write_set(folder: Path, images: int, side: int, *, test: int = 32) -> int:
     folder.mkdir()
     rng = np.random.default_rng(0)
     for split, count in (("train", images), ("test", test)):
-        shape = (count, side, side, 3)
-        array = np.lib.format.open_memmap(folder / f"{split}_image.npy", mode="w+", dtype=np.uint8, shape=shape)
-        for image in array:
-            image[:] = np.frombuffer(rng.bytes(image.nbytes), np.uint8).reshape(image.shape)
+        header = {"descr": "|u1", "fortran_order": False, "shape": (count, side, side, 3)}
+        with (folder / f"{split}_image.npy").open("wb") as file:  # not mapped: a child inherits its parent's peak
+            np.lib.format.write_array_header_1_0(file, header)
+            for _ in range(count):
+                file.write(rng.bytes(side * side * 3))
         np.save(folder / f"{split}_label.npy", np.arange(count) % 10)
     return (images + test) * side * side * 3
 

@@ -1,4 +1,4 @@
-"""What test_mesh.py runs where there are four devices: one training over all of them, and what they say to each other."""
+"""What test_mesh.py runs where there are four devices: one training over all, and what they say to each other."""
 
 import re
 

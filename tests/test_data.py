@@ -147,7 +147,10 @@ def test_a_folder_of_arrays_is_mapped_not_read(tmp_path, rng):
 FOLDERS_REFUSED = {
     "missing": ({"train_label": None}, "must hold the arrays .*; it lacks train_label"),
     "objects": ({"train_label": np.array([{}], dtype=object)}, "must be .npy files of plain arrays"),
-    "converted": ({"train_image": np.zeros((4, 8, 8))}, "must be uint8 or float32, which are read in place; got float64"),
+    "converted": (
+        {"train_image": np.zeros((4, 8, 8))},
+        "must be uint8 or float32, which are read in place; got float64",
+    ),
     "range": ({"train_image": np.full((4, 8, 8), 2, np.float32)}, "got values from 2.0 to 2.0"),
     "nan": ({"train_image": NAN}, "must lie in .* got values from nan to nan"),
     "alike": ({"train_image": IMAGE[:, :4]}, "image must be alike in train and test"),

@@ -1,4 +1,4 @@
-"""Two processes on one machine, through the command line: the same training, carried on by one and by two, and a loss."""
+"""Two processes on one machine, through the command line: one is lost, and the training goes on in one and in two."""
 
 import json
 import os

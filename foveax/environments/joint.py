@@ -71,9 +71,7 @@ def train_with(
     """
     config = dataclasses.replace(config, trainer=trainer)
     if trainer == "foveax":
-        return train(
-            config, data, out=out, download=download, progress=progress, devices=devices, patience=patience
-        )
+        return train(config, data, out=out, download=download, progress=progress, devices=devices, patience=patience)
     if devices != 1 or jax.process_count() > 1:
         raise InputError(f"trainer {trainer} trains on one device of one process; got {devices} devices each")
     if config.model.policy != "learned" or config.model.glimpses == 1:

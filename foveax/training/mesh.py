@@ -5,6 +5,7 @@ from collections import defaultdict
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -37,7 +38,7 @@ def training_mesh(devices: int = 1, *, members: int = 1) -> Mesh | None:
       >>> training_mesh(1) is None
       True
     """
-    ours: dict[int, list[jax.Device]] = defaultdict(list)
+    ours: dict[int, list[Any]] = defaultdict(list)
     for device in jax.devices():
         ours[device.process_index].append(device)
     fewest = min(len(there) for there in ours.values())
@@ -78,7 +79,7 @@ def place(tree: Any, mesh: Mesh, *axes: str | None) -> Any:
     def put(leaf: Any) -> Any:
         if isinstance(leaf, jax.Array) and leaf.sharding.is_equivalent_to(sharding, leaf.ndim):
             return leaf
-        if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return jax.random.wrap_key_data(put(jax.random.key_data(leaf)))
         array = np.asarray(leaf)
         return jax.make_array_from_callback(array.shape, sharding, lambda part: array[part])
@@ -90,7 +91,11 @@ def place_rows(array: np.ndarray, index: np.ndarray, mesh: Mesh, *axes: str | No
     """The rows ``array[index]`` on the mesh; a process reads only those that its own devices get."""
     sharding = NamedSharding(mesh, PartitionSpec(*axes))
     shape = (*index.shape, *array.shape[1:])
-    return jax.make_array_from_callback(shape, sharding, lambda part: take(array, index[part[: index.ndim]]))
+
+    def read(part: Any) -> np.ndarray:
+        return take(array, index[part[: index.ndim]])
+
+    return jax.make_array_from_callback(shape, sharding, read)
 
 
 def local_copy(tree: Any) -> Any:

@@ -60,7 +60,9 @@ def _check_given(coordinator: str, num_processes: int, process_id: int) -> None:
     if num_processes < 1:
         raise InputError(f"num_processes must be at least 1 with a coordinator; got {num_processes}")
     if not 0 <= process_id < num_processes:
-        raise InputError(f"process_id must be at least 0 and less than num_processes, {num_processes}; got {process_id}")
+        raise InputError(
+            f"process_id must be at least 0 and less than num_processes, {num_processes}; got {process_id}"
+        )
 
 
 def leads() -> bool:

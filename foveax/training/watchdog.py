@@ -28,7 +28,6 @@ def watchdog(seconds: float) -> Iterator[Callable[[object], None]]:
       >>> with watchdog(60.0) as alive:
       ...     alive("a step is done")
     """
-
     if not seconds >= 0:
         raise InputError(f"patience must be at least 0; got {seconds}")
 
