@@ -17,6 +17,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 from foveax._types import InputError
 from foveax.training.config import PRESETS, Config
 from foveax.training.divergence import DivergenceError
+from foveax.training.processes import leads, leaving_at_once, start_processes
 from foveax.training.signals import Interrupted, raising_signals
 
 
@@ -33,6 +34,16 @@ class Train:
     """Another run, from whose newest checkpoint this one begins, under the configuration given here."""
     download: bool = False
     """Download and prepare a TFDS set that is not there."""
+    devices: int = 1
+    """Devices of each process, among which every batch is divided; 0 takes all."""
+    coordinator: str = ""
+    """HOST:PORT of process 0, where several processes train together; srun and mpirun need none of these three."""
+    num_processes: int = 0
+    """How many processes there are, on all machines."""
+    process_id: int = -1
+    """Which of them this is, from 0."""
+    patience: float = 1800.0
+    """Seconds without a finished dispatch after which the process is ended, with a stack dump; 0 waits for ever."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +131,7 @@ class Verify:
     """How many, up to the last record among them; at least the first record."""
 
 
+@leaving_at_once()
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command; what ends it early is told in one sentence.
 
@@ -210,7 +222,8 @@ def _train(command: Train) -> None:
     from foveax.training.evaluate import format_table
 
     config = command.config
-    with _progress_bar(config) as progress:
+    start_processes(command.coordinator, command.num_processes, command.process_id)
+    with _progress_bar(config) if leads() else contextlib.nullcontext() as progress:
         result = train_with(
             config.trainer,
             config,
@@ -218,7 +231,11 @@ def _train(command: Train) -> None:
             fork=command.fork or None,
             download=command.download,
             progress=progress,
+            devices=command.devices,
+            patience=command.patience,
         )
+    if not leads():
+        return
     print(format_table(result.summary["test"]))
     print(format_diagnosis(result.summary["diagnosis"]))
     print(

@@ -1,7 +1,9 @@
 """Data: what is refused at the door, full MNIST through TFDS, the order and the shifts."""
 
+import dataclasses
 import hashlib
 import json
+import mmap
 import sys
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 
 import foveax as fx
 from foveax.data import batch_indices, epoch_orders, random_shift
+from foveax.data.mapped import take
 
 IMAGE, LABEL = np.zeros((4, 8, 8, 1), np.uint8), np.array([0, 1, 2, 1])
 NAN = np.full((4, 8, 8), np.nan, np.float32)
@@ -118,6 +121,61 @@ def test_files_that_are_no_arrays_are_refused(tmp_path):
         fx.load(str(tmp_path / "half.npz"))
     with pytest.raises(fx.InputError, match="data must be mnist5k, a path"):
         fx.load("../etc")
+
+
+def write_folder(folder, **changes):
+    """The set that `split` is, as a folder of .npy files, some changed or, where None, left out."""
+    folder.mkdir(exist_ok=True)
+    arrays = {f"{part}_{name}": array for part in ("train", "test") for name, array in split().items()}
+    for name, array in {**arrays, **changes}.items():
+        if array is not None:
+            np.save(folder / f"{name}.npy", array)
+    return str(folder)
+
+
+def test_a_folder_of_arrays_is_mapped_not_read(tmp_path, rng):
+    image = rng.integers(0, 255, (4, 8, 8, 3), dtype=np.uint8)
+    data = fx.load(write_folder(tmp_path / "set", train_image=image, test_image=image, classes=np.int64(5)))
+    assert isinstance(data.train["image"].base, np.memmap | mmap.mmap)
+    np.testing.assert_array_equal(data.train["image"], image)
+    assert data.classes == 5
+    rows = np.array([[3, 0], [1, 1]])
+    np.testing.assert_array_equal(take(data.train["image"], rows), image[rows])
+    assert data.train["label"].dtype == np.int32
+
+
+FOLDERS_REFUSED = {
+    "missing": ({"train_label": None}, "must hold the arrays .*; it lacks train_label"),
+    "objects": ({"train_label": np.array([{}], dtype=object)}, "must be .npy files of plain arrays"),
+    "converted": (
+        {"train_image": np.zeros((4, 8, 8))},
+        "must be uint8 or float32, which are read in place; got float64",
+    ),
+    "range": ({"train_image": np.full((4, 8, 8), 2, np.float32)}, "got values from 2.0 to 2.0"),
+    "nan": ({"train_image": NAN}, "must lie in .* got values from nan to nan"),
+    "alike": ({"train_image": IMAGE[:, :4]}, "image must be alike in train and test"),
+}
+
+
+@pytest.mark.parametrize("case", FOLDERS_REFUSED)
+def test_a_folder_is_checked_as_arrays_are(case, tmp_path):
+    changes, message = FOLDERS_REFUSED[case]
+    with pytest.raises(fx.InputError, match=message):
+        fx.load(write_folder(tmp_path / "set", **changes))
+
+
+def test_only_as_much_of_a_large_set_is_held_at_once(monkeypatch, small_model):
+    for module in ("foveax.data.dataset", "foveax.training.evaluate"):
+        monkeypatch.setattr(f"{module}.SAMPLED_BYTES", 3 * IMAGE[0].nbytes)
+    asked = []
+    monkeypatch.setattr("foveax.training.evaluate.take", lambda array, rows: asked.append(len(rows)) or array[rows])
+    many = split(np.tile(IMAGE, (3, 1, 1, 1)), np.tile(LABEL, 3))
+    data = fx.from_arrays(many, many)
+    assert len(data.sample(jax.random.key(0), 12)["label"]) == 2  # the labels take their part
+    graph = fx.standard_pipeline(dataclasses.replace(small_model, crop=3), data.inputs, classes=3)
+    done = fx.evaluate(graph, fx.init(graph, jax.random.key(0)), data.test, key=jax.random.key(1))
+    assert set(asked) == {2}
+    assert done.label.tolist() == many["label"].tolist()
 
 
 @pytest.mark.parametrize(("size", "batch"), [(12, 4), (13, 4), (5, 5)])

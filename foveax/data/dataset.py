@@ -8,6 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from foveax._types import Batch, InputError, Key
+from foveax.data.mapped import take
+
+SAMPLED_BYTES = 256 * 2**20
+"""Samples of a split are of up to this size, and large arrays are looked through in parts of it."""
 
 Split = dict[str, np.ndarray]
 """Arrays with a leading ``[N]`` by the graph input they feed: ``image``, ``label``, and any others of your own."""
@@ -47,10 +51,11 @@ class Data(NamedTuple):
         return self._replace(render=both)
 
     def sample(self, key: Key, size: int) -> Split:
-        """Training examples as they are shown, at most `size` of them, chosen at random."""
+        """Training examples as they are shown, at most `size` of them, or 256 MB, chosen at random."""
         rows_key, render_key = jax.random.split(key)
-        rows = np.asarray(jax.random.permutation(rows_key, len(self.train["label"])))[:size]
-        shown = jax.jit(self.render)(render_key, {name: array[rows] for name, array in self.train.items()})
+        most = max(SAMPLED_BYTES // sum(array[:1].nbytes for array in self.train.values()), 1)
+        rows = np.asarray(jax.random.permutation(rows_key, len(self.train["label"])))[: min(size, most)]
+        shown = jax.jit(self.render)(render_key, {name: take(array, rows) for name, array in self.train.items()})
         return {name: np.asarray(array) for name, array in shown.items()}
 
 
@@ -131,10 +136,18 @@ def _check_image(name: str, image: np.ndarray) -> np.ndarray:
         return image
     if not np.issubdtype(image.dtype, np.floating):
         raise InputError(f"{name} must be uint8 in [0, 255] or a float in [0, 1]; got {image.dtype}")
-    low, high = float(image.min()), float(image.max())
+    low, high = _range(image)
     if not (low >= 0 and high <= 1):  # false for NaN as well
         raise InputError(f"{name} must lie in [0, 1] where it is a float; got values from {low} to {high}")
-    return image.astype(np.float32)
+    return image.astype(np.float32, copy=False)
+
+
+def _range(image: np.ndarray) -> tuple[float, float]:
+    """The least and the greatest value, NaN if there is one; found in parts, since the whole may lie in a file."""
+    rows = max(SAMPLED_BYTES // image[:1].nbytes, 1)
+    parts = (take(image, np.arange(first, min(first + rows, len(image)))) for first in range(0, len(image), rows))
+    ranges = np.array([(part.min(), part.max()) for part in parts])
+    return float(ranges[:, 0].min()), float(ranges[:, 1].max())
 
 
 def _check_label(name: str, label: np.ndarray) -> np.ndarray:

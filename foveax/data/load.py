@@ -1,4 +1,4 @@
-"""Data sets by name: the bundled digits, a file of arrays, or any image classification set of TFDS."""
+"""Data sets by name: the bundled digits, a file or a folder of arrays, or any image classification set of TFDS."""
 
 import importlib.resources
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 from foveax._types import InputError
 from foveax.data.dataset import Data, from_arrays
 from foveax.data.known_answers import KNOWN_ANSWERS
+from foveax.data.mapped import map_folder
 from foveax.data.shapes import SHAPE_SETS
 from foveax.data.tfds import load_tfds
 
@@ -24,8 +25,9 @@ def load(name: str = BUNDLED, *, data_dir: str | Path | None = None, download: b
         or ``"hidden_target"``, problems whose answer is known (`foveax.data.known_answers`); ``"shaded_shapes"`` or
         ``"coloured_shapes"`` (`foveax.data.shapes`); the path of an ``.npz`` file with the arrays ``train_image``,
         ``train_label``, ``test_image``, ``test_label`` (as `from_arrays` takes them, any further ``train_NAME`` and
-        ``test_NAME``, and optionally the scalar ``classes``); or the name of a TFDS image classification set, such as
-        ``"mnist"``.
+        ``test_NAME``, and optionally the scalar ``classes``); the path of a folder with a file ``train_image.npy``, and
+        so on, for each of these arrays, of which only the images that are shown are read; or the name of a TFDS image
+        classification set, such as ``"mnist"``.
       data_dir: where TFDS sets lie; by default ``$TFDS_DATA_DIR``, or ``~/tensorflow_datasets``.
       download: whether to download and prepare a TFDS set that is not there.
 
@@ -43,6 +45,8 @@ def load(name: str = BUNDLED, *, data_dir: str | Path | None = None, download: b
         return DRAWN[name]()
     if name.endswith(".npz"):
         return _load_npz(Path(name))
+    if any(Path(name).glob("*.npy")):
+        return _from_named(Path(name), map_folder(Path(name)))
     return load_tfds(name, data_dir=data_dir, download=download)
 
 
@@ -54,6 +58,11 @@ def _load_npz(path: Path) -> Data:
         raise InputError(f"data must be there: no file {path}") from None
     except Exception as error:  # a damaged file makes its reader raise anything
         raise InputError(f"data must be an .npz file of plain arrays; {path} is not: {error}") from error
+    return _from_named(path, arrays)
+
+
+def _from_named(path: Path, arrays: dict[str, np.ndarray]) -> Data:
+    """A data set from arrays named ``SPLIT_NAME``."""
     missing = [name for name in ARRAYS if name not in arrays]
     if missing:
         raise InputError(f"{path} must hold the arrays {', '.join(ARRAYS)}; it lacks {', '.join(missing)}")

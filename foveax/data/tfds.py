@@ -34,7 +34,10 @@ def load_tfds(name: str, *, data_dir: str | Path | None = None, download: bool =
     """
     root = Path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
     if not re.fullmatch(r"\w+(/[\w.-]+)?", name):
-        raise InputError(f"data must be mnist5k, a path to an .npz file, or the name of a TFDS set; got {name!r}")
+        raise InputError(
+            "data must be mnist5k, a path to an .npz file or a folder of .npy files, or the name of a TFDS set; "
+            f"got {name!r}"
+        )
     try:
         prepared = _find_prepared(root / name)
     except ValueError:  # of characters that no path has

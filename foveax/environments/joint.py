@@ -41,6 +41,8 @@ def train_with(
     fork: str | Path | None = None,
     download: bool = False,
     progress: Listener | None = None,
+    devices: int = 1,
+    patience: float = 0.0,
 ) -> Result:
     """Trains the standard pipeline, its saccader by the library named, and evaluates it beside its controls.
 
@@ -60,6 +62,8 @@ def train_with(
       fork: likewise; by foveax alone.
       download: likewise.
       progress: likewise; called after every ``config.dispatch`` batches.
+      devices: likewise; another library trains on one.
+      patience: likewise; only foveax's own training is watched.
 
     Raises:
       InputError: if the library is not installed, the policy is not a learned one, or data or run directory do not fit.
@@ -72,9 +76,12 @@ def train_with(
     """
     config = dataclasses.replace(config, trainer=trainer)
     if trainer == "foveax":
-        return train(config, data, out=out, fork=fork, download=download, progress=progress)
+        given = {"out": out, "fork": fork, "download": download, "progress": progress}
+        return train(config, data, **given, devices=devices, patience=patience)
     if fork is not None:
         raise InputError(f"trainer must be foveax to fork a run; got {trainer!r}")
+    if devices != 1 or jax.process_count() > 1:
+        raise InputError(f"trainer {trainer} trains on one device of one process; got {devices} devices each")
     if config.model.policy != "learned" or config.model.glimpses == 1:
         raise InputError(f"trainer {trainer} needs the policy learned and at least 2 glimpses")
     library = _import_library(trainer)

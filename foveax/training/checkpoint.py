@@ -18,6 +18,7 @@ from foveax._types import InputError
 from foveax.training.digests import check_files, check_fits, leaf_digests, write_file_digests
 from foveax.training.learner import TrainState
 from foveax.training.noise import without_noise
+from foveax.training.processes import leads, most_urgent
 
 KEPT = 2
 """The newest checkpoints are kept; older ones are deleted once a newer one is whole."""
@@ -58,9 +59,12 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(InputError) if error else contextlib.nullcontext(), self._writing():
-            self._finish()
-        self._writer.close()
+        if (
+            error is None or jax.process_count() == 1
+        ):  # others may have been ended by the error, and cannot be waited for
+            with contextlib.suppress(InputError) if error else contextlib.nullcontext():
+                self.finish()
+            self._writer.close()
         self._silence.close()
 
     def steps(self) -> list[int]:
@@ -81,10 +85,10 @@ class Checkpoints:
             that were whole remain.
         """
         step = int(jnp.max(state.step))
+        self.finish()
+        if step in self.steps():
+            return
         with self._writing():
-            self._finish()
-            if step in self.steps():
-                return
             self._make_directory()
             leaves = _without_key_type(state)
             record = {"run": self._run, "step": step, "leaves": leaf_digests(leaves), "notes": dict(notes or {})}
@@ -92,13 +96,25 @@ class Checkpoints:
             self._newest = step
             self._writer.save(self._directory / str(step), args=self._orbax.args.Composite(**items))
 
+    def finish(self) -> None:
+        """Waits for what is being written, then deletes what is older than the newest that are kept.
+
+        Raises:
+          InputError: if it could not be written.
+        """
+        with self._writing():
+            self._writer.wait_until_finished()
+            for step in self.steps()[:-KEPT] if self._made and leads() else ():
+                shutil.rmtree(self._directory / str(step))
+
     def restore(
         self, like: TrainState, *, step: int | None = None, repair: bool = False
     ) -> tuple[TrainState, dict[str, Any]]:
         """The newest state that is whole, with its notes; one that is damaged is named in a warning.
 
         Args:
-          like: a state, or the shapes of one (`jax.eval_shape`), of the same graph and learner.
+          like: a state, or the shapes of one (`jax.eval_shape`), of the same graph and learner. What is restored lies
+            where it does, on however many devices it was written; of shapes alone, on this process's first device.
           step: of the only one that will do; None takes any.
           repair: whether to put damaged ones aside, so that their steps can be saved again.
 
@@ -112,6 +128,7 @@ class Checkpoints:
             except _DamagedError as error:
                 damaged[number] = str(error)
                 continue
+            most_urgent(0)  # all processes have found the same before any is put aside
             self._name_damaged(damaged, number, repair)
             return found
         if not damaged:
@@ -125,7 +142,7 @@ class Checkpoints:
             place = self._directory / str(bad)
             said = f"checkpoint {place} is damaged ({reason}); that of step {used} is used instead"
             warnings.warn(said, DamageWarning, stacklevel=3)
-            if repair:
+            if repair and leads():
                 shutil.rmtree(place.with_suffix(".damaged"), ignore_errors=True)
                 place.rename(place.with_suffix(".damaged"))
 
@@ -171,17 +188,11 @@ class Checkpoints:
     def _make_directory(self) -> None:
         if self._made and not self._directory.is_dir():
             raise FileNotFoundError("it was removed during the training")
-        if not self._made:
+        if not self._made and leads():
             self._directory.mkdir(exist_ok=True)
             for left in self._directory.glob("*.orbax-checkpoint-tmp*"):  # by a process that was killed
                 shutil.rmtree(left)
         self._made = True
-
-    def _finish(self) -> None:
-        """Waits for what is being written, then deletes what is older than the newest that are kept."""
-        self._writer.wait_until_finished()
-        for step in self.steps()[:-KEPT] if self._made else ():
-            shutil.rmtree(self._directory / str(step))
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -220,7 +231,7 @@ def _first_line(error: Exception) -> str:
 
 def _placed(leaf: Any) -> jax.ShapeDtypeStruct:
     """Where and as what to restore a leaf: as the one given lies or, if it is a shape alone, on the first device."""
-    sharding = getattr(leaf, "sharding", None) or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    sharding = getattr(leaf, "sharding", None) or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 

@@ -74,7 +74,7 @@ class Config(Checked):
     """
 
     data: str = "mnist5k"
-    """mnist5k (bundled), mnist or another TFDS name, or a path to an .npz file of arrays."""
+    """mnist5k (bundled), mnist or another TFDS name, or the path of an .npz file or of a folder of .npy files."""
     data_dir: str = ""
     """Where TFDS sets lie; by default $TFDS_DATA_DIR, or ~/tensorflow_datasets."""
     images: int = bounded(300_000, 1, 10**12)

@@ -9,7 +9,8 @@ import numpy as np
 
 from foveax._types import Batch, Key, Params
 from foveax.analysis.scanpaths import refixation_rate, saccade_amplitudes
-from foveax.data.dataset import Split
+from foveax.data.dataset import SAMPLED_BYTES, Split
+from foveax.data.mapped import take
 from foveax.graph import compile as compile_graph
 from foveax.graph.graph import Graph
 
@@ -53,7 +54,7 @@ def evaluate(graph: Graph, params: dict[str, Params], split: Split, *, key: Key,
       params: by module.
       split: arrays with a leading ``[N]``, by the graph inputs that they feed.
       key: of the random policies.
-      batch: examples at a time.
+      batch: examples at a time, or as many as take 256 MB.
 
     Example:
       >>> import foveax as fx, jax
@@ -75,11 +76,12 @@ def make_evaluator(graph: Graph, *, batch: int = 500) -> Evaluator:
     def evaluator(params: dict[str, Params], split: Batch, key: Key) -> Evaluation:
         size = len(split["label"])
         keys = jax.random.split(key, size)
+        at_once = min(batch, max(SAMPLED_BYTES // sum(array[:1].nbytes for array in split.values()), 1))
         parts = []
-        for start in range(0, size, batch):
-            rows = np.minimum(np.arange(start, start + batch), size - 1)  # the last batch is filled with its last row
-            inputs: dict[str, Any] = {name: array[rows] for name, array in split.items()}
-            inputs["progress"] = np.ones(batch, np.float32)
+        for start in range(0, size, at_once):
+            rows = np.minimum(np.arange(start, start + at_once), size - 1)  # the last is filled with its last row
+            inputs: dict[str, Any] = {name: take(array, rows) for name, array in split.items()}
+            inputs["progress"] = np.ones(at_once, np.float32)
             trajectory = rollout(params, {name: inputs[name] for name in graph.inputs}, keys[rows])
             parts.append({port: np.asarray(value) for port, value in trajectory.items()})
         probabilities, predicted, label, fixations = (

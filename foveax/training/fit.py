@@ -2,18 +2,22 @@
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from foveax._types import Batch, InputError, Key, Metrics
 from foveax.data.dataset import Data, Render, Split
+from foveax.data.mapped import take
 from foveax.data.order import batch_indices, epoch_orders
 from foveax.training.learner import Learner, TrainState
+from foveax.training.mesh import POPULATION, check_divides, local_copy, place, place_rows, sharded
+from foveax.training.shards import BATCH
 
 STREAM_BYTES = 64 * 2**20
 """Streamed batches are moved in blocks of up to this size, so that memory stays bounded."""
@@ -28,6 +32,7 @@ def fit(
     batch: int,
     dispatch: int = 100,
     resident_bytes: int = 2**31,
+    mesh: Mesh | None = None,
 ) -> Iterator[tuple[TrainState, Metrics]]:
     """Trains from a state up to a number of steps, yielding after every dispatch.
 
@@ -43,13 +48,16 @@ def fit(
       batch: B, at most N.
       dispatch: steps per call of the compiled program.
       resident_bytes: training arrays up to this size are put on the device as a whole; larger ones are streamed.
+      mesh: the devices of all processes, by the axes ``"population"`` and ``"batch"``, which divide the members and the
+        rows of each batch; each device keeps the parameters of its members. The training is the same, but for the
+        rounding of sums. Every process calls this alike. None uses one device.
 
     Yields:
       the state, which is donated when the iterator goes on, and the metrics, averaged over those steps of the dispatch
       that were not skipped, with the state's ``step``, ``skipped`` and ``skipped_in_a_row``.
 
     Raises:
-      InputError: if the batch is larger than the split.
+      InputError: if the batch is larger than the split, or the mesh does not divide it evenly.
 
     Example:
       >>> import foveax as fx, jax
@@ -63,21 +71,25 @@ def fit(
     population, size = state.key.ndim == 1, len(data.train["label"])
     if batch > size:
         raise InputError(f"batch must be at most the number of training images, {size}; got {batch}")
-    order_key, render_key = (jax.vmap(_data_keys) if population else _data_keys)(state.key)
+    order_key, render_key = (jax.vmap(_data_keys) if population else _data_keys)(local_copy(state.key))
     orders = [epoch_orders(key, size) for key in order_key.reshape(-1)]
     nbytes = sum(array.nbytes for array in data.train.values())
     streamed = nbytes > resident_bytes
     per_dispatch = max(min(dispatch, STREAM_BYTES * size // (nbytes * batch)), 1) if streamed else dispatch
+    blocks = _blocks(int(np.max(local_copy(state.step))), steps, per_dispatch)
 
     def indices(first: int) -> np.ndarray:
         members = [batch_indices(order, first, steps=per_dispatch, batch=batch, size=size) for order in orders]
         return np.stack(members) if population else members[0]
 
-    run = functools.partial(_dispatch, learner, data.render)
-    run = jax.jit(jax.vmap(run, in_axes=(0, None, 0, 0, None)) if population else run, donate_argnums=0)
-    blocks = _blocks(int(state.step.max()), steps, per_dispatch)
+    members = (POPULATION,) if population else ()
+    if mesh:
+        check_divides(mesh, batch, len(orders) if population else None)
+        state, render_key = place((state, render_key), mesh, *members)
+    run = make_dispatch(learner, data.render, population=population, mesh=mesh)
     feeds = (indices(first) for first, _ in blocks)
-    feeds, arrays = (_prefetched(data.train, feeds), {}) if streamed else (feeds, jax.device_put(data.train))
+    axes = (*members, None, BATCH)
+    feeds, arrays = (_streamed if streamed else _resident)(data.train, feeds, mesh, axes)
     for feed, (_, count) in zip(feeds, blocks, strict=True):
         state, metrics = run(state, count, feed, render_key, arrays)
         yield state, metrics
@@ -87,6 +99,18 @@ def _data_keys(key: Key) -> tuple[Key, Key]:
     """The keys of the order and of the rendering, which stay the same throughout a training."""
     order_key, render_key = jax.random.split(jax.random.fold_in(key, 0x0DA7A))
     return order_key, render_key
+
+
+def make_dispatch(learner: Learner, render: Render, *, population: bool, mesh: Mesh | None) -> Callable[..., Any]:
+    """The compiled program of a dispatch: ``(state, count, feed, render_key, arrays) -> (state, metrics)``.
+
+    On a mesh only the learner's step is divided by hand; the rendering, which may look across the whole batch, is
+    divided by the compiler.
+    """
+    run = functools.partial(_dispatch, sharded(learner, mesh) if mesh else learner, render)
+    if population:
+        run = jax.vmap(run, in_axes=(0, None, 0, 0, None), spmd_axis_name=POPULATION if mesh else None)
+    return jax.jit(run, donate_argnums=0)
 
 
 def _dispatch(
@@ -122,12 +146,30 @@ def _blocks(first: int, steps: int, dispatch: int) -> list[tuple[int, int]]:
     return [(start, end - start) for start, end in itertools.pairwise(edges) if end > start]
 
 
-def _prefetched(split: Split, indices: Iterator[np.ndarray]) -> Iterator[Batch]:
-    """The batches of each block, gathered and moved by a thread while the device works on the block before."""
+Fed = tuple[Iterator[Any], Batch]
+"""The feed of each dispatch, and the arrays on the device that it points into."""
+
+
+def _resident(split: Split, indices: Iterator[np.ndarray], mesh: Mesh | None, axes: tuple[str | None, ...]) -> Fed:
+    """The split on the device, or whole on every device of a mesh; each feed is the indices of its rows."""
+    if mesh is None:
+        return indices, jax.device_put(split)
+    return (place(index, mesh, *axes) for index in indices), place(split, mesh)
+
+
+def _streamed(split: Split, indices: Iterator[np.ndarray], mesh: Mesh | None, axes: tuple[str | None, ...]) -> Fed:
+    """Nothing on the device; each feed is the rows themselves, of which a process reads those of its own devices."""
 
     def gather(index: np.ndarray) -> Batch:
-        return jax.device_put({name: array[index] for name, array in split.items()})
+        if mesh is None:
+            return jax.device_put({name: take(array, index) for name, array in split.items()})
+        return {name: place_rows(array, index, mesh, *axes) for name, array in split.items()}
 
+    return _prefetched(gather, indices), {}
+
+
+def _prefetched(gather: Callable[[np.ndarray], Batch], indices: Iterator[np.ndarray]) -> Iterator[Batch]:
+    """The batches of each block, gathered and moved by a thread while the device works on the block before."""
     with ThreadPoolExecutor(max_workers=1) as thread:
         ahead = None
         for index in indices:

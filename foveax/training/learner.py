@@ -16,6 +16,7 @@ from foveax.graph.modules import AGENT_OUTPUTS
 from foveax.training.config import Learning
 from foveax.training.optimizers import make_optimizer, update
 from foveax.training.reinforcement import agent_loss, replayed_loss, with_advantages
+from foveax.training.shards import averaged, example_keys
 
 
 class TrainState(NamedTuple):
@@ -111,20 +112,20 @@ def make_learner(graph: Graph, learning: Learning, *, steps: int) -> Learner:
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         size = len(next(iter(batch.values())))
-        keys = jax.random.split(jax.random.fold_in(state.key, state.step), size)
+        keys = example_keys(jax.random.fold_in(state.key, state.step), size)
         progress = jnp.minimum(state.step.astype(jnp.float32) / steps, 1.0)
         inputs = {**batch, "progress": jnp.broadcast_to(progress, (size,))}
         inputs = {name: inputs[name] for name in graph.inputs}
         (total, (episodes, metrics)), grads = jax.value_and_grad(objective, has_aux=True)(state.params, inputs, keys)
+        total, grads, metrics = averaged((total, grads, metrics))
         params, optimizer = dict(state.params), dict(state.optimizer)
         finite = _finite(total, grads)
         for name in params:
             params[name], optimizer[name] = update(optimizers[name], grads[name], optimizer[name], params[name])
         for name, agent in agents.items():
             for _ in range(learning.epochs - 1):
-                (loss, terms), grad = jax.value_and_grad(replayed_loss, has_aux=True)(
-                    params[name], graph, name, agent, episodes[name], learning
-                )
+                again = jax.value_and_grad(replayed_loss, has_aux=True)
+                (loss, terms), grad = averaged(again(params[name], graph, name, agent, episodes[name], learning))
                 finite &= _finite(loss, {name: grad})
                 params[name], optimizer[name] = update(optimizers[name], grad, optimizer[name], params[name])
                 metrics |= {f"{name}/{term}": value for term, value in terms.items()}

@@ -1,13 +1,15 @@
 """A training under way: what is told of it, when it is saved, and what ends it early."""
 
 import contextlib
+import signal
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from foveax._types import Metrics
 from foveax.data.dataset import Data
@@ -18,9 +20,12 @@ from foveax.training.divergence import divergence, has_diverged, warn_of_skips
 from foveax.training.fit import fit
 from foveax.training.learner import Learner, TrainState
 from foveax.training.metrics_file import MetricsFile
+from foveax.training.processes import leads, most_urgent
 from foveax.training.signals import Interrupted, held_signals
 
 SAVE_SECONDS = 30.0
+SAVE, END = 1, 2
+"""What a process may wish after a dispatch; the most urgent wish of any is followed by all."""
 SAVE_COST = 0.3
 """Seconds that a training may wait for a checkpoint: those that take longer are made less often, in proportion."""
 TIMING = ("images_per_second", "compile_seconds", "train_seconds", "wall_seconds")
@@ -36,14 +41,14 @@ class CollapseWarning(UserWarning):
 
 
 class Kept(NamedTuple):
-    """Where a training is kept: its checkpoints and its metrics file."""
+    """Where a training is kept: its checkpoints and, in process 0, its metrics file."""
 
     checkpoints: Checkpoints
-    metrics: MetricsFile
+    metrics: MetricsFile | None
 
     def save(self, state: TrainState) -> None:
         """Saves a state whose metrics have been written."""
-        self.checkpoints.save(state, {"metrics": self.metrics.seal()})
+        self.checkpoints.save(state, {"metrics": self.metrics.seal()} if self.metrics else {})
 
 
 def optimise(
@@ -54,6 +59,7 @@ def optimise(
     *,
     listeners: Sequence[Listener | None] = (),
     kept: Kept | None = None,
+    mesh: Mesh | None = None,
 ) -> tuple[TrainState, dict[str, float]]:
     """Trains from a state to the end: a dispatch is under way before the metrics of the one before it are read.
 
@@ -64,6 +70,7 @@ def optimise(
       state: where to begin, or the states of a population; it is donated.
       listeners: told the metrics after each dispatch.
       kept: where it is kept; None keeps nothing, and leaves signals as they are.
+      mesh: as in `fit`.
 
     Returns:
       the state at the end, and the timing.
@@ -74,16 +81,14 @@ def optimise(
       InputError: if it cannot be kept.
     """
     with held_signals() if kept else contextlib.nullcontext([]) as came:
-        state, timing, diverged = _run(
-            config, data, learner, state, _Telling(config, state, listeners, kept), kept, came
-        )
-    if came:
-        raise Interrupted(came[0], f"interrupted at step {_step(state)}; the same command continues from there")
-    if diverged:
-        place = (
-            "the last good parameters are in the run directory, from which --fork begins another run" if kept else ""
-        )
-        raise divergence(_step(state), config, place or "nothing was kept, since there is no run directory")
+        tell = _Telling(config, state, listeners, kept)
+        state, timing, ends = _run(config, data, learner, state, tell, kept, came, mesh)
+    if ends == "interrupted" or came:
+        said = f"interrupted at step {_step(state)}; the same command continues from there"
+        raise Interrupted(came[0] if came else signal.SIGTERM, said)
+    if ends == "diverged":
+        place = "the last good parameters are in the run directory, from which --fork begins another run"
+        raise divergence(_step(state), config, place if kept else "nothing was kept, since there is no run directory")
     return state, timing
 
 
@@ -95,9 +100,10 @@ def _run(
     tell: "_Telling",
     kept: Kept | None,
     came: list[int],
-) -> tuple[TrainState, dict[str, float], bool]:
-    """The loop: the state at its end, the timing, and whether it ends for divergence."""
-    waiting, diverged, saving = None, False, _Saving(kept)
+    mesh: Mesh | None,
+) -> tuple[TrainState, dict[str, float], Literal["done", "interrupted", "diverged"]]:
+    """The loop: the state at its end, the timing, and why it ends."""
+    waiting, interrupted, diverged, saving = None, False, False, _Saving(kept)
     dispatches = fit(
         learner,
         data,
@@ -106,22 +112,27 @@ def _run(
         batch=config.batch,
         dispatch=config.dispatch,
         resident_bytes=config.resident_megabytes * 2**20,
+        mesh=mesh,
     )
     for state, metrics in dispatches:
         tell.begin()
         diverged = waiting is not None and tell(waiting)
         waiting = metrics
-        if not (came or diverged or saving.is_due()):
+        wish = most_urgent(END if came else SAVE if saving.is_due() else 0)
+        if not (wish or diverged):
             continue
         diverged, waiting = tell(waiting), None  # so that the metrics are there up to the state that is saved
-        if came or diverged:
+        interrupted = wish == END
+        if interrupted or diverged:
             break
         saving.save(state)
     if waiting is not None:
         diverged = tell(waiting)
     timing = tell.timing(_step(state))
     saving.save(state)
-    return state, timing, diverged
+    if kept:
+        kept.checkpoints.finish()
+    return state, timing, "interrupted" if interrupted else "diverged" if diverged else "done"
 
 
 class _Saving:
@@ -154,7 +165,9 @@ class _Telling:
 
     def __init__(self, config: Config, state: TrainState, listeners: Sequence[Listener | None], kept: Kept | None):
         self._config, self._first = config, _step(state)
-        self._listeners = [listener for listener in (kept and kept.metrics.write, *listeners) if listener]
+        self._listeners = [
+            listener for listener in (kept and kept.metrics and kept.metrics.write, *listeners) if listener
+        ]
         self._started, self._compiled = time.perf_counter(), 0.0
         self._collapse_said = self._skips_said = False
 
@@ -168,8 +181,9 @@ class _Telling:
         numbers["images_per_second"] = self._rate(numbers["step"])
         for listener in self._listeners:
             listener(numbers)
-        self._collapse_said = self._collapse_said or _warn_of_collapse(numbers, self._config)
-        self._skips_said = self._skips_said or warn_of_skips(numbers, self._config)
+        if leads():
+            self._collapse_said = self._collapse_said or _warn_of_collapse(numbers, self._config)
+            self._skips_said = self._skips_said or warn_of_skips(numbers, self._config)
         return has_diverged(numbers, self._config)
 
     def timing(self, step: int) -> dict[str, float]:

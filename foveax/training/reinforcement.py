@@ -13,6 +13,7 @@ from foveax.learning.losses import approximate_kl, clipped_surrogate_loss, reinf
 from foveax.learning.returns import discounted_returns, generalized_advantages
 from foveax.training.config import Learning
 from foveax.training.optimizers import make_optimizer, update
+from foveax.training.shards import averaged, gathered
 
 
 class AgentState(NamedTuple):
@@ -77,7 +78,7 @@ def make_agent_learner(graph: Graph, learning: Learning, *, steps: int, agent: s
         episode, metrics = with_advantages(experience, learning), {}
         for _ in range(learning.epochs):
             gradient = jax.grad(replayed_loss, has_aux=True)
-            grads, metrics = gradient(state.params, graph, agent, acting, episode, learning)
+            grads, metrics = averaged(gradient(state.params, graph, agent, acting, episode, learning))
             state = AgentState(*update(optimizer, grads, state.optimizer, state.params))
         return state, metrics
 
@@ -89,16 +90,15 @@ def agent_loss(episode: Values, acted: Values, learning: Learning) -> tuple[Arra
 
     Args:
       episode: ``log_prob``, ``value`` and ``entropy`` ``[B, T - 1]`` under the parameters that learn.
-      acted: ``log_prob`` ``[B, T - 1]`` under those that acted, ``advantage`` and ``return`` ``[B, T - 1]``.
+      acted: ``log_prob`` ``[B, T - 1]`` under those that acted, and what `with_advantages` adds, ``[B, T - 1]``.
       learning: the weights.
     """
     log_prob, old_log_prob = episode["log_prob"], jax.lax.stop_gradient(acted["log_prob"])
     advantage = acted["advantage"]
     surrogate = jax.vmap(clipped_surrogate_loss, in_axes=(0, 0, 0, None))
-    baselined = acted["return"] - jax.lax.stop_gradient(acted["value"])
     terms = {
         "ppo_loss": jnp.mean(surrogate(log_prob, old_log_prob, advantage, learning.epsilon)),
-        "reinforce_loss": jnp.mean(jax.vmap(reinforce_loss)(log_prob, _standardized(baselined, learning))),
+        "reinforce_loss": jnp.mean(jax.vmap(reinforce_loss)(log_prob, acted["baselined"])),
         "value_loss": jnp.mean(jax.vmap(value_loss)(episode["value"], acted["return"])),
         "entropy": jnp.mean(episode["entropy"]),
         "kl": jnp.mean(jax.vmap(approximate_kl)(log_prob, old_log_prob)),
@@ -109,20 +109,26 @@ def agent_loss(episode: Values, acted: Values, learning: Learning) -> tuple[Arra
 
 
 def with_advantages(episode: Mapping[str, Array], learning: Learning) -> dict[str, Array]:
-    """An agent's experience, ``[B, T - 1, ...]``, with the ``return`` and the standardised ``advantage`` of each."""
+    """An agent's experience, ``[B, T - 1, ...]``, with the ``return`` and what credits each action, standardised.
+
+    PPO credits the ``advantage``, REINFORCE the return less the value as it was, ``baselined``.
+    """
     reward, value = episode["reward"], jax.lax.stop_gradient(episode["value"])
     advantage = jax.vmap(generalized_advantages, in_axes=(0, 0, None, None))
     advantages = advantage(reward, value, learning.discount, learning.gae_lambda)
     returns = jax.vmap(discounted_returns, in_axes=(0, None))(reward, learning.discount)
-    return {**episode, "return": returns, "advantage": _standardized(advantages, learning)}
+    credit = {"advantage": advantages, "baselined": returns - value}
+    return {**episode, "return": returns, **_standardized(credit, learning)}
 
 
-def _standardized(advantages: Array, learning: Learning) -> Array:
+def _standardized(credit: dict[str, Array], learning: Learning) -> dict[str, Array]:
+    """Credit ``[B, T - 1]`` by name, less its mean and over its deviation in the whole batch."""
     if learning.normalize == "none":
-        return advantages
-    axis = 0 if learning.normalize == "glimpse" else None
-    mean, deviation = jnp.mean(advantages, axis, keepdims=True), jnp.std(advantages, axis, keepdims=True)
-    return (advantages - mean) / (deviation + 1e-6)
+        return credit
+    axis, whole = 0 if learning.normalize == "glimpse" else None, gathered(credit)
+    mean = {name: jnp.mean(value, axis, keepdims=True) for name, value in whole.items()}
+    deviation = {name: jnp.std(value, axis, keepdims=True) for name, value in whole.items()}
+    return {name: (value - mean[name]) / (deviation[name] + 1e-6) for name, value in credit.items()}
 
 
 def replayed_loss(

@@ -1,11 +1,13 @@
 """A training from beginning to end: data, loop, controls, and the directory that keeps it all."""
 
 import contextlib
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
 from foveax._types import InputError, Params
 from foveax.data.dataset import Data
@@ -15,11 +17,14 @@ from foveax.training.checkpoint import Checkpoints
 from foveax.training.config import Config
 from foveax.training.files import read_json
 from foveax.training.learner import Learner, TrainState, make_learner
+from foveax.training.mesh import check_divides, local_copy, place, training_mesh
 from foveax.training.metrics_file import MetricsFile
+from foveax.training.processes import any_process, check_alike, lead_first, leads
 from foveax.training.progress import TIMING, Kept, Listener, optimise
 from foveax.training.provenance import record
 from foveax.training.run_directory import Stored, open_run, read_config, read_run
 from foveax.training.summary import Result, conclude
+from foveax.training.watchdog import watchdog
 
 
 def train(
@@ -30,8 +35,13 @@ def train(
     fork: str | Path | None = None,
     download: bool = False,
     progress: Listener | None = None,
+    devices: int = 1,
+    patience: float = 0.0,
 ) -> Result:
     """Trains the standard pipeline from a configuration, and evaluates it beside its controls.
+
+    Where several processes train together (`jax.distributed`), all call this alike, with a run directory that all see.
+    Each takes its share of every batch and of every checkpoint; process 0 alone writes the rest.
 
     Args:
       config: all that decides the outcome.
@@ -43,10 +53,12 @@ def train(
         begins: its parameters, optimiser's state and step, under this configuration, seed and length.
       download: whether to download a TFDS set that is not there.
       progress: called after each dispatch.
+      devices: of each process, among which every batch is divided; 0 takes all.
+      patience: seconds without a finished dispatch after which the process is ended (`watchdog`); 0 waits for ever.
 
     Raises:
-      InputError: for data or a run directory that do not fit the configuration, before anything is written; and if the
-        run directory can no longer be written.
+      InputError: for data, devices or a run directory that do not fit the configuration, before anything is written;
+        and if the run directory can no longer be written.
       Interrupted: a KeyboardInterrupt, on SIGINT or SIGTERM, once the running dispatch is done and saved in `out`.
       DivergenceError: after `Learning.skips_in_a_row` updates skipped for losses or gradients that are not finite; the
         last good parameters are saved in `out`.
@@ -61,18 +73,26 @@ def train(
         raise InputError(f"trainer must be foveax here; got {config.trainer!r}: use foveax.environments.train_with")
     if fork is not None and out is None:
         raise InputError("a fork must have a run directory of its own; give one with --out")
-    data = config.prepare(data or load(config.data, data_dir=config.data_dir or None, download=download))
+    check_alike("configuration", str(dataclasses.replace(config, data_dir="")))
+    given = data or lead_first(lambda: load(config.data, data_dir=config.data_dir or None, download=download))
+    data = config.prepare(given)
     if config.batch > len(data.train["label"]):
         size = len(data.train["label"])
         raise InputError(f"batch must be at most the number of training images, {size}; got {config.batch}")
+    mesh = training_mesh(devices)
+    if mesh:
+        check_divides(mesh, config.batch)
     learner = make_learner(config.pipeline(data), config.learning, steps=config.steps)
     initial = learner.init(jax.random.key(config.seed))
-    if out is None:
-        state, timing = optimise(config, data, learner, initial, listeners=[progress])
-        return conclude(config, data, state, timing, None)
-    path = _opened(Path(out), config, fork, initial)
-    state, timing = optimise_in(path, config, data, learner, initial, listeners=[progress], fork=fork)
-    return conclude(config, data, state, timing, path)
+    initial = place(initial, mesh) if mesh else initial
+    path = None if out is None else _opened(Path(out), config, fork, initial)
+    with watchdog(patience) as alive:
+        told = {"listeners": [progress, alive], "mesh": mesh}
+        if path is None:
+            state, timing = optimise(config, data, learner, initial, **told)
+        else:
+            state, timing = optimise_in(path, config, data, learner, initial, fork=fork, **told)
+    return conclude(config, data, local_copy(state), timing, path if leads() else None)
 
 
 def load_run(directory: str | Path) -> tuple[Config, Data, Graph, dict[str, Params]]:
@@ -101,6 +121,7 @@ def optimise_in(
     initial: TrainState,
     *,
     listeners: Sequence[Listener | None] = (),
+    mesh: Mesh | None = None,
     fork: str | Path | None = None,
 ) -> tuple[TrainState, dict[str, float]]:
     """Trains with an open run directory: from its newest checkpoint if there is one, adding to its metrics.
@@ -112,6 +133,7 @@ def optimise_in(
       learner: of the configuration.
       initial: the state, or those of a population, at the beginning.
       listeners: told the metrics after each dispatch.
+      mesh: as in `fit`; the initial state lies on it.
       fork: the run whose checkpoint takes the place of `initial`, if this run is a fork.
 
     Returns:
@@ -128,12 +150,21 @@ def optimise_in(
         timing = finished_timing(path / "summary.json") if step == config.steps else None
         if timing:
             return state, timing
-        record(path, step)
-        with MetricsFile(path / "metrics.jsonl", step=step, seal=notes.get("metrics")) as metrics:
+        with _metrics_file(path, step, notes) as metrics:
             kept = Kept(checkpoints, metrics)
             if stored.fork is not None and not notes:
                 kept.save(state)  # from here on the other run may go on, or go
-            return optimise(config, data, learner, state, listeners=listeners, kept=kept)
+            return optimise(config, data, learner, state, listeners=listeners, kept=kept, mesh=mesh)
+
+
+def _metrics_file(
+    path: Path, step: int, notes: Mapping[str, Any]
+) -> contextlib.AbstractContextManager[MetricsFile | None]:
+    """Records who begins or continues, and opens the metrics; process 0 alone does, the others get None."""
+    if not leads():
+        return contextlib.nullcontext()
+    record(path, step)
+    return MetricsFile(path / "metrics.jsonl", step=step, seal=notes.get("metrics"))
 
 
 def finished_timing(summary: Path) -> dict[str, float] | None:
@@ -146,14 +177,15 @@ def finished_timing(summary: Path) -> dict[str, float] | None:
 
 def _opened(path: Path, config: Config, fork: str | Path | None, initial: TrainState) -> Path:
     """The open run directory: a new one, which says where it was forked from, or that of the same run."""
-    if fork is None or (path / "config.json").exists():
-        return open_run(path, Stored(config, None if fork is None else {"run": str(fork)}))
+    if fork is None or any_process((path / "config.json").exists()):
+        return lead_first(lambda: open_run(path, Stored(config, None if fork is None else {"run": str(fork)})))
     step = int(_forked(fork, initial).step)
     if step >= config.steps:
         raise InputError(
             f"images must be more than those the fork begins after, {step * config.batch}; got {config.images}"
         )
-    return open_run(path, Stored(config, {"run": str(fork), "step": step, "identity": read_run(Path(fork)).identity}))
+    begun = {"run": str(fork), "step": step, "identity": read_run(Path(fork)).identity}
+    return lead_first(lambda: open_run(path, Stored(config, begun)))
 
 
 def _forked(fork: str | Path | None, initial: TrainState, point: Mapping[str, Any] | None = None) -> TrainState:

@@ -1,0 +1,53 @@
+"""Arrays that lie in files, of which only the rows that are looked at are read."""
+
+import mmap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foveax._types import InputError
+
+IN_PLACE = (np.uint8, np.float32)
+"""The dtypes of images that are used as they lie; any other would be converted, and so read, as a whole."""
+
+
+def map_folder(folder: Path) -> dict[str, np.ndarray]:
+    """The arrays of a folder of ``.npy`` files, by the files' names, mapped into memory.
+
+    Raises:
+      InputError: if a file is no plain array, or an image is of a dtype that must be converted.
+    """
+    arrays = {}
+    for file in sorted(folder.glob("*.npy")):
+        try:
+            arrays[file.stem] = np.load(file, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(f"data must be .npy files of plain arrays; {file} is not: {error}") from None
+        if file.stem.endswith("_image") and arrays[file.stem].dtype not in IN_PLACE:
+            raise InputError(f"{file} must be uint8 or float32, which are read in place; got {arrays[file.stem].dtype}")
+    return arrays
+
+
+def take(array: np.ndarray, rows: Any) -> np.ndarray:
+    """The rows ``array[rows]``; of an array in a file, the pages that were read for them are let go again.
+
+    Else every page that was ever looked at would count as this process's memory. The system keeps them as long as it
+    has no better use for the memory, so that rows that are wanted again soon are not read twice.
+
+    Args:
+      array: ``[N, ...]``.
+      rows: integers, of any shape.
+
+    Example:
+      >>> import numpy as np
+      >>> take(np.arange(10), np.array([[3, 1]])).tolist()
+      [[3, 1]]
+    """
+    taken = array[rows]
+    source = array
+    while source is not None and not isinstance(source, mmap.mmap):
+        source = getattr(source, "base", None)
+    if source is not None and hasattr(mmap, "MADV_DONTNEED"):
+        source.madvise(mmap.MADV_DONTNEED)
+    return taken
