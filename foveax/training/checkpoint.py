@@ -59,9 +59,7 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if (
-            error is None or jax.process_count() == 1
-        ):  # others may have been ended by the error, and cannot be waited for
+        if error is None or jax.process_count() == 1:  # else those to wait for may have been ended by the error
             with contextlib.suppress(InputError) if error else contextlib.nullcontext():
                 self.finish()
             self._writer.close()

@@ -165,9 +165,8 @@ class _Telling:
 
     def __init__(self, config: Config, state: TrainState, listeners: Sequence[Listener | None], kept: Kept | None):
         self._config, self._first = config, _step(state)
-        self._listeners = [
-            listener for listener in (kept and kept.metrics and kept.metrics.write, *listeners) if listener
-        ]
+        write = kept.metrics.write if kept and kept.metrics else None
+        self._listeners = [listener for listener in (write, *listeners) if listener]
         self._started, self._compiled = time.perf_counter(), 0.0
         self._collapse_said = self._skips_said = False
 
