@@ -1,6 +1,7 @@
 """A full step under JAX's own checkers: of keys, of tracers that leak, of types inside."""
 
 import contextlib
+import operator
 from collections.abc import Iterator
 
 import jax
@@ -43,41 +44,51 @@ def test_a_full_step_passes(checker):
         take_steps()
 
 
-def drawn_twice_by_jax(weight, key):
-    """Every key is used once here; but the derivative of a batch of scans hands them on to its second half."""
+def scanned_batch(key):
+    """Every key is used once here; but a batch of scans that jax.vmap makes hands them on twice."""
 
     def scanned(key):
         def body(carry, key):
-            return jnp.tanh(weight * carry + jax.random.normal(key)), None
+            return jnp.tanh(carry + jax.random.normal(key)), None
 
         return jax.lax.scan(body, 1.0, jax.random.split(key, 3))[0]
 
     return jax.vmap(scanned)(jax.random.split(key, 4)).sum()
 
 
+def looped(function, in_axes=0):
+    """What jax.vmap does, one example after the other."""
+
+    def mapped(*arguments):
+        axes = in_axes if isinstance(in_axes, tuple) else (in_axes,) * len(arguments)
+        size = next(len(jax.tree.leaves(part)[0]) for part, axis in zip(arguments, axes, strict=True) if axis == 0)
+        rows = [
+            function(*(part if axis is None else jax.tree.map(operator.itemgetter(row), part)
+                       for part, axis in zip(arguments, axes, strict=True)))
+            for row in range(size)
+        ]  # fmt: skip
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
+
+    return mapped
+
+
 @pytest.mark.slow
 def test_a_full_step_uses_every_key_once(monkeypatch):
-    """The whole step without its derivatives, then the derivative of an episode: JAX's of a batch never passes."""
-
-    def value_and_zeros(function, has_aux):
-        return lambda params, *rest: (function(params, *rest), jax.tree.map(jnp.zeros_like, params))
-
+    """With the batch as a loop: what jax.vmap makes of a scan never passes, as the simplest one shows."""
+    config = fx.Config(images=8, batch=4, model=tiny.MODEL)
+    data = config.prepare(tiny.data())
+    learner = make_learner(config.pipeline(data), config.learning, steps=2)
+    state = learner.init(jax.random.key(0))
+    shown = {name: jnp.asarray(array[:2]) for name, array in data.train.items()}
     with checking("jax_debug_key_reuse"):
-        with pytest.raises(jax.errors.KeyReuseError):  # once this passes, so will the step with its derivatives
-            jax.jit(jax.grad(drawn_twice_by_jax))(2.0, jax.random.key(0))
+        with pytest.raises(jax.errors.KeyReuseError):  # once it is not raised, the loop can go
+            jax.jit(scanned_batch)(jax.random.key(0))
+        shown = jax.jit(data.render)(jax.random.key(1), shown)
         with monkeypatch.context() as patched:
-            patched.setattr(jax, "value_and_grad", value_and_zeros)
-            data = take_steps()
-        graph = fx.standard_pipeline(tiny.MODEL, data.inputs, classes=3)
-        ports = ("classifier.cross_entropy", "saccader.log_prob")
-        rollout, params = fx.compile(graph, ports), fx.init(graph, jax.random.key(0))
-        inputs = {name: value[0] for name, value in data.test.items()} | {"progress": jnp.float32(0)}
-
-        def loss(params):
-            trajectory = rollout(params, inputs, jax.random.key(1))
-            return sum(trajectory[port].sum() for port in ports)
-
-        assert jax.tree.leaves(jax.jit(jax.grad(loss))(params))
+            patched.setattr(jax, "vmap", looped)
+            learner = make_learner(config.pipeline(data), config.learning, steps=2)
+            after, _ = jax.jit(learner.step)(state, shown)
+    assert int(after.step) == 1
 
 
 def test_the_checker_of_keys_finds_a_key_that_is_used_twice():

@@ -115,6 +115,7 @@ def test_a_signal_ends_a_command_with_its_code_and_the_same_command_continues(nu
 
 
 def test_handlers_are_put_back_and_other_threads_install_none():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin without
     before = [signal.getsignal(number) for number in ENDING]
     with held_signals() as came:
         signal.raise_signal(signal.SIGINT)
