@@ -25,7 +25,7 @@ from jax.sharding import PartitionSpec
 
 import foveax as fx
 from foveax.training.mesh import place, training_mesh
-from foveax.training.processes import leads, start_processes
+from foveax.training.processes import check_alike, leads, start_processes
 from foveax.training.shards import BATCH, averaged
 
 SIZES = (1_000, 100_000, 1_000_000, 4_000_000)
@@ -99,6 +99,7 @@ def measure(cases: dict[str, Any], join: list[str] | None) -> None:
     """Times the cases in this process, and the others that it joins, and prints what process 0 found."""
     if join:
         start_processes(join[0], int(join[1]), int(join[2]))
+        check_alike("cases", json.dumps(cases))  # joins the processes before one of them takes longer to compile
     times = {f"step {batch}": time_step(batch) for batch in cases.get("steps", ())}
     times |= {f"reduce {size}": time_reduce(size) for size in cases.get("reduces", ())}
     if leads():
