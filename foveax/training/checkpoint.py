@@ -63,7 +63,8 @@ class Checkpoints:
             with contextlib.suppress(InputError) if error else contextlib.nullcontext():
                 self.finish()
             self._writer.close()
-        self._silence.close()
+        if not isinstance(error, InputError):  # of a failed write the threads of orbax complain until the process ends
+            self._silence.close()
 
     def steps(self) -> list[int]:
         """The steps of the checkpoints that are there, whole or damaged."""
