@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from foveax._types import InputError
 from foveax.training.digests import check_files, check_fits, leaf_digests, write_file_digests
 from foveax.training.learner import TrainState
-from foveax.training.noise import without_noise
+from foveax.training.noise import drop_noise
 from foveax.training.processes import leads, most_urgent
 
 KEPT = 2
@@ -47,8 +47,7 @@ class Checkpoints:
 
         self._directory, self._run, self._made = directory.absolute(), run, False
         self._newest = 0
-        self._silence = contextlib.ExitStack()
-        self._silence.enter_context(without_noise())
+        drop_noise()
         self._orbax = ocp
         options = ocp.options.AsyncOptions(post_finalization_callback=self._list_files)
         self._writer = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler(), async_options=options)
@@ -63,8 +62,6 @@ class Checkpoints:
             with contextlib.suppress(InputError) if error else contextlib.nullcontext():
                 self.finish()
             self._writer.close()
-        if not isinstance(error, InputError):  # of a failed write the threads of orbax complain until the process ends
-            self._silence.close()
 
     def steps(self) -> list[int]:
         """The steps of the checkpoints that are there, whole or damaged."""

@@ -1,18 +1,21 @@
 """Noise: what orbax prints, beside what it raises, when it fails to read or write."""
 
-import contextlib
+import functools
 import logging
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 
-@contextlib.contextmanager
-def without_noise() -> Iterator[None]:
-    """Drops the log of orbax, and the complaints of its threads that what they report to has ended; nothing else."""
-    absl, uncaught, unraisable = logging.getLogger("absl"), sys.excepthook, sys.unraisablehook
+@functools.cache
+def drop_noise() -> None:
+    """Drops the log of orbax, and the complaints of its threads that what they report to has ended; nothing else.
+
+    For good, since after a failed write they go on until the process ends.
+    """
+    absl, asynchronous = logging.getLogger("absl"), logging.getLogger("asyncio")
+    uncaught, unraisable = sys.excepthook, sys.unraisablehook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if not _is_noise(error):
@@ -22,16 +25,9 @@ def without_noise() -> Iterator[None]:
         if not _is_noise(left.exc_value):
             unraisable(left)
 
-    asynchronous = logging.getLogger("asyncio")
     absl.addFilter(_not_of_orbax)
     asynchronous.addFilter(_not_forgotten)
     sys.excepthook, sys.unraisablehook = hook, unraisable_hook
-    try:
-        yield
-    finally:
-        sys.excepthook, sys.unraisablehook = uncaught, unraisable
-        absl.removeFilter(_not_of_orbax)
-        asynchronous.removeFilter(_not_forgotten)
 
 
 def _is_noise(error: BaseException | None) -> bool:
