@@ -1,7 +1,6 @@
-"""The command line, one command per class here: `foveax train`, `foveax evaluate`, `foveax analyze`, ..."""
+"""The command line: reads flags into a command (`foveax.commands`), and runs it."""
 
 import contextlib
-import dataclasses
 import difflib
 import io
 import itertools
@@ -12,123 +11,14 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import tyro
-from tyro.conf import OmitArgPrefixes, Positional
 
 from foveax._types import InputError
+from foveax.commands import Analyze, Diagnose, Evaluate, Export, Population, Recipe, Train, Verify
 from foveax.training.config import PRESETS, Config
 from foveax.training.divergence import DivergenceError
 from foveax.training.processes import leads, leaving_at_once, start_processes
+from foveax.training.programs import keep_programs
 from foveax.training.signals import Interrupted, raising_signals
-
-
-@dataclasses.dataclass(frozen=True)
-class Train:
-    """Train a pipeline, and test it beside its controls."""
-
-    config: OmitArgPrefixes[Config]
-    preset: str = "default"
-    """Where the flags start from: default, mnist, ram or report."""
-    out: str = ""
-    """Run directory; a run of the same configuration there is continued. By default nothing is written."""
-    fork: str = ""
-    """Another run, from whose newest checkpoint this one begins, under the configuration given here."""
-    download: bool = False
-    """Download and prepare a TFDS set that is not there."""
-    devices: int = 1
-    """Devices of each process, among which every batch is divided; 0 takes all."""
-    coordinator: str = ""
-    """HOST:PORT of process 0, where several processes train together; srun and mpirun need none of these three."""
-    num_processes: int = 0
-    """How many processes there are, on all machines."""
-    process_id: int = -1
-    """Which of them this is, from 0."""
-    patience: float = 1800.0
-    """Seconds without a finished dispatch after which the process is ended, with a stack dump; 0 waits for ever."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluate:
-    """Test a run beside its controls again, and print the table."""
-
-    run: Positional[str]
-    """Run directory."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Diagnose:
-    """Say whether a run's eye does anything: its controls, its measures, and a verdict; writes diagnosis.json."""
-
-    run: Positional[str]
-    """Run directory."""
-    rounds: int = 12
-    """Of the search for the best fixed sequence."""
-    whole_image: int = 300_000
-    """Images on which a network that sees the whole image is trained, for comparison, at most the run's; 0: none."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Analyze:
-    """Analyse where a run looks: a folder of tables, figures and one page with everything, beside its controls."""
-
-    run: Positional[str]
-    """Run directory."""
-    out: str = ""
-    """The folder; by default analysis in the run directory."""
-    people: str = ""
-    """A CSV file of people's fixations on the first test images, with which the run's are compared."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """Run a named experiment, and print what it gives beside the figures that others report."""
-
-    name: Positional[str]
-    """table1, ram, translated, cluttered, default, collapse, known_answers, shapes or trainers."""
-    out: str = ""
-    """Folder of results and runs, which continues what is there; by default runs/NAME."""
-    data_dir: str = ""
-    """Where TFDS sets lie; by default $TFDS_DATA_DIR, or ~/tensorflow_datasets."""
-    only: str = ""
-    """Run the rows whose name contains this."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Population:
-    """Train many seeds, and values of hyper-parameters, as one program; print mean, deviation and worst seed."""
-
-    config: OmitArgPrefixes[Config]
-    preset: str = "default"
-    """Where the flags start from: default, mnist, ram or report."""
-    seeds: int = 5
-    """How many, counted on from the configuration's."""
-    vary: tuple[str, ...] = ()
-    """NAME=VALUE,VALUE,...: values of a hyper-parameter, any float among the flags; every combination is trained."""
-    out: str = ""
-    """A JSON file for each member's configuration and test accuracy; by default none is written."""
-    run: str = ""
-    """Run directory; the same population there is continued. By default the training itself is not kept."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Export:
-    """Write what a run does with a split as .npz: probabilities, predicted, label, fixations."""
-
-    run: Positional[str]
-    """Run directory."""
-    split: str = "test"
-    """train or test."""
-    file: str = ""
-    """Where to; by default SPLIT.npz in the run directory."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Verify:
-    """Train the first steps of a run again, in memory, and compare them with its records; they may differ (code 1)."""
-
-    run: Positional[str]
-    """Run directory."""
-    steps: int = 300
-    """How many, up to the last record among them; at least the first record."""
 
 
 @leaving_at_once()
@@ -222,6 +112,8 @@ def _train(command: Train) -> None:
     from foveax.training.evaluate import format_table
 
     config = command.config
+    if command.programs:
+        keep_programs(Path(command.programs))
     start_processes(command.coordinator, command.num_processes, command.process_id)
     with _progress_bar(config) if leads() else contextlib.nullcontext() as progress:
         result = train_with(

@@ -45,6 +45,16 @@ def test_the_state_is_donated(digits, small_model):
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(first.params))
 
 
+@pytest.mark.parametrize("resident_bytes", [2**31, 0], ids=["resident", "streamed"])
+def test_nothing_is_moved_unasked_while_it_trains(digits, small_model, resident_bytes):
+    learner = fx.make_learner(fx.standard_pipeline(small_model, digits.inputs, classes=10), fx.Learning(), steps=6)
+    state = learner.init(jax.random.key(0))
+    dispatches = fx.fit(learner, digits, state, steps=6, batch=8, dispatch=2, resident_bytes=resident_bytes)
+    next(dispatches)
+    with jax.transfer_guard("disallow"):
+        assert len(list(dispatches)) == 2
+
+
 @pytest.fixture(scope="module")
 def run(digits, small_model, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "a"

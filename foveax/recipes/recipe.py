@@ -13,8 +13,9 @@ import numpy as np
 
 from foveax.environments.joint import train_with
 from foveax.training.config import Config
-from foveax.training.files import make_private, read_json, write_json
+from foveax.training.files import read_json, write_json
 from foveax.training.metrics_file import read_metrics
+from foveax.training.programs import keep_programs
 from foveax.training.provenance import versions
 
 COLUMNS = {"train": 8, "test": 8, "+-": 6, "worst": 8, "sequence": 10, "random": 8, "minutes": 9}
@@ -78,7 +79,7 @@ def run_recipe(
       ``worst`` final test accuracy, and what it was measured with.
     """
     out.mkdir(parents=True, exist_ok=True)
-    _compile_into(out / "programs")
+    keep_programs(out / "programs")
     rows: dict[str, Any] = _kept(out / "results.json")
     results = {"recipe": name, "title": recipe.title, "published": recipe.published, **_machine(), "rows": rows}
     for row_name, row in recipe.rows.items():
@@ -178,11 +179,6 @@ def _processor() -> str:
         return platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
-
-
-def _compile_into(folder: Path) -> None:
-    """Keeps compiled programs; the folder is private, since what lies there is run."""
-    jax.config.update("jax_compilation_cache_dir", str(make_private(folder).absolute()))
 
 
 def _folder(row_name: str) -> str:

@@ -87,16 +87,3 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def make_private(folder: Path) -> Path:
-    """Makes a folder that only its owner can open, for compiled programs: what lies there is run.
-
-    Raises:
-      InputError: if it is there, and is a link, another user's, or open to others.
-    """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = folder.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
-        raise InputError(f"folder of compiled programs must be a folder of your own, closed to others; {folder} is not")
-    return folder

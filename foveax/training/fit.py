@@ -90,7 +90,8 @@ def fit(
     feeds = (indices(first) for first, _ in blocks)
     axes = (*members, None, BATCH)
     feeds, arrays = (_streamed if streamed else _resident)(data.train, feeds, mesh, axes)
-    for feed, (_, count) in zip(feeds, blocks, strict=True):
+    counts = (place(np.int32(count), mesh) if mesh else jax.device_put(np.int32(count)) for _, count in blocks)
+    for feed, count in zip(feeds, counts, strict=True):
         state, metrics = run(state, count, feed, render_key, arrays)
         yield state, metrics
 
@@ -153,7 +154,7 @@ Fed = tuple[Iterator[Any], Batch]
 def _resident(split: Split, indices: Iterator[np.ndarray], mesh: Mesh | None, axes: tuple[str | None, ...]) -> Fed:
     """The split on the device, or whole on every device of a mesh; each feed is the indices of its rows."""
     if mesh is None:
-        return indices, jax.device_put(split)
+        return map(jax.device_put, indices), jax.device_put(split)
     return (place(index, mesh, *axes) for index in indices), place(split, mesh)
 
 

@@ -132,7 +132,7 @@ def make_learner(graph: Graph, learning: Learning, *, steps: int) -> Learner:
         made = finite & (state.skipped_in_a_row < learning.skips_in_a_row)
         return _advanced(state, state._replace(params=params, optimizer=optimizer), made), metrics
 
-    return Learner(start, step)
+    return Learner(jax.jit(start), step)  # init is many small operations, each of which would be compiled by itself
 
 
 def _finite(loss: Array, grads: Mapping[str, Params]) -> Array:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 import foveax as fx
 from foveax.cli import main
-from foveax.training.files import make_private, write_json
+from foveax.training.files import write_json
+from foveax.training.programs import keep_programs
 
 FIELDS = [*fx.Config.__dataclass_fields__, *fx.Model.__dataclass_fields__, *fx.Learning.__dataclass_fields__]
 NUMBERS = st.one_of(
@@ -232,21 +233,23 @@ def test_an_image_set_that_names_code_is_refused(tmp_path):
     assert "antigravity" not in sys.modules
 
 
-def test_folders_of_compiled_programs_are_private(tmp_path):
-    folder = make_private(tmp_path / "programs")
+def test_folders_of_compiled_programs_are_private(tmp_path, monkeypatch):
+    monkeypatch.setattr("jax.config.update", lambda name, value: None)
+    folder = tmp_path / "programs"
+    keep_programs(folder)
     assert folder.stat().st_mode & 0o777 == 0o700
-    make_private(folder)
+    keep_programs(folder)
     folder.chmod(0o750)
     with pytest.raises(fx.InputError, match="must be a folder of your own, closed to others"):
-        make_private(folder)
+        keep_programs(folder)
     folder.chmod(0o700)
     (tmp_path / "link").symlink_to(folder)
     with pytest.raises(fx.InputError, match="must be a folder of your own, closed to others"):
-        make_private(tmp_path / "link")
+        keep_programs(tmp_path / "link")
     if os.getuid() == 0:
         os.chown(folder, 12345, -1)
         with pytest.raises(fx.InputError, match="must be a folder of your own, closed to others"):
-            make_private(folder)
+            keep_programs(folder)
 
 
 def test_what_is_written_in_place_of_a_link_does_not_follow_it(tmp_path):
