@@ -1,6 +1,5 @@
 """The learner: one pure step that trains every module of a graph, supervised and by reinforcement."""
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -118,19 +117,17 @@ def make_learner(graph: Graph, learning: Learning, *, steps: int) -> Learner:
         inputs = {name: inputs[name] for name in graph.inputs}
         (total, (episodes, metrics)), grads = jax.value_and_grad(objective, has_aux=True)(state.params, inputs, keys)
         total, grads, metrics = averaged((total, grads, metrics))
-        params, optimizer = dict(state.params), dict(state.optimizer)
-        finite = _finite(total, grads)
-        for name in params:
-            params[name], optimizer[name] = update(optimizers[name], grads[name], optimizer[name], params[name])
+        made = _finite(total, grads) & (state.skipped_in_a_row < learning.skips_in_a_row)
+        params, optimizer = _updated(optimizers, grads, state.optimizer, state.params, made)
         for name, agent in agents.items():
             for _ in range(learning.epochs - 1):
                 again = jax.value_and_grad(replayed_loss, has_aux=True)
                 (loss, terms), grad = averaged(again(params[name], graph, name, agent, episodes[name], learning))
-                finite &= _finite(loss, {name: grad})
-                params[name], optimizer[name] = update(optimizers[name], grad, optimizer[name], params[name])
+                made &= _finite(loss, {name: grad})
+                moved = _updated(optimizers, {name: grad}, optimizer, params, made)
+                params, optimizer = ({**old, **new} for old, new in zip((params, optimizer), moved, strict=True))
                 metrics |= {f"{name}/{term}": value for term, value in terms.items()}
-        made = finite & (state.skipped_in_a_row < learning.skips_in_a_row)
-        return _advanced(state, state._replace(params=params, optimizer=optimizer), made), metrics
+        return _counted(state._replace(params=params, optimizer=optimizer), made), metrics
 
     return Learner(jax.jit(start), step)  # init is many small operations, each of which would be compiled by itself
 
@@ -141,15 +138,29 @@ def _finite(loss: Array, grads: Mapping[str, Params]) -> Array:
     return jnp.isfinite(jnp.stack([loss, *norms])).all()
 
 
-def _advanced(before: TrainState, after: TrainState, made: Array) -> TrainState:
-    """The state after a step whose update was made, or skipped and counted."""
-    choose = functools.partial(jnp.where, made)
-    return before._replace(
-        params=jax.tree.map(choose, after.params, before.params),
-        optimizer=jax.tree.map(choose, after.optimizer, before.optimizer),
-        step=before.step + 1,
-        skipped=before.skipped + jnp.where(made, 0, 1),
-        skipped_in_a_row=jnp.where(made, 0, before.skipped_in_a_row + 1),
+def _updated(
+    optimizers: Mapping[str, Any],
+    grads: dict[str, Params],
+    optimizer: dict[str, Any],
+    params: dict[str, Params],
+    made: Array,
+) -> tuple[dict[str, Params], dict[str, Any]]:
+    """Parameters and optimiser states of the modules that have gradients: updated, or as before if not `made`."""
+    before = {name: params[name] for name in grads}, {name: optimizer[name] for name in grads}
+
+    def make(params: dict[str, Params], optimizer: dict[str, Any]) -> tuple[dict[str, Params], dict[str, Any]]:
+        after = {name: update(optimizers[name], grads[name], optimizer[name], params[name]) for name in grads}
+        return {name: new for name, (new, _) in after.items()}, {name: new for name, (_, new) in after.items()}
+
+    return jax.lax.cond(made, make, lambda params, optimizer: (params, optimizer), *before)
+
+
+def _counted(state: TrainState, made: Array) -> TrainState:
+    """The state one step on, its update made, or skipped and counted."""
+    return state._replace(
+        step=state.step + 1,
+        skipped=state.skipped + jnp.where(made, 0, 1),
+        skipped_in_a_row=jnp.where(made, 0, state.skipped_in_a_row + 1),
     )
 
 
