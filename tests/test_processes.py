@@ -22,8 +22,8 @@ CONFIG = fx.Config(images=3200, dispatch=10, model=fx.Model(glimpses=3, hidden=8
 FLAGS = ["--images", "3200", "--dispatch", "10", "--glimpses", "3", "--hidden", "8", "--features", "8",
          "--saccader-hidden", "8"]  # fmt: skip
 SAVING_ALWAYS = """
-import sys, foveax.training.run
-foveax.training.run.SAVE_SECONDS = 0.0
+import sys, foveax.training.progress
+foveax.training.progress.SAVE_SECONDS = 0.0
 from foveax.cli import main
 main(sys.argv[1:])
 """
@@ -63,6 +63,7 @@ def test_a_killed_process_ends_the_other_and_one_or_two_go_on(lost, digits, tmp_
     said = (tmp_path / f"ERR.{stays}").read_text()
     assert f"process {stays} of 2 lost another process and ends" in said or "another task died" in said
     assert "Traceback" not in said
+    assert any((out / "checkpoints").iterdir())
     if lost == 0:
         return
 
@@ -76,16 +77,37 @@ def test_a_killed_process_ends_the_other_and_one_or_two_go_on(lost, digits, tmp_
     with pytest.raises(StopError):
         fx.train(CONFIG, digits, out=out, progress=stop)
     assert steps_told(out) == list(range(10, 61, 10))  # one process went on from a checkpoint of two
-    processes = start_two(out, tmp_path)
-    try:
-        assert [process.wait(timeout=240) for process in processes] == [0, 0], (tmp_path / "ERR.0").read_text()
-    finally:
-        end(processes)
+    assert wait(start_two(out, tmp_path)) == [0, 0], (tmp_path / "ERR.0").read_text()
     assert steps_told(out) == list(range(10, 101, 10))  # and two from one of one
     tables = [(tmp_path / f"OUT.{number}").read_text().count("test accuracy") for number in range(2)]
     assert tables == [1, 0]
     alone = fx.train(CONFIG, digits).params
     chex.assert_trees_all_close(fx.load_run(out)[3], alone, atol=1e-4)  # 100 updates amplify the rounding of sums
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_ends_both_and_two_continue_to_the_same_bits(tmp_path):
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    assert wait(start_two(whole, tmp_path)) == [0, 0]
+    processes = start_two(out, tmp_path)
+    try:
+        wait_for_steps(out, 20, processes)
+        processes[1].send_signal(signal.SIGTERM)
+        codes = wait(processes)
+    finally:
+        end(processes)
+    assert codes == [128 + signal.SIGTERM] * 2, (tmp_path / "ERR.0").read_text()
+    assert 20 <= max(steps_told(out)) < 100
+    assert wait(start_two(out, tmp_path)) == [0, 0]
+    assert (out / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+    chex.assert_trees_all_equal(fx.load_run(out)[3], fx.load_run(whole)[3])
+
+
+def wait(processes: list[subprocess.Popen]) -> list[int]:
+    try:
+        return [process.wait(timeout=240) for process in processes]
+    finally:
+        end(processes)
 
 
 def wait_for_steps(out: Path, steps: int, processes: list[subprocess.Popen]) -> None:

@@ -18,7 +18,7 @@ from foveax._types import InputError
 from foveax.training.digests import check_files, check_fits, leaf_digests, write_file_digests
 from foveax.training.learner import TrainState
 from foveax.training.noise import drop_noise
-from foveax.training.processes import leads, most_urgent
+from foveax.training.processes import leads, lost_another, most_urgent
 
 KEPT = 2
 """The newest checkpoints are kept; older ones are deleted once a newer one is whole."""
@@ -196,6 +196,8 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
+            if lost_another(error):
+                raise  # the place is not at fault
             kept, gone = ", ".join(map(str, self.steps())) or "none", self._made and not self._directory.is_dir()
             reason = "it was removed during the training" if gone else _first_line(error)
             raise InputError(

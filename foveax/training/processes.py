@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sys
 import traceback
 import zlib
@@ -143,10 +144,17 @@ def leaving_at_once() -> Iterator[None]:
         os._exit(error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 1)
 
 
+def lost_another(error: BaseException) -> bool:
+    """Whether what was raised among several processes says that one cannot be reached; JAX gives it several types."""
+    return jax.process_count() > 1 and (
+        isinstance(error, jax.errors.JaxRuntimeError) or re.match(r"[A-Z_]+: ", str(error)) is not None
+    )
+
+
 def _explain(error: BaseException) -> None:
     if isinstance(error, SystemExit):
         return
-    if isinstance(error, jax.errors.JaxRuntimeError):
+    if lost_another(error):
         reason = str(error).partition("\n")[0]
         print(
             f"foveax: process {jax.process_index()} of {jax.process_count()} lost another process and ends: {reason}; "
