@@ -78,7 +78,8 @@ def make_learner(graph: Graph, learning: Learning, *, steps: int) -> Learner:
       >>> int(state.step), round(float(metrics["loss/classifier.cross_entropy"]), 1)
       (1, 2.3)
     """
-    agents = {name: module.agent for name, module in graph.modules.items() if module.agent}
+    moving = graph.length > 1  # with a single glimpse no action is credited
+    agents = {name: module.agent for name, module in graph.modules.items() if module.agent and moving}
     losses = [f"{name}.{port}" for name, module in graph.modules.items() for port in module.losses]
     observed = ["classifier.correct"] if "correct" in graph.wiring.outputs.get("classifier", {}) else []
     experience = [f"{name}.{port}" for name in agents for port in _experience_ports(graph, name, learning.epochs)]

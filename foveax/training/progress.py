@@ -208,11 +208,11 @@ def _step(state: TrainState) -> int:
 
 
 def _warn_of_collapse(metrics: Mapping[str, Any], config: Config) -> bool:
-    """Warns, once the first fifth of a training is done, when most of the eye's late aims return or hug the border."""
+    """Warns, from the first fifth of a training to before its end, when most late aims return or hug the border."""
     signs = {"return to an earlier one": "saccader/refixation", "lie on the border": "saccader/border"}
     shares = {said: float(np.min(metrics.get(sign, 0.0))) for said, sign in signs.items()}
     found = {said: share for said, share in shares.items() if share > COLLAPSE_SHARE}
-    if not found or metrics["step"] < config.steps / 5:
+    if not found or not config.steps / 5 <= metrics["step"] < config.steps:
         return False
     shares = " and ".join(f"{share:.0%} {said}" for said, share in found.items())
     warnings.warn(

@@ -82,7 +82,7 @@ def make_agent_learner(graph: Graph, learning: Learning, *, steps: int, agent: s
             state = AgentState(*update(optimizer, grads, state.optimizer, state.params))
         return state, metrics
 
-    return AgentLearner(init, step)
+    return AgentLearner(jax.jit(init), step)
 
 
 def agent_loss(episode: Values, acted: Values, learning: Learning) -> tuple[Array, Metrics]:
