@@ -266,5 +266,7 @@ def test_with_a_single_glimpse_the_classifier_learns_and_nothing_is_skipped(digi
     assert np.isfinite(list(metrics.values())).all()
     assert int(after.skipped) == 0
     chex.assert_trees_all_equal(after.params["saccader"], before.params["saccader"])
-    moved = jax.tree.map(lambda new, old: float(abs(new - old).max()), after.params["network"], before.params["network"])
+    moved = jax.tree.map(
+        lambda new, old: float(abs(new - old).max()), after.params["network"], before.params["network"]
+    )
     assert max(jax.tree.leaves(moved)) > 1e-4
