@@ -50,7 +50,7 @@ def detach(graph: Graph, name: str) -> Detached:
       >>> import foveax as fx, jax, jax.numpy as jnp
       >>> graph = fx.standard_pipeline(fx.Model(), fx.image_source((28, 28, 1)), classes=10)
       >>> begin, apply = detach(graph, "retina")
-      >>> given = {"glimpse": jnp.zeros((9, 9, 2)), "fixation": jnp.array([0.5, 0.5])}
+      >>> given = {"glimpse": jnp.zeros((9, 9, 3)), "fixation": jnp.array([0.5, 0.5])}
       >>> inputs = {"label": jnp.int32(0), "progress": jnp.float32(1)}
       >>> values, state = apply(fx.init(graph, jax.random.key(0)), begin(), given, inputs, jax.random.key(1))
       >>> values["saccader.fixation"].shape, int(state.glimpse)
