@@ -8,8 +8,6 @@ prints a table, and writes ``benchmarks/results/checkpointing.json``.
 """
 
 import argparse
-import json
-import os
 import statistics
 import tempfile
 import time
@@ -18,6 +16,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+from timing import write_results
 
 import foveax as fx
 from foveax._types import Batch, Metrics
@@ -59,14 +58,10 @@ def main() -> None:
         "together": round(finite + saving, 4),
         "repeats": chosen.repeats,
         "steps": chosen.steps,
-        "device": jax.devices()[0].device_kind,
-        "cores": os.cpu_count(),
-        "jax": jax.__version__,
     }
     for name, value in results.items():
         print(f"{name:<28}{value}")
-    file = Path(__file__).parent / "results" / "checkpointing.json"
-    file.write_text(json.dumps(results, indent=2) + "\n")
+    write_results("checkpointing", results)
 
 
 def unchecked(learner: Learner) -> Learner:

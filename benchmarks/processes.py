@@ -4,7 +4,7 @@
 
 Every process is held to one core. Measured in turn are a step of one process, of one with half the batch, and of two
 that share the batch, over the loopback interface; and the all-reduce alone, whose time is fitted by a latency and a
-bandwidth. docs/scaling.md tells the model that these are the constants of; --out writes them as JSON.
+bandwidth: the constants of the model in docs/scaling.md. Writes ``benchmarks/results/processes.json``.
 """
 
 import argparse
@@ -15,13 +15,13 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
+from timing import write_results
 
 import foveax as fx
 from foveax.training.mesh import place, training_mesh
@@ -38,7 +38,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, nargs="+", default=[64, 256, 1024])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--out", type=Path)
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parser.add_argument("--join", nargs=3, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
@@ -50,9 +49,6 @@ def main() -> None:
     median = {name: round(statistics.median(turn[name] for turn in turns), 4) for name in turns[0]}
     latency, per_float = np.polynomial.polynomial.polyfit(SIZES, [median[f"reduce {size}"] for size in SIZES], 1)
     results: dict[str, Any] = {
-        "device": jax.devices()[0].device_kind,
-        "cores": os.cpu_count(),
-        "jax": jax.__version__,
         "parameters": parameters(),
         "latency_ms": round(float(latency), 3),
         "gigabytes_per_second": round(4e-6 / float(per_float), 3),
@@ -63,8 +59,7 @@ def main() -> None:
         one, half, two = (median[f"{kind} {batch}"] for kind in ("one", "half", "two"))
         print(f"{batch:>6}{one:>10.2f}{half:>20.2f}{two:>10.2f}{one / two:>10.2f}")
     print(json.dumps(results, indent=2))
-    if chosen.out:
-        chosen.out.write_text(json.dumps(results, indent=2) + "\n")
+    write_results("processes", results)
 
 
 def one_turn(batches: list[int]) -> dict[str, float]:

@@ -1,15 +1,13 @@
 """Timing as the benchmarks do it: warmed up, in turn, by medians; and a results file that names the machine."""
 
-import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
+from foveax.training.files import write_json
+from foveax.training.provenance import machine
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -41,23 +39,6 @@ def ratio(above: list[float], below: list[float]) -> float:
 
 def write_results(name: str, values: Mapping[str, Any]) -> None:
     """Writes ``benchmarks/results/NAME.json``: the values, and where they were measured."""
-    machine = {
-        "device": jax.devices()[0].device_kind,
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-        "jax": jax.__version__,
-    }
     file = RESULTS / f"{name}.json"
-    file.write_text(json.dumps({"machine": machine, **values}, indent=2) + "\n")
+    write_json(file, {"machine": machine(), **values})
     print(f"written to {file}")
-
-
-def _processor() -> str:
-    """Name and model number, where Linux tells them."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine()
-    told = dict(line.replace("\t", "").split(":", 1) for line in lines if ":" in line)
-    return f"{told.get('model name', platform.machine()).strip()}, model{told.get('model', ' unknown')}"

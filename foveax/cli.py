@@ -90,12 +90,12 @@ def _preset(arguments: list[str]) -> Config:
 
 
 @contextlib.contextmanager
-def _progress_bar(config: Config, title: str = "") -> Iterator[Callable[[dict[str, float]], None]]:
+def _progress_bar(config: Config) -> Iterator[Callable[[dict[str, float]], None]]:
     """A bar of the images shown, and what to tell the metrics to."""
     from tqdm import tqdm
 
     images = config.steps * config.batch
-    with tqdm(total=images, desc=title or None, unit=" images", unit_scale=True, dynamic_ncols=True) as bar:
+    with tqdm(total=images, unit=" images", unit_scale=True, dynamic_ncols=True) as bar:
 
         def progress(metrics: dict[str, float]) -> None:
             losses = {name: value for name, value in metrics.items() if "loss" in name or name == "accuracy"}

@@ -23,7 +23,7 @@ from foveax.training.metrics_file import MetricsFile
 from foveax.training.progress import TIMING, Listener
 from foveax.training.provenance import record
 from foveax.training.run import finished_timing, train
-from foveax.training.run_directory import open_run, read_run
+from foveax.training.run_directory import Stored, open_run, read_run
 from foveax.training.summary import Result, conclude
 
 ROLLOUTS = 8
@@ -86,7 +86,7 @@ def train_with(
         raise InputError(f"trainer {trainer} needs the policy learned and at least 2 glimpses")
     library = _import_library(trainer)
     data = config.prepare(data or load(config.data, data_dir=config.data_dir or None, download=download))
-    path = open_run(out, config) if out is not None else None
+    path = open_run(out, Stored(config)) if out is not None else None
     timing = finished_timing(path / "summary.json") if path else None
     if path and timing:
         return conclude(config, data, _stored(config, data, path), timing, path)

@@ -2,13 +2,10 @@
 
 import dataclasses
 import itertools
-import os
-import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from foveax.environments.joint import train_with
@@ -16,7 +13,7 @@ from foveax.training.config import Config
 from foveax.training.files import read_json, write_json
 from foveax.training.metrics_file import read_metrics
 from foveax.training.programs import keep_programs
-from foveax.training.provenance import versions
+from foveax.training.provenance import machine
 
 COLUMNS = {"train": 8, "test": 8, "+-": 6, "worst": 8, "sequence": 10, "random": 8, "minutes": 9}
 """Titles and widths; sequence and random are the same classifier under the best fixed sequence, and at random."""
@@ -81,7 +78,7 @@ def run_recipe(
     out.mkdir(parents=True, exist_ok=True)
     keep_programs(out / "programs")
     rows: dict[str, Any] = _kept(out / "results.json")
-    results = {"recipe": name, "title": recipe.title, "published": recipe.published, **_machine(), "rows": rows}
+    results = {"recipe": name, "title": recipe.title, "published": recipe.published, **machine(), "rows": rows}
     for row_name, row in recipe.rows.items():
         if only not in row_name:
             continue
@@ -160,25 +157,6 @@ def _format_row(name: str, row: Mapping[str, Any]) -> str:
     figures = [f"{100 * row[key]:.2f}" for key in ("train", "mean", "deviation", "worst")]
     cells = zip([*figures, *controls, f"{minutes:.1f}"], COLUMNS.values(), strict=True)
     return f"{name:<48}" + "".join(f"{cell:>{width}}" for cell, width in cells) + f"  {row['published']}"
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "device": jax.devices()[0].device_kind,
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "versions": {"python": platform.python_version(), **versions()},
-    }
-
-
-def _processor() -> str:
-    """The processor's name where Linux tells it, else its architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def _folder(row_name: str) -> str:

@@ -2,15 +2,18 @@
 
 import datetime
 import importlib.metadata
+import os
 import platform
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from foveax._types import InputError
+from foveax.training.checkpoint import DamageWarning
 from foveax.training.files import read_json, write_json
 
 PACKAGES = ("foveax", "jax", "jaxlib", "flax", "optax", "distrax", "numpy")
@@ -20,6 +23,31 @@ GIT_SECONDS = 10
 def versions() -> dict[str, str]:
     """Of the packages that decide numbers."""
     return {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def machine() -> dict[str, Any]:
+    """Where and with what figures are measured: JSON types.
+
+    Example:
+      >>> list(machine())
+      ['device', 'processor', 'cores', 'versions']
+    """
+    return {
+        "device": jax.devices()[0].device_kind,
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "versions": {"python": platform.python_version(), **versions()},
+    }
+
+
+def _processor() -> str:
+    """The processor's name where Linux tells it, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def provenance() -> dict[str, Any]:
@@ -45,10 +73,11 @@ def provenance() -> dict[str, Any]:
 
 
 def record(path: Path, step: int) -> None:
-    """Adds to ``provenance.json`` where and by what a run begins or continues; a damaged file is begun anew."""
+    """Adds to ``provenance.json`` where and by what a run begins or continues; of a damaged file it warns."""
     try:
         starts = read_starts(path)
-    except InputError:
+    except InputError as error:
+        warnings.warn(f"{error}; it is begun anew", DamageWarning, stacklevel=2)
         starts = []
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     try:

@@ -43,20 +43,20 @@ class Stored(NamedTuple):
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
-def open_run(directory: str | Path, run: Config | Stored) -> Path:
+def open_run(directory: str | Path, run: Stored) -> Path:
     """Makes a run directory with its ``config.json``, or finds that of the same run.
 
     Where TFDS sets lie (`data_dir`) is left out of the comparison: a run may be continued on another machine.
 
     Args:
       directory: of the run.
-      run: its configuration alone, or with what else decides the outcome.
+      run: its configuration, and what else decides the outcome.
 
     Raises:
       InputError: if it cannot be written, is a folder of something else, or a run of another configuration; the
         message lists the fields that differ.
     """
-    path, run = Path(directory), run if isinstance(run, Stored) else Stored(run)
+    path = Path(directory)
     try:
         if path.is_dir() and any(path.iterdir()):
             _check_same(path, read_run(path), run)

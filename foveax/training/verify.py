@@ -12,7 +12,7 @@ from foveax.data.load import load
 from foveax.training.config import Config
 from foveax.training.fit import fit
 from foveax.training.learner import make_learner
-from foveax.training.metrics_file import read_metrics
+from foveax.training.metrics_file import TIMED, read_metrics
 from foveax.training.progress import metrics_as_numbers
 from foveax.training.provenance import provenance, read_starts
 from foveax.training.run_directory import read_config, read_run
@@ -81,7 +81,7 @@ def verify(run: str | Path, *, steps: int = 300, data: Data | None = None) -> Ve
     again = _first_metrics(config, data, recorded[-1]["step"])
     differences: dict[str, tuple[int, Any, Any]] = {}
     for then, now in zip(recorded, again, strict=False):
-        for name in (then | now).keys() - {"images_per_second"}:
+        for name in (then | now).keys() - set(TIMED):
             if _text(then.get(name)) != _text(now.get(name)):
                 differences.setdefault(name, (then["step"], then.get(name), now.get(name)))
     same = not differences and len(recorded) == len(again)
