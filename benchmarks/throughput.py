@@ -4,8 +4,9 @@
 
 For each batch, core, precision and policy: the rate of the step; its floating-point operations, from XLA's cost
 analysis; and the share of the rate that the networks' matrix products alone reach, run one by one at the same shapes
-and precision, in turn with the step. The products are read off the traced step, so that none is forgotten. On every
-kind of device that is here; ``benchmarks/results/throughput-KIND.json``.
+and precision, in turn with the step. The products are read off the traced step, so that none is forgotten; in small
+batches the calls of the single products cost more than the products do, and the share exceeds one. On every kind of
+device that is here; ``benchmarks/results/throughput-KIND.json``.
 """
 
 import argparse
