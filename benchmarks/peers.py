@@ -16,7 +16,6 @@ import statistics
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import torch
 from sb3_original import make_training
 from timing import in_turn, ratio, write_results
@@ -39,6 +38,8 @@ MODEL = fx.Model(
 LEARNING = fx.Learning(ppo=0.0, reinforce=1.0, discount=1.0, gae_lambda=1.0, entropy=0.0, supervise="last")
 STEPS = 10
 """Of the training step, in one measurement of foveax or PyTorch."""
+TRAINING = 100_000
+"""Steps of foveax's training, of which as many are made as are measured."""
 
 
 def main() -> None:
@@ -47,13 +48,14 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=9)
     chosen = parser.parse_args()
-    data = fx.load("mnist5k").train
-    images, labels = data["image"][: chosen.batch], data["label"][: chosen.batch]
-    one_image, seen_one = make_training(data["image"], data["label"])
-    many_images, seen_many = make_training(data["image"], data["label"], batched=chosen.batch)
+    data = fx.load("mnist5k")
+    train = data.train
+    images, labels = train["image"][: chosen.batch], train["label"][: chosen.batch]
+    one_image, seen_one = make_training(train["image"], train["label"])
+    many_images, seen_many = make_training(train["image"], train["label"], batched=chosen.batch)
     shown = STEPS * chosen.batch
     runs: dict[str, tuple[Callable[[], None], float]] = {
-        "foveax": (_foveax(images, labels), shown),
+        "foveax": (_foveax(data, chosen.batch), shown),
         "PyTorch, eager": (_pytorch(images, labels, compiled=False), shown),
         "PyTorch, torch.compile": (_pytorch(images, labels, compiled=True), shown),
         "environment per image, SB3": (one_image, seen_one),
@@ -71,20 +73,18 @@ def main() -> None:
     write_results(f"peers-{kind}", {**threads, "images_per_second": rates, "foveax_is_faster_by": ratios})
 
 
-def _foveax(images: object, labels: object) -> Callable[[], None]:
-    graph = fx.standard_pipeline(MODEL, fx.image_source((28, 28, 1)), classes=10)
-    learner = fx.make_learner(graph, LEARNING, steps=100_000)
+def _foveax(data: fx.Data, batch: int) -> Callable[[], None]:
+    """The training as it is run: `STEPS` steps are one call, each picks its batch from the images on the device."""
+    graph = fx.standard_pipeline(MODEL, data.inputs, classes=data.classes)
+    learner = fx.make_learner(graph, LEARNING, steps=TRAINING)
     state = learner.init(jax.random.key(0))
     ours, theirs = sum(leaf.size for leaf in jax.tree.leaves(state.params)), sum(p.numel() for p in RAM().parameters())
     if ours != theirs:
         raise SystemExit(f"the networks must be of one size; foveax's has {ours} parameters, PyTorch's {theirs}")
-    held, batch = [state], {"image": jnp.asarray(images), "label": jnp.asarray(labels, jnp.int32)}
-    step = jax.jit(learner.step, donate_argnums=0)
+    dispatches = fx.fit(learner, data, state, steps=TRAINING, batch=batch, dispatch=STEPS)
 
     def run() -> None:
-        for _ in range(STEPS):
-            held[0], _ = step(held[0], batch)
-        jax.block_until_ready(held[0])
+        jax.block_until_ready(next(dispatches))
 
     return run
 

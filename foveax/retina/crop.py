@@ -1,4 +1,4 @@
-"""The retina's one operation: a square crop at a fixation, sharp or averaged in blocks."""
+"""The retina's one operation: a square crop at a fixation."""
 
 import jax
 import jax.numpy as jnp
@@ -6,15 +6,12 @@ import jax.numpy as jnp
 from foveax._types import Array
 
 
-def crop(image: Array, fixation: Array, *, size: int, block: int = 1) -> Array:
+def crop(image: Array, fixation: Array, *, size: int) -> Array:
     """Samples a square crop at a fixation: bilinear, sub-pixel, zero outside the image.
 
     Crop pixel ``(i, j)`` samples the image at row ``y (H - 1) + i - (G - 1) / 2`` and column
     ``x (W - 1) + j - (G - 1) / 2``. The samples lie one pixel apart, so that all share one sub-pixel offset and a
-    window of ``(G + 1)^2`` pixels is all that is read: the cost does not depend on the size of the image. With blocks
-    of b pixels the crop is that of ``b G`` pixels a side, averaged over each block of ``b x b`` of them.
-
-    Sampling and averaging are linear and separable, so that both are done by two matrix products, ``R window C^T``.
+    window of ``(G + 1)^2`` pixels is all that is read: the cost does not depend on the size of the image.
 
     The crop is differentiable in the image and in the fixation, where the derivative is that of the bilinear
     interpolant (Jaderberg et al. 2015, https://arxiv.org/abs/1506.02025, section 3.3), taken from the right at whole
@@ -24,7 +21,6 @@ def crop(image: Array, fixation: Array, *, size: int, block: int = 1) -> Array:
       image: ``[H, W, C]``, uint8 in [0, 255] or a float in [0, 1].
       fixation: ``[2]`` float32, (x, y) as fractions of the image.
       size: the side G of the crop in pixels, odd or even.
-      block: the side of the blocks that are averaged, in pixels of the image.
 
     Returns:
       ``[G, G, C]``: float32 in [0, 1] for uint8 images, else of the image's dtype.
@@ -37,35 +33,46 @@ def crop(image: Array, fixation: Array, *, size: int, block: int = 1) -> Array:
       >>> fx.crop(image, jnp.array([0.5, 1.0]), size=3)[..., 0].tolist()
       [[3.0, 4.0, 5.0], [6.0, 7.0, 8.0], [0.0, 0.0, 0.0]]
     """
-    height, width, channels = image.shape
-    side = size * block
-    corner = fixation * jnp.array([width - 1, height - 1], fixation.dtype) - (side - 1) / 2
-    whole = jnp.floor(corner)
-    (column, row), (right, down) = whole.astype(jnp.int32), corner - whole
-    rows, columns = min(side + 1, height), min(side + 1, width)
-    top, left = jnp.clip(row, 0, height - rows), jnp.clip(column, 0, width - columns)
-    window = as_float(jax.lax.dynamic_slice(image, (top, left, jnp.zeros_like(top)), (rows, columns, channels)))
-    down_weights = _weights(top - row + jnp.arange(rows), down, size, block).astype(window.dtype)
-    right_weights = _weights(left - column + jnp.arange(columns), right, size, block).astype(window.dtype)
-    exact = jax.lax.Precision.HIGHEST
-    return jnp.einsum("gr,rsc,hs->ghc", down_weights, window, right_weights, precision=exact)
+    begins, offset = corner(image, fixation, size)
+    window, shift = read_window(image, begins, size + 1)
+    window = as_float(_shifted(window, shift, size + 1))
+    right, down = offset.astype(window.dtype)
+    window = (1 - down) * window[:-1] + down * window[1:]
+    return (1 - right) * window[:, :-1] + right * window[:, 1:]
 
 
-def _weights(pixels: Array, offset: Array, size: int, block: int) -> Array:
-    """How much each pixel of the window counts in each of the crop's, along one axis.
+def corner(image: Array, fixation: Array, side: int) -> tuple[Array, Array]:
+    """Where a crop of `side` pixels begins: in whole pixels (x, y), int32, and the rest, in [0, 1)."""
+    height, width, _ = image.shape
+    first = fixation * jnp.array([width - 1, height - 1], fixation.dtype) - (side - 1) / 2
+    whole = jnp.floor(first)
+    return whole.astype(jnp.int32), first - whole
+
+
+def read_window(image: Array, begins: Array, side: int) -> tuple[Array, Array]:
+    """As much of the pixels ``[begins, begins + side)`` as an image can give, in one slice.
 
     Args:
-      pixels: int32 ``[n]``, each of the window's pixels as counted from the first that the crop reads.
-      offset: of the samples beyond whole pixels, in [0, 1).
-      size: G.
-      block: samples that make one of the crop's pixels.
+      image: ``[H, W, C]``.
+      begins: int32 ``[2]``, (x, y), in or outside the image.
+      side: in pixels.
 
     Returns:
-      ``[G, n]``.
+      the window ``[min(side, H), min(side, W), C]``, which lies within the image, and int32 ``[2]``, (x, y): how far
+      before the window's first pixel the wanted ones begin (negative), or behind it.
     """
-    ahead = pixels[None, :] - block * jnp.arange(size)[:, None]
-    here, after = (ahead >= 0) & (ahead < block), (ahead >= 1) & (ahead <= block)
-    return (jnp.where(here, 1 - offset, 0) + jnp.where(after, offset, 0)) / block
+    height, width, channels = image.shape
+    rows, columns = min(side, height), min(side, width)
+    left, top = start = jnp.clip(begins, 0, jnp.array([width - columns, height - rows]))
+    window = jax.lax.dynamic_slice(image, (top, left, jnp.zeros_like(top)), (rows, columns, channels))
+    return window, begins - start
+
+
+def _shifted(window: Array, shift: Array, side: int) -> Array:
+    """The ``[side, side, C]`` pixels that begin `shift` behind a window's first; zero where it has none."""
+    padded = jnp.pad(window, ((side, side), (side, side), (0, 0)))
+    column, row = side + shift
+    return jax.lax.dynamic_slice(padded, (row, column, jnp.zeros_like(row)), (side, side, window.shape[-1]))
 
 
 def as_float(image: Array) -> Array:

@@ -1,9 +1,10 @@
 """The multi-scale retina: sharp at the fixation, coarser and wider around it."""
 
+import jax
 import jax.numpy as jnp
 
 from foveax._types import Array
-from foveax.retina.crop import crop
+from foveax.retina.crop import as_float, corner, crop, read_window
 
 
 def foveate(image: Array, fixation: Array, *, size: int, scales: int) -> Array:
@@ -27,4 +28,35 @@ def foveate(image: Array, fixation: Array, *, size: int, scales: int) -> Array:
       >>> fx.foveate(image, jnp.array([0.5, 0.5]), size=2, scales=2)[..., 0].tolist()
       [[[5.0, 6.0], [9.0, 10.0]], [[2.5, 4.5], [10.5, 12.5]]]
     """
-    return jnp.stack([crop(image, fixation, size=size, block=1 << scale) for scale in range(scales)])
+    coarse = [_averaged(image, fixation, size, 1 << scale) for scale in range(1, scales)]
+    return jnp.stack([crop(image, fixation, size=size), *coarse])
+
+
+def _averaged(image: Array, fixation: Array, size: int, block: int) -> Array:
+    """A crop of ``b G`` pixels a side, averaged over each block of ``b x b`` of them: ``[G, G, C]``.
+
+    Sampling and averaging are linear and separable, so that both are done by two matrix products, ``R window C^T``.
+    """
+    begins, offset = corner(image, fixation, size * block)
+    window, shift = read_window(image, begins, size * block + 1)
+    window, (right, down), (column, row) = as_float(window), offset, -shift
+    rows = _weights(row + jnp.arange(window.shape[0]), down, size, block).astype(window.dtype)
+    columns = _weights(column + jnp.arange(window.shape[1]), right, size, block).astype(window.dtype)
+    return jnp.einsum("gr,rsc,hs->ghc", rows, window, columns, precision=jax.lax.Precision.HIGHEST)
+
+
+def _weights(pixels: Array, offset: Array, size: int, block: int) -> Array:
+    """How much each pixel of the window counts in each of the crop's, along one axis.
+
+    Args:
+      pixels: int32 ``[n]``, each of the window's pixels as counted from the first that the crop reads.
+      offset: of the samples beyond whole pixels, in [0, 1).
+      size: G.
+      block: samples that make one of the crop's pixels.
+
+    Returns:
+      ``[G, n]``.
+    """
+    ahead = pixels[None, :] - block * jnp.arange(size)[:, None]
+    here, after = (ahead >= 0) & (ahead < block), (ahead >= 1) & (ahead <= block)
+    return (jnp.where(here, 1 - offset, 0) + jnp.where(after, offset, 0)) / block
