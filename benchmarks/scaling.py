@@ -2,14 +2,16 @@
 
     python benchmarks/scaling.py
 
-Every row is the default pipeline on 28x28 images with one size changed: microseconds per glimpse of the whole step,
-forward, backward and update, its ratio to the default's, measured in turn with it; seconds to compile; and megabytes
-of working memory, by XLA's own account. Then the seconds from calling ``foveax train`` to its first line of metrics,
-cold and with compiled programs kept (``--programs``). Writes ``benchmarks/results/scaling-KIND.json``.
+Every row is the default pipeline with one size changed, on images of 28x28, or of the crop's side where that is more:
+microseconds per glimpse of the whole step, forward, backward and update; its ratio to the default's, measured in turn
+with it; seconds to compile; and megabytes of working memory, by XLA's own account. Then the seconds from calling
+``foveax train`` to its first line of metrics, cold and with compiled programs kept (``--programs``). Writes
+``benchmarks/results/scaling-KIND.json``.
 """
 
 import argparse
 import dataclasses
+import math
 import statistics
 import subprocess
 import sys
@@ -85,10 +87,11 @@ def _measure(name: str, config: fx.Config, members: int, repeats: int) -> dict[s
 
 def _training(config: fx.Config, members: int) -> tuple[Callable[[], None], float, float]:
     """Some steps of a training; the seconds it took to compile the step, and the megabytes it works in."""
-    graph = fx.standard_pipeline(config.model, fx.image_source((28, 28, 1)), classes=10)
+    shape = (max(28, config.model.crop), max(28, config.model.crop), 1)
+    graph = fx.standard_pipeline(config.model, fx.image_source(shape), classes=10)
     learner = fx.make_learner(graph, config.learning, steps=100_000)
     rows = config.batch * members
-    images = jnp.arange(rows * 28 * 28, dtype=jnp.uint8).reshape(rows, 28, 28, 1)
+    images = jnp.arange(rows * math.prod(shape), dtype=jnp.uint8).reshape(rows, *shape)
     batch = {"image": images, "label": jnp.arange(rows, dtype=jnp.int32) % 10}
     state, step = learner.init(jax.random.key(0)), learner.step
     if members > 1:

@@ -122,6 +122,7 @@ def _dispatch(
     The feed holds indices into arrays on the device or, where there are none, the batches themselves.
     """
 
+    @jax.jit  # inlined by the compiler, and traced once for both of its uses below
     def step(state: TrainState, index: Any) -> tuple[TrainState, Metrics]:
         shown = jax.tree.map(lambda leaf: leaf[index], feed)
         batch = {name: array[shown] for name, array in arrays.items()} if arrays else shown
