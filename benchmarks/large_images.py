@@ -4,13 +4,12 @@
 
 The sides are measured in turn, in one process, with one batch of colour images; printed are the medians, and the median
 of the ratios to the smallest side within each turn. The training is a command of its own, `foveax train` on a folder of
-.npy files that is written first and removed after, whose peak of resident memory the system tells; --out writes all as
-JSON.
+.npy files that is written first and removed after, whose peak of resident memory the system tells. Writes
+``benchmarks/results/large_images.json``.
 """
 
 import argparse
 import json
-import os
 import resource
 import statistics
 import subprocess
@@ -23,6 +22,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from timing import write_results
 
 import foveax as fx
 from foveax.training.fit import make_dispatch
@@ -38,14 +38,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--streamed", type=int, default=600, help="training images of 2048 x 2048 x 3; 0 leaves it out")
-    parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
-    results: dict[str, Any] = {
-        "device": jax.devices()[0].device_kind,
-        "cores": os.cpu_count(),
-        "jax": jax.__version__,
-        "batch": chosen.batch,
-    }
+    results: dict[str, Any] = {"batch": chosen.batch}
     if chosen.streamed:
         results["streamed"] = train_from_disk(chosen.streamed, 2048)
         print(json.dumps(results["streamed"], indent=2), flush=True)
@@ -56,8 +50,7 @@ def main() -> None:
             f"{row['side']:>6}{row['microseconds']:>12.0f}{row['ratio']:>8.2f}{row['picked_microseconds']:>14.0f}"
             f"{row['picked_ratio']:>8.2f}"
         )
-    if chosen.out:
-        chosen.out.write_text(json.dumps(results, indent=2) + "\n")
+    write_results("large_images", results)
 
 
 def glimpse_table(sides: list[int], batch: int, repeats: int) -> list[dict[str, float]]:
