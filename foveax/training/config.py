@@ -44,8 +44,8 @@ class Learning(Checked):
     """Weight of REINFORCE with the value as baseline."""
     value: float = bounded(0.5, 0.0)
     """Weight of the value loss."""
-    entropy: float = bounded(0.01, 0.0)
-    """Weight of the entropy bonus."""
+    entropy: float = bounded(0.12, 0.0)
+    """Weight of the bonus on the entropy of the fixations, which also keeps them from the border."""
     discount: float = bounded(0.5, 0.0, 1.0)
     """Discount per glimpse, gamma."""
     gae_lambda: float = bounded(0.84, 0.0, 1.0)
