@@ -1,16 +1,18 @@
 """Wraps flax modules, linen or nnx, as modules of a graph; every inner layer becomes an output port."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
 import jax
-from flax import nnx
 from flax.traverse_util import flatten_dict
 
 from foveax._types import Key, Params
 from foveax.graph.modules import Module, State, Values, signature_ports, zeros_like
 from foveax.graph.ports import Port
+
+if TYPE_CHECKING:
+    from flax import nnx
 
 Ports = Mapping[str, Port]
 
@@ -82,7 +84,7 @@ def from_linen_cell(module: nn.Module, *, ports: Ports | None = None, losses: tu
 
 
 def from_nnx(
-    construct: Callable[[nnx.Rngs], nnx.Module], *, ports: Ports | None = None, losses: tuple[str, ...] = ()
+    construct: "Callable[[nnx.Rngs], nnx.Module]", *, ports: Ports | None = None, losses: tuple[str, ...] = ()
 ) -> Module:
     """Makes a module of a flax nnx module that keeps no state; its inner layers become ports as in `from_linen`.
 
@@ -97,6 +99,8 @@ def from_nnx(
       >>> fx.from_nnx(lambda rngs: nnx.Linear(4, 2, rngs=rngs)).inputs["inputs"].required
       True
     """
+    from flax import nnx  # slow to import, and needed only here
+
     abstract = nnx.eval_shape(lambda: construct(nnx.Rngs(0)))
     graphdef, _ = nnx.split(abstract, nnx.Param)
 

@@ -75,6 +75,8 @@ def test_killed_at_any_moment_a_run_ends_as_if_nothing_had_happened(processes, t
         process = start(out)
         wait_for(out / "metrics.jsonl", process)
         time.sleep(moment)
+        while number % 2 and process.is_alive() and not any((out / "checkpoints").glob("*tmp*")):
+            time.sleep(0.0005)  # every other one is killed in a save
         process.kill()
         process.join()
         saving = any((out / "checkpoints").glob("*tmp*"))
@@ -110,7 +112,7 @@ def test_a_signal_ends_a_command_with_its_code_and_the_same_command_continues(nu
     last = said.splitlines()[-1]
     step = int(last.removeprefix("foveax: interrupted at step ").split(";")[0])
     assert last.endswith("; the same command continues from there")
-    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == [str(step)]
+    assert max(int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir()) == step
     assert f'"step": {step}' in metrics.read_text().splitlines()[-1]
 
 
