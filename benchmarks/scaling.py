@@ -11,7 +11,6 @@ with it; seconds to compile; and megabytes of working memory, by XLA's own accou
 
 import argparse
 import dataclasses
-import math
 import statistics
 import subprocess
 import sys
@@ -87,11 +86,12 @@ def _measure(name: str, config: fx.Config, members: int, repeats: int) -> dict[s
 
 def _training(config: fx.Config, members: int) -> tuple[Callable[[], None], float, float]:
     """Some steps of a training; the seconds it took to compile the step, and the megabytes it works in."""
-    shape = (max(28, config.model.crop), max(28, config.model.crop), 1)
+    side = max(28, config.model.crop)
+    shape = (side, side, 1)
     graph = fx.standard_pipeline(config.model, fx.image_source(shape), classes=10)
     learner = fx.make_learner(graph, config.learning, steps=100_000)
     rows = config.batch * members
-    images = jnp.arange(rows * math.prod(shape), dtype=jnp.uint8).reshape(rows, *shape)
+    images = jnp.arange(rows * side * side, dtype=jnp.uint8).reshape(rows, *shape)
     batch = {"image": images, "label": jnp.arange(rows, dtype=jnp.int32) % 10}
     state, step = learner.init(jax.random.key(0)), learner.step
     if members > 1:

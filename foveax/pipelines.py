@@ -142,8 +142,7 @@ def standard_pipeline(model: Model, inputs: Mapping[str, jax.ShapeDtypeStruct], 
         length=model.glimpses,
     )
     optional = {"network.fixation": model.where, "saccader.position": model.position, "saccader.time": model.time}
-    absent = [port for port, present in optional.items() if not present]
-    graph = graph.unlink(*absent) if absent else graph
+    graph = graph.unlink(*(port for port, present in optional.items() if not present))
     return graph if model.policy == "learned" else with_policy(graph, model.policy, model.sequence)
 
 

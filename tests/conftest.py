@@ -20,10 +20,6 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 MNIST = "mnist"
 
 
-def pytest_addoption(parser):
-    parser.addoption("--kills", type=int, default=8, help="how many trainings tests/faults/test_kills.py kills")
-
-
 @pytest.fixture(scope="session")
 def digits() -> fx.Data:
     return fx.load("mnist5k")

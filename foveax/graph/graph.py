@@ -113,7 +113,8 @@ class Graph:
         for port in ports:
             if port not in fed:
                 raise GraphError(f"no link leads into {port}; links lead into {_list(fed)}")
-        return dataclasses.replace(self, links=[link for port, link in fed.items() if port not in ports])
+        kept = [link for port, link in fed.items() if port not in ports]
+        return dataclasses.replace(self, links=kept) if ports else self  # without wiring the same graph again
 
     def remove(self, *names: str) -> "Graph":
         """The same graph without some modules, and without the links into and out of them."""

@@ -39,7 +39,7 @@ def _averaged(image: Array, fixation: Array, size: int, block: int) -> Array:
     """
     begins, offset = corner(image, fixation, size * block)
     window, shift = read_window(image, begins, size * block + 1)
-    window, (right, down), (column, row) = as_float(window), offset, -shift
+    window, (right, down), (column, row) = as_float(window), offset, -shift  # where the window lies in the crop
     rows = _weights(row + jnp.arange(window.shape[0]), down, size, block).astype(window.dtype)
     columns = _weights(column + jnp.arange(window.shape[1]), right, size, block).astype(window.dtype)
     return jnp.einsum("gr,rsc,hs->ghc", rows, window, columns, precision=jax.lax.Precision.HIGHEST)

@@ -26,6 +26,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Sharding info not provided"),  # of the reader that compares
 ]
 
+KILLS = 25
+
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory):
@@ -53,9 +55,7 @@ def outcome(run: Path) -> tuple[str, dict]:
     return (run / "metrics.jsonl").read_bytes().decode(), digests
 
 
-def test_killed_at_any_moment_a_run_ends_as_if_nothing_had_happened(processes, tmp_path, record_property, request):
-    kills = request.config.getoption("kills")
-
+def test_killed_at_any_moment_a_run_ends_as_if_nothing_had_happened(processes, tmp_path, record_property):
     def start(out: Path):
         process = processes.Process(target=tiny.train, args=(out,))
         process.start()
@@ -84,11 +84,11 @@ def test_killed_at_any_moment_a_run_ends_as_if_nothing_had_happened(processes, t
         resumed.join()
         return saving, resumed.exitcode == 0 and outcome(out) == expected
 
-    moments = [rng.uniform(0, lasted) for _ in range(kills)]
+    moments = [rng.uniform(0, lasted) for _ in range(KILLS)]
     with ThreadPoolExecutor(max_workers=2) as threads:
-        saving, same = zip(*threads.map(kill_and_continue, range(kills), moments), strict=True)
-    record_property("killed", f"{kills}, {sum(saving)} of them in mid-save; {sum(same)} ended the same")
-    assert sum(same) == kills
+        saving, same = zip(*threads.map(kill_and_continue, range(KILLS), moments), strict=True)
+    record_property("killed", f"{KILLS}, {sum(saving)} of them in mid-save; {sum(same)} ended the same")
+    assert sum(same) == KILLS
     assert sum(saving) > 0
 
 
