@@ -3,7 +3,7 @@
     python benchmarks/accuracy_time.py --data-dir DIR
 
 Learning rate and deviation follow the length of a training, so that an accuracy is reached by the training made for
-it and not on the way of a longer one. The rows are whole trainings, ``foveax train`` with the flags given, from one
+it and not on the way of a longer one. The rows are whole trainings, ``foveax train --preset NAME --images N``, from one
 seed; the time is that of compiling and training. Writes ``benchmarks/results/accuracy_time-KIND.json``.
 """
 
@@ -16,11 +16,9 @@ from timing import write_results
 import foveax as fx
 
 AIMS = (95.0, 98.0, 98.88)
-SHORT = fx.Config(data="mnist", images=100_000, shift=0)
-LONG = fx.Config(data="mnist", batch=64, shift=1, warp=1.0, model=fx.Model(layers=2))
+IMAGES = {"mnist": (25_000, 50_000), "mnist_long": (200_000, 400_000, 800_000, 1_500_000, 3_000_000, 6_000_000)}
 TRAININGS = [
-    *(dataclasses.replace(SHORT, images=images) for images in (25_000, 50_000)),
-    *(dataclasses.replace(LONG, images=images) for images in (200_000, 400_000, 800_000, 1_500_000, 3_000_000)),
+    dataclasses.replace(fx.PRESETS[name], images=images) for name, lengths in IMAGES.items() for images in lengths
 ]
 
 

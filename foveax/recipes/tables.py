@@ -6,7 +6,7 @@ from typing import Any
 from foveax.data.shapes import SHAPE_SETS
 from foveax.pipelines import Model, Policy
 from foveax.recipes.recipe import Recipe, Row
-from foveax.training.config import Config, Trainer
+from foveax.training.config import PRESETS, Config, Task, Trainer
 
 MNIST: dict[str, Any] = {"data": "mnist"}
 
@@ -45,16 +45,16 @@ def _table1() -> Recipe:
     )
 
 
-def _digits(images: int, *, batch: int = 64, warp: float = 1.0, seed: int = 0, **model: Any) -> Config:
-    """A long training on full MNIST: larger batches, shifted and warped digits."""
-    shift = 1 if warp else 0
-    return Config(**MNIST, images=images, batch=batch, seed=seed, shift=shift, warp=warp, model=Model(**model))
+def _digits(images: int, **model: Any) -> Config:
+    """A long training on full MNIST."""
+    long = PRESETS["mnist_long"]
+    return dataclasses.replace(long, images=images, model=dataclasses.replace(long.model, **model))
 
 
-def _canvas(task: Any, images: int, *, side: int = 60, warp: float = 0.0, **model: Any) -> Config:
+def _canvas(task: Task, images: int, *, side: int = 60, warp: float = 0.0, **model: Any) -> Config:
     """A training on a canvas; crops of 12x12, as RAM's."""
-    model = {"crop": 12, **model}
-    return dataclasses.replace(_digits(images, warp=warp, **model), task=task, canvas=side)
+    long = _digits(images, crop=12, core="gru", **model)
+    return dataclasses.replace(long, task=task, canvas=side, shift=1 if warp else 0, warp=warp)
 
 
 def _known_answer(name: str, glimpses: int) -> Config:
@@ -70,7 +70,7 @@ RAM = Recipe(
     "MNIST 28x28, one scale",
     "RAM (Mnih et al. 2014, table 1), %",
     {
-        "9x9, 6 glimpses, 7 minutes": Row(_digits(4_000_000), 1, "98.88 (8x8)"),
+        "9x9, 6 glimpses, 7 minutes": Row(_digits(3_000_000), 1, "98.88 (8x8)"),
         "9x9, 6 glimpses, long": Row(_digits(12_000_000), 2, "98.88 (8x8)"),
         "8x8, 6 glimpses, long": Row(_digits(12_000_000, crop=8), 2, "98.88"),
         **{

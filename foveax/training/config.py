@@ -142,6 +142,14 @@ class Config(Checked):
 PRESETS = {
     "default": Config(),
     "mnist": Config(data="mnist", images=100_000, shift=0),
+    "mnist_long": Config(
+        data="mnist",
+        images=4_000_000,
+        batch=128,
+        shift=1,
+        warp=1.0,
+        model=Model(core="rnn", layers=2, deviation_end=0.05),
+    ),
     "ram": Config(
         data="mnist",
         images=1_000_000,
@@ -173,4 +181,5 @@ PRESETS = {
         learning=Learning(discount=0.9),
     ),
 }
-"""Named configurations: the defaults; full MNIST; close to RAM (Mnih et al. 2014); close to the original report."""
+"""Named configurations: the defaults; full MNIST in half a minute, and in minutes to hours; close to RAM (Mnih et al.
+2014); close to the original report."""
