@@ -68,13 +68,13 @@ def unchecked(learner: Learner) -> Learner:
     """The same learner whose updates are always made."""
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        finite, cond = learner_module._finite, jax.lax.cond
-        learner_module._finite = lambda loss, grads: jnp.array(True)  # while it is traced
+        finite, cond = learner_module.is_finite, jax.lax.cond
+        learner_module.is_finite = lambda loss, grads: jnp.array(True)  # while it is traced
         jax.lax.cond = lambda made, make, keep, *operands: make(*operands)
         try:
             return learner.step(state, batch)
         finally:
-            learner_module._finite, jax.lax.cond = finite, cond
+            learner_module.is_finite, jax.lax.cond = finite, cond
 
     return Learner(learner.init, step)
 

@@ -203,7 +203,9 @@ def _population(command: Population) -> None:
     from foveax.training.population import format_population, train_population
 
     vary = dict(_values(given) for given in command.vary)
-    population = train_population(command.config, seeds=command.seeds, vary=vary, out=command.run or None)
+    population = train_population(
+        command.config, seeds=command.seeds, vary=vary, out=command.run or None, devices=command.devices
+    )
     print(format_population(population, list(vary)))
     if command.out:
         pairs = zip(population.configs, population.accuracy.tolist(), strict=True)

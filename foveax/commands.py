@@ -13,7 +13,7 @@ class Train:
 
     config: OmitArgPrefixes[Config]
     preset: str = "default"
-    """Where the flags start from: default, mnist, ram or report."""
+    """Where the flags start from: default, mnist, mnist_long, ram or report."""
     out: str = ""
     """Run directory; a run of the same configuration there is continued. By default nothing is written."""
     fork: str = ""
@@ -86,7 +86,7 @@ class Population:
 
     config: OmitArgPrefixes[Config]
     preset: str = "default"
-    """Where the flags start from: default, mnist, ram or report."""
+    """Where the flags start from: default, mnist, mnist_long, ram or report."""
     seeds: int = 5
     """How many, counted on from the configuration's."""
     vary: tuple[str, ...] = ()
@@ -95,6 +95,8 @@ class Population:
     """A JSON file for each member's configuration and test accuracy; by default none is written."""
     run: str = ""
     """Run directory; the same population there is continued. By default the training itself is not kept."""
+    devices: int = 1
+    """Devices among which the members are divided and, where there are more, every batch; 0: all."""
 
 
 @dataclasses.dataclass(frozen=True)

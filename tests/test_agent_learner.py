@@ -56,6 +56,15 @@ def test_update_is_that_of_the_fused_step(epochs, small_model, digits):
         np.testing.assert_allclose(value, fused[f"saccader/{name}"], rtol=1e-3, atol=1e-5, err_msg=name)
 
 
+def test_what_is_not_finite_changes_nothing(small_model, digits):
+    graph, batch, learning = setting(small_model, digits)
+    experience = played(graph, fx.init(graph, jax.random.key(0)), batch, jax.random.split(jax.random.key(1), 8))
+    learner = fx.make_agent_learner(graph, learning, steps=50)
+    state = learner.init(jax.random.key(0))
+    broken = {**experience, "reward": experience["reward"].at[3, 2].set(jnp.nan)}
+    jax.tree.map(np.testing.assert_array_equal, jax.jit(learner.step)(state, broken)[0], state)
+
+
 def test_rewarded_actions_become_likelier(small_model, digits):
     """A step with one good action among equal ones raises its log-probability above that of the others."""
     graph, batch, learning = setting(small_model, digits, entropy=0.0, value=0.0, policy_learning_rate=1e-2)

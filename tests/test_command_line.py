@@ -86,7 +86,10 @@ def test_arrays_of_ones_own(tmp_path, capsys):
 
 
 BAD_VALUES = {
-    ("--preset", "mnst"): "preset must be one of default, mnist, ram, report; got 'mnst'; did you mean 'mnist'?",
+    (
+        "--preset",
+        "mnst",
+    ): "preset must be one of default, mnist, mnist_long, ram, report; got 'mnst'; did you mean 'mnist'?",
     ("--bacth", "3"): "--batch",
     ("--batch", "-3"): "batch must be at least 1 and at most 1000000; got -3",
     ("--learning-rate", "nan"): "learning_rate must be at least 0.0; got nan",

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from foveax._types import Array, Batch, Key, Metrics, Params
 from foveax.analysis.scanpaths import BORDER_PIXELS, REFIXATION_PIXELS
@@ -13,7 +12,7 @@ from foveax.graph import compile as compile_graph
 from foveax.graph.graph import Graph, init
 from foveax.graph.modules import AGENT_OUTPUTS
 from foveax.training.config import Learning
-from foveax.training.optimizers import make_optimizer, update
+from foveax.training.optimizers import is_finite, make_optimizer, update
 from foveax.training.reinforcement import agent_loss, replayed_loss, with_advantages
 from foveax.training.shards import averaged, example_keys
 
@@ -118,25 +117,19 @@ def make_learner(graph: Graph, learning: Learning, *, steps: int) -> Learner:
         inputs = {name: inputs[name] for name in graph.inputs}
         (total, (episodes, metrics)), grads = jax.value_and_grad(objective, has_aux=True)(state.params, inputs, keys)
         total, grads, metrics = averaged((total, grads, metrics))
-        made = _finite(total, grads) & (state.skipped_in_a_row < learning.skips_in_a_row)
+        made = is_finite(total, grads) & (state.skipped_in_a_row < learning.skips_in_a_row)
         params, optimizer = _updated(optimizers, grads, state.optimizer, state.params, made)
         for name, agent in agents.items():
             for _ in range(learning.epochs - 1):
                 again = jax.value_and_grad(replayed_loss, has_aux=True)
                 (loss, terms), grad = averaged(again(params[name], graph, name, agent, episodes[name], learning))
-                made &= _finite(loss, {name: grad})
+                made &= is_finite(loss, {name: grad})
                 moved = _updated(optimizers, {name: grad}, optimizer, params, made)
                 params, optimizer = ({**old, **new} for old, new in zip((params, optimizer), moved, strict=True))
                 metrics |= {f"{name}/{term}": value for term, value in terms.items()}
         return _counted(state._replace(params=params, optimizer=optimizer), made), metrics
 
     return Learner(jax.jit(start), step)  # init is many small operations, each of which would be compiled by itself
-
-
-def _finite(loss: Array, grads: Mapping[str, Params]) -> Array:
-    """Whether a loss and all of its gradients are finite: so are their norms, which clipping computes anyway."""
-    norms = [optax.tree.norm(grad) for grad in grads.values() if jax.tree.leaves(grad)]
-    return jnp.isfinite(jnp.stack([loss, *norms])).all()
 
 
 def _updated(

@@ -1,11 +1,13 @@
 """Optimisers: one for each module."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
-from foveax._types import Params
+from foveax._types import Array, Params
 from foveax.graph.modules import Module
 from foveax.training.config import Learning
 
@@ -26,3 +28,9 @@ def update(optimizer: optax.GradientTransformation, grads: Params, state: Any, p
     with jax.numpy_dtype_promotion("standard"):  # optax raises floats to the power of an integer count
         updates, state = optimizer.update(grads, state, params)
     return optax.apply_updates(params, updates), state
+
+
+def is_finite(loss: Array, grads: Mapping[str, Params]) -> Array:
+    """Whether a loss and all of its gradients are finite: so are their norms, which clipping computes anyway."""
+    norms = [optax.tree.norm(grad) for grad in grads.values() if jax.tree.leaves(grad)]
+    return jnp.isfinite(jnp.stack([loss, *norms])).all()

@@ -19,6 +19,7 @@ from foveax.pipelines import Model
 from foveax.training.config import Config, Learning
 from foveax.training.evaluate import make_evaluator
 from foveax.training.learner import Learner, make_learner
+from foveax.training.mesh import POPULATION, check_divides, place, training_mesh
 from foveax.training.metrics_file import read_metrics
 from foveax.training.progress import optimise
 from foveax.training.run import optimise_in
@@ -56,6 +57,7 @@ def train_population(
     seeds: int = 1,
     vary: Mapping[str, Sequence[float]] | None = None,
     out: str | Path | None = None,
+    devices: int = 1,
 ) -> Population:
     """Trains every combination of seeds and of the values given, as one program.
 
@@ -70,12 +72,13 @@ def train_population(
       vary: values by the name of a hyper-parameter: any float of `Model` or `Learning`.
       out: a run directory, with ``config.json``, ``metrics.jsonl``, ``checkpoints/`` and ``provenance.json``; the same
         population that is there already is continued. None keeps nothing.
+      devices: among which the members are divided and, where there are more of them, every batch; 0 takes all.
 
     A member whose losses or gradients are no longer finite keeps its last good parameters, while the others go on.
 
     Raises:
-      InputError: if a name is no such hyper-parameter, a value is one that its field refuses, or the run directory is
-        another's.
+      InputError: if a name is no such hyper-parameter, a value is one that its field refuses, there are no such devices
+        or several processes, or the run directory is another's.
       Interrupted: as in `foveax.train`.
       DivergenceError: likewise, once all members have diverged.
 
@@ -88,7 +91,12 @@ def train_population(
     """
     if config.trainer != "foveax":
         raise InputError(f"trainer must be foveax, which alone trains populations; got {config.trainer!r}")
+    if jax.process_count() > 1:
+        raise InputError(f"a population must be trained in one process; this is one of {jax.process_count()}")
     configs = members(config, seeds=seeds, vary=vary or {})
+    mesh = training_mesh(devices, members=len(configs))
+    if mesh:
+        check_divides(mesh, config.batch)
     data = config.prepare(data or load(config.data, data_dir=config.data_dir or None))
     keys = jnp.stack([jax.random.key(member.seed) for member in configs])
     values = {name: jnp.array([_value(member, name) for member in configs], jnp.float32) for name in vary or {}}
@@ -97,21 +105,24 @@ def train_population(
         init=_learner(config, data, {}).init,
         step=lambda state, batch: _learner(config, data, state.varied).step(state, batch),
     )
+    state = place(state, mesh, POPULATION) if mesh else state
     last: dict[str, Any] = {}
+    told = {"listeners": [last.update], "mesh": mesh}
     if out is None:
-        state, _ = optimise(config, data, learner, state, listeners=[last.update])
+        state, _ = optimise(config, data, learner, state, **told)
     else:
         vary_json = {name: [float(value) for value in values] for name, values in (vary or {}).items()}
         path = open_run(out, Stored(config, population={"seeds": seeds, "vary": vary_json}))
-        state, _ = optimise_in(path, config, data, learner, state, listeners=[last.update])
+        state, _ = optimise_in(path, config, data, learner, state, **told)
         last = read_metrics(path / "metrics.jsonl")[-1]
     metrics = {name: np.asarray(value) for name, value in last.items() if name not in COUNTED}
     evaluator = make_evaluator(config.pipeline(data))
+    params = jax.device_put(state.params, jax.devices()[0])
     accuracy = [
-        evaluator(jax.tree.map(operator.itemgetter(index), state.params), data.test, keys[index]).accuracy
+        evaluator(jax.tree.map(operator.itemgetter(index), params), data.test, keys[index]).accuracy
         for index in range(len(configs))
     ]
-    return Population(configs, state.params, np.stack(accuracy), metrics)
+    return Population(configs, params, np.stack(accuracy), metrics)
 
 
 def members(config: Config, *, seeds: int, vary: Mapping[str, Sequence[float]]) -> list[Config]:

@@ -1,5 +1,6 @@
 """How an agent learns from what it did: its loss over a batch of episodes, and a learner for one played elsewhere."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from foveax.graph.modules import Agent, Values
 from foveax.learning.losses import approximate_kl, clipped_surrogate_loss, reinforce_loss, value_loss
 from foveax.learning.returns import discounted_returns, generalized_advantages
 from foveax.training.config import Learning
-from foveax.training.optimizers import make_optimizer, update
+from foveax.training.optimizers import is_finite, make_optimizer, update
 from foveax.training.shards import averaged, gathered
 
 
@@ -38,7 +39,7 @@ def make_agent_learner(graph: Graph, learning: Learning, *, steps: int, agent: s
     """The learner of the agent that `foveax.split` cuts from a graph, for episodes that were played elsewhere.
 
     A step is that of `foveax.make_learner` for the agent alone: given the same experience it makes the same update, but
-    that no pathwise gradient reaches the agent.
+    that no pathwise gradient reaches the agent. An update whose loss or gradients are not finite is not made.
 
     Args:
       graph: that was split.
@@ -77,9 +78,10 @@ def make_agent_learner(graph: Graph, learning: Learning, *, steps: int, agent: s
     def step(state: AgentState, experience: Values) -> tuple[AgentState, Metrics]:
         episode, metrics = with_advantages(experience, learning), {}
         for _ in range(learning.epochs):
-            gradient = jax.grad(replayed_loss, has_aux=True)
-            grads, metrics = averaged(gradient(state.params, graph, agent, acting, episode, learning))
-            state = AgentState(*update(optimizer, grads, state.optimizer, state.params))
+            gradient = jax.value_and_grad(replayed_loss, has_aux=True)
+            (loss, metrics), grads = averaged(gradient(state.params, graph, agent, acting, episode, learning))
+            moved = AgentState(*update(optimizer, grads, state.optimizer, state.params))
+            state = jax.tree.map(functools.partial(jnp.where, is_finite(loss, {agent: grads})), moved, state)
         return state, metrics
 
     return AgentLearner(jax.jit(init), step)
