@@ -268,3 +268,24 @@ def test_with_a_single_glimpse_the_classifier_learns_and_nothing_is_skipped(digi
     chex.assert_trees_all_equal(after.params["saccader"], before.params["saccader"])
     moved = jax.tree.map(lambda new, old: float(abs(new - old).max()), after.params, before.params)
     assert max(jax.tree.leaves(moved["network"])) > 1e-4
+
+
+def test_the_signs_of_collapse_in_the_log_are_those_of_the_analysis():
+    graph = fx.standard_pipeline(fx.Model(**{**SMALL, "glimpses": 6}), fx.image_source((16, 16, 1)), classes=CLASSES)
+    shown = {**batch(32), "image": jax.random.randint(jax.random.key(1), (32, 16, 16, 1), 0, 255).astype(jnp.uint8)}
+    learner = fx.make_learner(graph, fx.Learning(), steps=10)
+    state = learner.init(jax.random.key(0))
+    wild = jax.tree.map(lambda leaf: jax.random.normal(jax.random.key(2), leaf.shape), state.params["saccader"])
+    state = state._replace(params={**state.params, "saccader": wild})
+    keys = jax.random.split(jax.random.fold_in(state.key, 0), 32)
+    inputs = {**shown, "progress": jnp.zeros(32)}
+    aims = jax.vmap(fx.compile(graph, ["saccader.aim"]), (None, 0, 0))(state.params, inputs, keys)["saccader.aim"]
+    fixations = np.concatenate([np.full((32, 1, 2), 0.5), aims[:, :-1]], axis=1)
+    _, metrics = jax.jit(learner.step)(state, shown)
+    late = {"begin": 3, "height": 16, "width": 16}
+    assert 0 < metrics["saccader/refixation"] < 1
+    assert 0 < metrics["saccader/border"] < 1
+    np.testing.assert_allclose(
+        metrics["saccader/refixation"], fx.analysis.refixation_rate(fixations, **late), rtol=1e-5
+    )
+    np.testing.assert_allclose(metrics["saccader/border"], fx.analysis.border_share(fixations, **late), rtol=1e-5)

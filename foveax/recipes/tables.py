@@ -54,7 +54,9 @@ def _digits(images: int, **model: Any) -> Config:
 def _canvas(task: Task, images: int, *, side: int = 60, warp: float = 0.0, **model: Any) -> Config:
     """A training on a canvas; crops of 12x12, as RAM's."""
     long = _digits(images, crop=12, core="gru", **model)
-    return dataclasses.replace(long, task=task, canvas=side, shift=1 if warp else 0, warp=warp)
+    return dataclasses.replace(
+        long, task=task, canvas=side, shift=1 if warp else 0, warp=warp, learning=Config().learning
+    )
 
 
 def _known_answer(name: str, glimpses: int) -> Config:

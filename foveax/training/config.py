@@ -149,6 +149,7 @@ PRESETS = {
         shift=1,
         warp=1.0,
         model=Model(core="rnn", layers=2, deviation_end=0.05),
+        learning=Learning(entropy=0.01),
     ),
     "ram": Config(
         data="mnist",

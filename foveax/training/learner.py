@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from foveax._types import Array, Batch, Key, Metrics, Params
 from foveax.analysis.scanpaths import BORDER_PIXELS, REFIXATION_PIXELS
 from foveax.graph import compile as compile_graph
-from foveax.graph.graph import Graph, init
+from foveax.graph.graph import Graph, as_initial, init
 from foveax.graph.modules import AGENT_OUTPUTS
 from foveax.training.config import Learning
 from foveax.training.optimizers import is_finite, make_optimizer, update
@@ -59,8 +59,9 @@ def make_learner(graph: Graph, learning: Learning, *, steps: int) -> Learner:
     not finite, no module is updated, and the step is counted as skipped. Metrics are scalars:
     ``loss/MODULE.PORT`` for each declared loss, ``accuracy`` if there is a port ``classifier.correct``, and per agent
     ``policy_loss``, ``value_loss``, ``entropy``, ``kl`` (between the policies before and after the epochs) and
-    ``reward`` (mean sum over an episode), each under the agent's name; and where the agent has a port ``aim`` and the
-    graph an input ``image``, the signs of collapse ``refixation`` and ``border`` (`foveax.diagnose`), of its aims.
+    ``reward`` (mean sum over an episode), each under the agent's name; and where the agent has a port ``aim``, the
+    graph an input ``image``, and the fixation is fed back, the signs of collapse ``refixation`` and ``border``
+    (`foveax.diagnose`), of its aims.
 
     Args:
       graph: with any number of losses and agents.
@@ -104,8 +105,9 @@ def make_learner(graph: Graph, learning: Learning, *, steps: int) -> Learner:
             total += loss
             metrics |= {f"{name}/{term}": value for term, value in terms.items()}
             metrics[f"{name}/reward"] = jnp.mean(jnp.sum(episode["reward"], axis=1))
-            if "aim" in episode and "image" in graph.inputs:
-                gaze = _gaze(episode["aim"], graph.inputs["image"].shape)
+            begins = _first_fixation(graph, name)
+            if "aim" in episode and "image" in graph.inputs and begins is not None:
+                gaze = _gaze(episode["aim"], begins, graph.inputs["image"].shape)
                 metrics |= {f"{name}/{sign}": value for sign, value in gaze.items()}
         return total, (episodes, metrics)
 
@@ -170,18 +172,28 @@ def _experience_ports(graph: Graph, name: str, epochs: int) -> list[str]:
     return [port for port in graph.wiring.outputs[name] if epochs > 1 or port in needed]
 
 
-def _gaze(aims: Array, image: tuple[int, ...]) -> Metrics:
+def _first_fixation(graph: Graph, name: str) -> Array | None:
+    """Where an eye is before its first saccade, ``[2]``, if its fixation is fed back."""
+    sources = [
+        source for source in graph.wiring.feedback.values() if (source.module, source.port) == (name, "fixation")
+    ]
+    return as_initial(sources[0].initial) if sources else None
+
+
+def _gaze(aims: Array, begins: Array, image: tuple[int, ...]) -> Metrics:
     """Signs of collapse: how many of the late aims ``[B, T - 1, 2]`` return to an earlier one, or lie on the border.
 
-    Late is from the second half of the glimpses on; the image is ``[H, W, C]``.
+    Late is from the second half of the glimpses on; the eye begins at ``[2]``; the image is ``[H, W, C]``.
     """
     sides = jnp.array([image[1] - 1, image[0] - 1], jnp.float32)
     saccades = aims.shape[1]
     late = saccades // 2
-    points = jax.lax.stop_gradient(aims) * sides[None, None, :]
-    distance = jnp.linalg.norm(points[:, late:, None] - points[:, None, :], axis=-1)
-    earlier = jnp.tri(saccades, k=-1, dtype=bool)[None, late:]
-    border = jnp.minimum(points, sides[None, None, :] - points)[:, late:] <= BORDER_PIXELS
+    aims = jax.lax.stop_gradient(aims)
+    points = jnp.concatenate([jnp.broadcast_to(begins, (len(aims), 1, 2)), aims], axis=1) * sides[None, None, :]
+    ends = points[:, 1 + late :]
+    distance = jnp.linalg.norm(ends[:, :, None] - points[:, None, :], axis=-1)
+    earlier = jnp.tri(saccades + 1, k=-1, dtype=bool)[None, 1 + late :]
+    border = jnp.minimum(ends, sides[None, None, :] - ends) <= BORDER_PIXELS
     return {
         "refixation": jnp.mean(((distance <= REFIXATION_PIXELS) & earlier).any(axis=-1).astype(jnp.float32)),
         "border": jnp.mean(border.any(axis=-1).astype(jnp.float32)),
