@@ -9,6 +9,7 @@ import pytest
 
 from foveax.cli import main
 from foveax.recipes.tables import RECIPES
+from foveax.training.config import PRESETS
 
 TINY = ["--images", "320", "--hidden", "16", "--features", "8"]
 
@@ -86,10 +87,7 @@ def test_arrays_of_ones_own(tmp_path, capsys):
 
 
 BAD_VALUES = {
-    (
-        "--preset",
-        "mnst",
-    ): "preset must be one of default, mnist, mnist_long, ram, report; got 'mnst'; did you mean 'mnist'?",
+    ("--preset", "mnst"): f"preset must be one of {', '.join(PRESETS)}; got 'mnst'; did you mean 'mnist'?",
     ("--bacth", "3"): "--batch",
     ("--batch", "-3"): "batch must be at least 1 and at most 1000000; got -3",
     ("--learning-rate", "nan"): "learning_rate must be at least 0.0; got nan",

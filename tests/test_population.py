@@ -34,6 +34,12 @@ def test_what_cannot_vary_is_refused():
         members(fx.Config(), seeds=1, vary={"discount": [0.5, 2]})
 
 
+def test_several_processes_are_refused(digits, small_model, monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(fx.InputError, match="a population must be trained in one process; this is one of 2"):
+        fx.train_population(fx.Config(images=64, model=small_model), digits)
+
+
 def test_table_gives_mean_deviation_and_worst_of_each_combination():
     configs = members(fx.Config(), seeds=2, vary={"entropy": [0.0, 0.1]})
     accuracy = np.array([[0.5, 0.8], [0.5, 0.9], [0.5, 0.6], [0.5, 0.7]])

@@ -19,7 +19,7 @@ from foveax.pipelines import Model
 from foveax.training.config import Config, Learning
 from foveax.training.evaluate import make_evaluator
 from foveax.training.learner import Learner, make_learner
-from foveax.training.mesh import POPULATION, check_divides, place, training_mesh
+from foveax.training.mesh import check_divides, training_mesh
 from foveax.training.metrics_file import read_metrics
 from foveax.training.progress import optimise
 from foveax.training.run import optimise_in
@@ -105,7 +105,6 @@ def train_population(
         init=_learner(config, data, {}).init,
         step=lambda state, batch: _learner(config, data, state.varied).step(state, batch),
     )
-    state = place(state, mesh, POPULATION) if mesh else state
     last: dict[str, Any] = {}
     told = {"listeners": [last.update], "mesh": mesh}
     if out is None:
