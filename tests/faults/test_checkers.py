@@ -28,7 +28,7 @@ def checking(name: str) -> Iterator[None]:
 
 def take_steps() -> fx.Data:
     """Two whole steps, with all that draws: shifts, warps, canvas, pieces, fixations."""
-    config = fx.Config(images=8, batch=4, shift=1, warp=0.5, task="cluttered", canvas=12, pieces=2, model=tiny.MODEL,
+    config = fx.Config(images=8, batch=4, shift=1, warp=0.5, task="cluttered", canvas=24, pieces=2, model=tiny.MODEL,
                        learning=fx.Learning(epochs=2, fit_every=2))  # fmt: skip
     data = config.prepare(tiny.data())
     learner = make_learner(config.pipeline(data), config.learning, steps=config.steps)
