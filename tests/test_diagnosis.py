@@ -107,3 +107,8 @@ def test_recipe_keeps_its_results_and_does_not_repeat_them(small_model, tmp_path
     assert run_recipe(recipe, name="two", out=tmp_path / "two") == results
     assert run_recipe(recipe, name="two", out=tmp_path / "two", only="another row") == results
     assert "50/49" in format_results(results)
+    provenance = tmp_path / "two" / "small--row" / "seed-1" / "provenance.json"
+    begun = json.loads(provenance.read_text())["starts"][0] | {"processor": "elsewhere"}
+    provenance.write_text(json.dumps({"starts": [begun]}))
+    again = run_recipe(recipe, name="two", out=tmp_path / "two")["rows"]["small, row"]["seeds"]
+    assert again[1]["machine"]["processor"] == "elsewhere"  # read here, trained there

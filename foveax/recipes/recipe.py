@@ -13,12 +13,14 @@ from foveax.training.config import Config
 from foveax.training.files import read_json, write_json
 from foveax.training.metrics_file import read_metrics
 from foveax.training.programs import keep_programs
-from foveax.training.provenance import machine
+from foveax.training.provenance import read_starts
 
 COLUMNS = {"train": 8, "test": 8, "+-": 6, "worst": 8, "sequence": 10, "random": 8, "minutes": 9}
 """Titles and widths; sequence and random are the same classifier under the best fixed sequence, and at random."""
 CURVE_POINTS = 20
 """Of a learning curve in the results."""
+MACHINE = ("device", "processor", "cores", "versions")
+"""Of a run's provenance, what the results tell."""
 
 
 class Row(NamedTuple):
@@ -72,13 +74,13 @@ def run_recipe(
       report: is told each row once it is done, and each run as it begins.
 
     Returns:
-      what ``results.json`` holds: ``rows``, each with the seeds' figures and their ``mean``, ``deviation`` and
-      ``worst`` final test accuracy, and what it was measured with.
+      what ``results.json`` holds: ``rows``, each with the seeds' figures, on what machine each was begun, and their
+      ``mean``, ``deviation`` and ``worst`` final test accuracy.
     """
     out.mkdir(parents=True, exist_ok=True)
     keep_programs(out / "programs")
     rows: dict[str, Any] = _kept(out / "results.json")
-    results = {"recipe": name, "title": recipe.title, "published": recipe.published, **machine(), "rows": rows}
+    results = {"recipe": name, "title": recipe.title, "published": recipe.published, "rows": rows}
     for row_name, row in recipe.rows.items():
         if only not in row_name:
             continue
@@ -104,7 +106,7 @@ def _figures(run: Path, config: Config) -> dict[str, Any]:
     done = run / "summary.json"
     if not done.exists():
         train_with(config.trainer, config, out=run)
-    summary = read_json(done)
+    summary, starts = read_json(done), read_starts(run)
     policy = config.model.policy
     return {
         "seed": config.seed,
@@ -118,6 +120,7 @@ def _figures(run: Path, config: Config) -> dict[str, Any]:
         "train_seconds": summary["train_seconds"],
         "compile_seconds": summary["compile_seconds"],
         "curve": _curve(run / "metrics.jsonl"),
+        "machine": {name: starts[0].get(name) for name in MACHINE} if starts else None,
     }
 
 

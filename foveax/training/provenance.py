@@ -26,7 +26,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Where and with what figures are measured: JSON types.
+    """Where and with what figures are measured: JSON types; ``device`` is its kind.
 
     Example:
       >>> list(machine())
@@ -54,18 +54,16 @@ def provenance() -> dict[str, Any]:
     """What this process is: JSON types.
 
     Returns:
-      ``versions``, ``python``, ``platform``, ``device`` (its kind), ``devices`` (how many), ``git`` (``commit`` and
-      whether it is ``dirty``, of the checkout in which foveax lies; None outside of one) and ``command``.
+      what `machine` gives, ``platform``, ``devices`` (how many), ``git`` (``commit`` and whether it is ``dirty``, of
+      the checkout in which foveax lies; None outside of one) and ``command``.
 
     Example:
       >>> sorted(provenance())
-      ['command', 'device', 'devices', 'git', 'platform', 'python', 'versions']
+      ['command', 'cores', 'device', 'devices', 'git', 'platform', 'processor', 'versions']
     """
     return {
-        "versions": versions(),
-        "python": platform.python_version(),
+        **machine(),
         "platform": platform.platform(),
-        "device": jax.devices()[0].device_kind,
         "devices": jax.device_count(),
         "git": _git(Path(__file__).parent),
         "command": list(sys.argv),

@@ -17,7 +17,7 @@ from foveax.training.progress import metrics_as_numbers
 from foveax.training.provenance import provenance, read_starts
 from foveax.training.run_directory import read_config, read_run
 
-COMPARED = ("versions", "python", "platform", "device", "devices", "git")
+COMPARED = ("versions", "platform", "device", "processor", "cores", "devices", "git")
 """Of the provenance: what may be why numbers differ."""
 
 
