@@ -90,10 +90,10 @@ CLUTTERED = Recipe(
     "RAM (Mnih et al. 2014, table 3), %",
     {
         "cluttered 60, 3 scales": Row(
-            _canvas("cluttered", 9_000_000, warp=1.0, scales=3, glimpses=8), 1, "95.96 (random 85.6)"
+            _canvas("cluttered", 9_000_000, layers=3, scales=3, glimpses=8), 1, "95.96 (random 85.6)"
         ),
         "cluttered 100, 4 scales": Row(
-            _canvas("cluttered", 6_000_000, side=100, warp=1.0, scales=4, glimpses=8), 1, "91.89 (random 71.6)"
+            _canvas("cluttered", 6_000_000, side=100, layers=3, scales=4, glimpses=8), 1, "91.89 (random 71.6)"
         ),
     },
 )
