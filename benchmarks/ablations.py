@@ -5,13 +5,15 @@ the table. Each row is the command ``foveax train --preset mnist FLAGS``.
 """
 
 import json
-import platform
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import tyro
+
+from foveax.training.files import write_json
+from foveax.training.provenance import machine
 
 ROWS = {
     "default": "",
@@ -40,14 +42,13 @@ def main(data_dir: str, images: int = 100_000, results: Path = Path("benchmarks/
       images: training images shown in each row.
       results: the file to write.
     """
-    machine = {"processor": platform.processor() or platform.machine(), "python": platform.python_version()}
     rows: dict[str, dict] = {}
     print(f"{'test accuracy (%)':<28} {'first':>8} {'last':>8} {'random':>8}")
     results.parent.mkdir(parents=True, exist_ok=True)
     for name, flags in ROWS.items():
         rows[name] = run([*flags.split(), "--data-dir", data_dir, "--images", str(images)]) | {"flags": flags}
         print(format_row(name, rows[name]), flush=True)
-        results.write_text(json.dumps({"images": images, "machine": machine, "rows": rows}, indent=2) + "\n")
+        write_json(results, {"images": images, "machine": machine(), "rows": rows})
 
 
 def run(flags: list[str]) -> dict:
@@ -57,7 +58,7 @@ def run(flags: list[str]) -> dict:
         subprocess.run(command, check=True, capture_output=True)
         summary = json.loads(Path(folder, "run", "summary.json").read_text())
     own = next(iter(summary["test"].values()))
-    return {"test": own, "random": summary["test"]["random"]["accuracy"][-1], "versions": summary["versions"]}
+    return {"test": own, "random": summary["test"]["random"]["accuracy"][-1]}
 
 
 def format_row(name: str, row: dict) -> str:
