@@ -13,14 +13,12 @@ from foveax.training.config import Config
 from foveax.training.files import read_json, write_json
 from foveax.training.metrics_file import read_metrics
 from foveax.training.programs import keep_programs
-from foveax.training.provenance import read_starts
+from foveax.training.provenance import machine, read_starts
 
 COLUMNS = {"train": 8, "test": 8, "+-": 6, "worst": 8, "sequence": 10, "random": 8, "minutes": 9}
 """Titles and widths; sequence and random are the same classifier under the best fixed sequence, and at random."""
 CURVE_POINTS = 20
 """Of a learning curve in the results."""
-MACHINE = ("device", "processor", "cores", "versions")
-"""Of a run's provenance, what the results tell."""
 
 
 class Row(NamedTuple):
@@ -120,7 +118,7 @@ def _figures(run: Path, config: Config) -> dict[str, Any]:
         "train_seconds": summary["train_seconds"],
         "compile_seconds": summary["compile_seconds"],
         "curve": _curve(run / "metrics.jsonl"),
-        "machine": {name: starts[0].get(name) for name in MACHINE} if starts else None,
+        "machine": {name: starts[0].get(name) for name in machine()} if starts else None,
     }
 
 
