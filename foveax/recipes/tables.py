@@ -50,7 +50,7 @@ def _digits(images: int, **model: Any) -> Config:
 
 
 def _canvas(task: Task, images: int, *, side: int = 60, warp: float = 0.0, **model: Any) -> Config:
-    """A training on a canvas, crops of 12x12 as RAM's. There gates pay, a sum of what and where, and the default's bonus."""
+    """A training on a canvas, 12x12 as RAM's: there gates, what and where added, and the default's bonus pay."""
     long = _digits(images, crop=12, core="gru", combine="add", **model)
     return dataclasses.replace(long, task=task, canvas=side, shift=1 if warp else 0, warp=warp, learning=Learning())
 
