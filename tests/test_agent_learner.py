@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import foveax as fx
@@ -14,7 +15,7 @@ def setting(small_model, digits, **learning):
     return graph, batch, fx.Learning(**learning)
 
 
-def played(graph, params, batch, keys):
+def played(graph, params, batch, keys, progress=0.0):
     """The saccader's experience of a batch of episodes, by rolling the environment against the player."""
     environment, player = fx.split(graph)
 
@@ -30,7 +31,7 @@ def played(graph, params, batch, keys):
         stacked = jax.tree.map(lambda *steps: jnp.stack(steps), *outputs)
         return {**stacked, "reward": jnp.stack(rewards)}
 
-    inputs = {**batch, "progress": jnp.zeros(len(keys))}
+    inputs = {**batch, "progress": jnp.full(len(keys), progress)}
     return jax.jit(jax.vmap(episode))({name: inputs[name] for name in graph.inputs}, keys)
 
 
@@ -38,13 +39,13 @@ def played(graph, params, batch, keys):
 def test_update_is_that_of_the_fused_step(epochs, small_model, digits):
     graph, batch, learning = setting(small_model, digits, epochs=epochs)
     whole = fx.make_learner(graph, learning, steps=50)
-    start = whole.init(jax.random.key(0))
+    start = whole.init(jax.random.key(0))._replace(step=jnp.int32(30))
     keys = jax.random.split(jax.random.fold_in(start.key, start.step), 8)  # those of the fused step
-    experience = played(graph, start.params, batch, keys)
+    experience = played(graph, start.params, batch, keys, progress=30 / 50)
     learner = fx.make_agent_learner(graph, learning, steps=50)
     state = learner.init(jax.random.split(jax.random.key(0))[0])
     jax.tree.map(np.testing.assert_array_equal, state.params, start.params["saccader"])
-    updated, metrics = jax.jit(learner.step)(state, experience)
+    updated, metrics = jax.jit(learner.step)(state._replace(step=start.step), experience)
     end, fused = jax.jit(whole.step)(start, batch)
     # Adam's moments, not its steps: it divides by the gradient's size, so that where that is near zero rounding decides
     jax.tree.map(
@@ -62,7 +63,9 @@ def test_what_is_not_finite_changes_nothing(small_model, digits):
     learner = fx.make_agent_learner(graph, learning, steps=50)
     state = learner.init(jax.random.key(0))
     broken = {**experience, "reward": experience["reward"].at[3, 2].set(jnp.nan)}
-    jax.tree.map(np.testing.assert_array_equal, jax.jit(learner.step)(state, broken)[0], state)
+    after, _ = jax.jit(learner.step)(state, broken)
+    jax.tree.map(np.testing.assert_array_equal, after._replace(step=state.step), state)
+    assert int(after.step) == 1
 
 
 def test_rewarded_actions_become_likelier(small_model, digits):
@@ -82,6 +85,21 @@ def test_rewarded_actions_become_likelier(small_model, digits):
     after = jax.vmap(jax.vmap(log_prob))(experience)
     assert float((after - before)[3, 2]) > 0
     assert float((after - before)[3, 2]) > float(jnp.median((after - before)[:, 2]))
+
+
+@pytest.mark.parametrize(("decay", "share"), [("cosine", 0.25), ("constant", 1.0)])
+def test_the_entropy_bonus_falls_along_a_line(decay, share, small_model, digits):
+    """With no other loss, the mean gradient after three quarters of training is a quarter of that at its beginning."""
+    graph, batch, learning = setting(small_model, digits, ppo=0.0, value=0.0, decay=decay)
+    experience = played(graph, fx.init(graph, jax.random.key(0)), batch, jax.random.split(jax.random.key(1), 8))
+    learner = fx.make_agent_learner(graph, learning, steps=80)
+    state = learner.init(jax.random.key(0))
+    first, later = (
+        optax.tree.get(learner.step(state._replace(step=jnp.int32(step)), experience)[0].optimizer, "mu")
+        for step in (0, 60)
+    )
+    assert float(optax.tree.norm(first)) > 0
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(share * a, b, rtol=1e-5, atol=1e-9), first, later)
 
 
 def test_there_must_be_such_an_agent(small_model, digits):

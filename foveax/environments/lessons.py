@@ -22,7 +22,7 @@ def make_lessons(graph: Graph, learning: Learning, *, key: Key, batch: int, step
       learning: of which the saccader's part is not used.
       key: of the parameters, which are those of `foveax.make_learner`'s state for this key.
       batch: episodes of which a lesson consists, at least.
-      steps: lessons in all, along which the learning rate falls; 0 keeps it constant.
+      steps: lessons in all, along which learning rates and the entropy bonus fall; 0 keeps them constant.
 
     Example:
       >>> import foveax as fx, jax

@@ -6,7 +6,7 @@ from typing import Any
 from foveax.data.shapes import SHAPE_SETS
 from foveax.pipelines import Model, Policy
 from foveax.recipes.recipe import Recipe, Row
-from foveax.training.config import PRESETS, Config, Learning, Task, Trainer
+from foveax.training.config import PRESETS, Config, Task, Trainer
 
 # The original report's Table 1, test accuracy in %: (reward, discount, policy learning rate), feed-forward, recurrent.
 # "binary" pays after the last glimpse; three rows lost their label and are taken as binary, which its sweep used.
@@ -50,9 +50,9 @@ def _digits(images: int, **model: Any) -> Config:
 
 
 def _canvas(task: Task, images: int, *, side: int = 60, warp: float = 0.0, **model: Any) -> Config:
-    """A training on a canvas, 12x12 as RAM's: there gates, what and where added, and the default's bonus pay."""
+    """A training on a canvas, crops of 12x12 as RAM's: there gates pay, and what and where are added."""
     long = _digits(images, crop=12, core="gru", combine="add", **model)
-    return dataclasses.replace(long, task=task, canvas=side, shift=1 if warp else 0, warp=warp, learning=Learning())
+    return dataclasses.replace(long, task=task, canvas=side, shift=1 if warp else 0, warp=warp)
 
 
 def _known_answer(name: str, glimpses: int) -> Config:

@@ -35,7 +35,7 @@ class Learning(Checked):
     policy_learning_rate: float = bounded(5e-4, 0.0)
     """Adam's learning rate for the saccader."""
     decay: Literal["cosine", "constant"] = "cosine"
-    """The learning rates over training: down to 0 along a cosine, or constant."""
+    """Over training, the learning rates fall to 0 along a cosine and the entropy bonus along a line; or all stay."""
     supervise: Literal["each", "last"] = "each"
     """Which glimpses' cross-entropy is minimised: the mean over each, or that of the last."""
     ppo: float = bounded(1.0, 0.0)
@@ -45,7 +45,7 @@ class Learning(Checked):
     value: float = bounded(0.5, 0.0)
     """Weight of the value loss."""
     entropy: float = bounded(0.12, 0.0)
-    """Weight of the bonus on the entropy of the fixations, which also keeps them from the border."""
+    """Weight, at first, of the bonus on the entropy of the fixations, which also keeps them from the border."""
     discount: float = bounded(0.5, 0.0, 1.0)
     """Discount per glimpse, gamma."""
     gae_lambda: float = bounded(0.84, 0.0, 1.0)
@@ -149,7 +149,6 @@ PRESETS = {
         shift=1,
         warp=1.0,
         model=Model(core="rnn", layers=2, deviation_end=0.05),
-        learning=Learning(entropy=0.01),
     ),
     "ram": Config(
         data="mnist",

@@ -13,7 +13,7 @@ from foveax.graph.graph import Graph, as_initial, init
 from foveax.graph.modules import AGENT_OUTPUTS
 from foveax.training.config import Learning
 from foveax.training.optimizers import is_finite, make_optimizer, update
-from foveax.training.reinforcement import agent_loss, replayed_loss, with_advantages
+from foveax.training.reinforcement import agent_loss, progress_at, replayed_loss, with_advantages
 from foveax.training.shards import averaged, example_keys
 
 
@@ -66,7 +66,7 @@ def make_learner(graph: Graph, learning: Learning, *, steps: int) -> Learner:
     Args:
       graph: with any number of losses and agents.
       learning: weights, rates and discounts.
-      steps: the length of training, along which learning rates and deviations are scheduled.
+      steps: the length of training, along which learning rates, deviations and the entropy bonus fall.
 
     Example:
       >>> import foveax as fx, jax, jax.numpy as jnp
@@ -93,7 +93,9 @@ def make_learner(graph: Graph, learning: Learning, *, steps: int) -> Learner:
         step, skipped, in_a_row = (jnp.zeros((), jnp.int32) for _ in range(3))  # each its own: they are donated
         return TrainState(params, optimizer, step, step_key, skipped, in_a_row)
 
-    def objective(params: dict[str, Params], inputs: Batch, keys: Key) -> tuple[Array, tuple[dict, Metrics]]:
+    def objective(
+        params: dict[str, Params], inputs: Batch, progress: Array, keys: Key
+    ) -> tuple[Array, tuple[dict, Metrics]]:
         trajectory = rollout(params, inputs, keys)
         metrics = {f"loss/{port}": _supervised(trajectory[port], learning.supervise) for port in losses}
         total = sum(metrics.values(), start=jnp.zeros(()))
@@ -101,7 +103,7 @@ def make_learner(graph: Graph, learning: Learning, *, steps: int) -> Learner:
             metrics["accuracy"] = jnp.mean(trajectory["classifier.correct"][:, -1].astype(jnp.float32))
         episodes = {name: with_advantages(_saccades(trajectory, name), learning) for name in agents}
         for name, episode in episodes.items():
-            loss, terms = agent_loss(episode, episode, learning)
+            loss, terms = agent_loss(episode, episode, progress, learning)
             total += loss
             metrics |= {f"{name}/{term}": value for term, value in terms.items()}
             metrics[f"{name}/reward"] = jnp.mean(jnp.sum(episode["reward"], axis=1))
@@ -114,17 +116,19 @@ def make_learner(graph: Graph, learning: Learning, *, steps: int) -> Learner:
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         size = len(next(iter(batch.values())))
         keys = example_keys(jax.random.fold_in(state.key, state.step), size)
-        progress = jnp.minimum(state.step.astype(jnp.float32) / steps, 1.0)
+        progress = progress_at(state.step, steps)
         inputs = {**batch, "progress": jnp.broadcast_to(progress, (size,))}
         inputs = {name: inputs[name] for name in graph.inputs}
-        (total, (episodes, metrics)), grads = jax.value_and_grad(objective, has_aux=True)(state.params, inputs, keys)
+        differentiate = jax.value_and_grad(objective, has_aux=True)
+        (total, (episodes, metrics)), grads = differentiate(state.params, inputs, progress, keys)
         total, grads, metrics = averaged((total, grads, metrics))
         made = is_finite(total, grads) & (state.skipped_in_a_row < learning.skips_in_a_row)
         params, optimizer = _updated(optimizers, grads, state.optimizer, state.params, made)
         for name, agent in agents.items():
             for _ in range(learning.epochs - 1):
                 again = jax.value_and_grad(replayed_loss, has_aux=True)
-                (loss, terms), grad = averaged(again(params[name], graph, name, agent, episodes[name], learning))
+                told = (graph, name, agent, episodes[name], progress, learning)
+                (loss, terms), grad = averaged(again(params[name], *told))
                 made &= is_finite(loss, {name: grad})
                 moved = _updated(optimizers, {name: grad}, optimizer, params, made)
                 params, optimizer = ({**old, **new} for old, new in zip((params, optimizer), moved, strict=True))

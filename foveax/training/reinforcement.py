@@ -18,10 +18,11 @@ from foveax.training.shards import averaged, gathered
 
 
 class AgentState(NamedTuple):
-    """What an agent's learner needs next: its parameters, and optax's state."""
+    """What an agent's learner needs next: its parameters, optax's state, and the steps taken."""
 
     params: Params
     optimizer: Any
+    step: Array
 
 
 class AgentLearner(NamedTuple):
@@ -39,12 +40,12 @@ def make_agent_learner(graph: Graph, learning: Learning, *, steps: int, agent: s
     """The learner of the agent that `foveax.split` cuts from a graph, for episodes that were played elsewhere.
 
     A step is that of `foveax.make_learner` for the agent alone: given the same experience it makes the same update, but
-    that no pathwise gradient reaches the agent. An update whose loss or gradients are not finite is not made.
+    that no pathwise gradient reaches the agent. If the loss or a gradient is not finite, only the step is counted.
 
     Args:
       graph: that was split.
       learning: weights, rates and discounts; `learning.epochs` passes are made over each batch.
-      steps: the length of training, along which the learning rate is scheduled.
+      steps: the length of training, along which the learning rate and the entropy bonus fall.
       agent: the name of the agent's module.
 
     Raises:
@@ -73,26 +74,34 @@ def make_agent_learner(graph: Graph, learning: Learning, *, steps: int, agent: s
 
     def init(key: Key) -> AgentState:
         params = module.init(module_key(key, agent), graph.wiring.inputs[agent])
-        return AgentState(params, optimizer.init(params))
+        return AgentState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
 
     def step(state: AgentState, experience: Values) -> tuple[AgentState, Metrics]:
         episode, metrics = with_advantages(experience, learning), {}
+        progress = progress_at(state.step, steps)
         for _ in range(learning.epochs):
             gradient = jax.value_and_grad(replayed_loss, has_aux=True)
-            (loss, metrics), grads = averaged(gradient(state.params, graph, agent, acting, episode, learning))
-            moved = AgentState(*update(optimizer, grads, state.optimizer, state.params))
+            (loss, metrics), grads = averaged(gradient(state.params, graph, agent, acting, episode, progress, learning))
+            params, moments = update(optimizer, grads, state.optimizer, state.params)
+            moved = state._replace(params=params, optimizer=moments)
             state = jax.tree.map(functools.partial(jnp.where, is_finite(loss, {agent: grads})), moved, state)
-        return state, metrics
+        return state._replace(step=state.step + 1), metrics
 
     return AgentLearner(jax.jit(init), step)
 
 
-def agent_loss(episode: Values, acted: Values, learning: Learning) -> tuple[Array, Metrics]:
+def progress_at(step: Array, steps: int) -> Array:
+    """The share of training that is done before a step."""
+    return jnp.minimum(step.astype(jnp.float32) / steps, 1.0)
+
+
+def agent_loss(episode: Values, acted: Values, progress: Array, learning: Learning) -> tuple[Array, Metrics]:
     """An agent's loss over a batch of episodes, and its terms.
 
     Args:
       episode: ``log_prob``, ``value`` and ``entropy`` ``[B, T - 1]`` under the parameters that learn.
       acted: ``log_prob`` ``[B, T - 1]`` under those that acted, and what `with_advantages` adds, ``[B, T - 1]``.
+      progress: the share of training done, along which the entropy bonus falls.
       learning: the weights.
     """
     log_prob, old_log_prob = episode["log_prob"], jax.lax.stop_gradient(acted["log_prob"])
@@ -106,7 +115,8 @@ def agent_loss(episode: Values, acted: Values, learning: Learning) -> tuple[Arra
         "kl": jnp.mean(jax.vmap(approximate_kl)(log_prob, old_log_prob)),
     }
     policy = learning.ppo * terms.pop("ppo_loss") + learning.reinforce * terms.pop("reinforce_loss")
-    loss = policy + learning.value * terms["value_loss"] - learning.entropy * terms["entropy"]
+    bonus = learning.entropy * (1 if learning.decay == "constant" else 1 - progress)
+    loss = policy + learning.value * terms["value_loss"] - bonus * terms["entropy"]
     return loss, {"policy_loss": policy, **terms}
 
 
@@ -134,7 +144,7 @@ def _standardized(credit: dict[str, Array], learning: Learning) -> dict[str, Arr
 
 
 def replayed_loss(
-    params: Params, graph: Graph, name: str, agent: Agent, episode: Values, learning: Learning
+    params: Params, graph: Graph, name: str, agent: Agent, episode: Values, progress: Array, learning: Learning
 ) -> tuple[Array, Metrics]:
     """The agent's loss when it is computed again, glimpse by glimpse, on the experience of an earlier pass."""
     initial = graph.modules[name].begin(graph.wiring.inputs[name])
@@ -147,4 +157,4 @@ def replayed_loss(
         return jax.lax.scan(glimpse, initial, experience, unroll=True)[1]
 
     recorded = {port: episode[port] for port in graph.wiring.outputs[name]}
-    return agent_loss(jax.vmap(replay)(recorded), episode, learning)
+    return agent_loss(jax.vmap(replay)(recorded), episode, progress, learning)
