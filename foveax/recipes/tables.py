@@ -82,7 +82,7 @@ TRANSLATED = Recipe(
     "RAM (Mnih et al. 2014, table 2), %",
     {
         "translated, 1 scale": Row(_canvas("translated", 4_000_000)),
-        "translated, 3 scales": Row(_canvas("translated", 7_000_000, warp=0.75, scales=3), 1, "98.78"),
+        "translated, 3 scales": Row(_canvas("translated", 10_000_000, warp=0.75, scales=3), 1, "98.78"),
     },
 )
 CLUTTERED = Recipe(
