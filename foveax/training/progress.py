@@ -208,11 +208,14 @@ def _step(state: TrainState) -> int:
 
 
 def _warn_of_collapse(metrics: Mapping[str, Any], config: Config) -> bool:
-    """Warns, from the first fifth of a training to before its end, when most late aims return or hug the border."""
+    """Warns, in the second half of a training and before its end, when most late aims return or hug the border.
+
+    In the first half they may: the entropy bonus draws them to the centre, while the fixations stray widely about them.
+    """
     signs = {"return to an earlier one": "saccader/refixation", "lie on the border": "saccader/border"}
     shares = {said: float(np.min(metrics.get(sign, 0.0))) for said, sign in signs.items()}
     found = {said: share for said, share in shares.items() if share > COLLAPSE_SHARE}
-    if not found or not config.steps / 5 <= metrics["step"] < config.steps:
+    if not found or not config.steps / 2 <= metrics["step"] < config.steps:
         return False
     shares = " and ".join(f"{share:.0%} {said}" for said, share in found.items())
     warnings.warn(
