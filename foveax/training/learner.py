@@ -127,8 +127,8 @@ def make_learner(graph: Graph, learning: Learning, *, steps: int) -> Learner:
         for name, agent in agents.items():
             for _ in range(learning.epochs - 1):
                 again = jax.value_and_grad(replayed_loss, has_aux=True)
-                told = (graph, name, agent, episodes[name], progress, learning)
-                (loss, terms), grad = averaged(again(params[name], *told))
+                replayed = again(params[name], graph, name, agent, episodes[name], progress, learning)
+                (loss, terms), grad = averaged(replayed)
                 made &= is_finite(loss, {name: grad})
                 moved = _updated(optimizers, {name: grad}, optimizer, params, made)
                 params, optimizer = ({**old, **new} for old, new in zip((params, optimizer), moved, strict=True))
