@@ -1,5 +1,6 @@
 """Two processes on one machine, through the command line: one is lost, and the training goes on in one and in two."""
 
+import errno
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import pytest
 
 import foveax as fx
 from foveax.cli import main
-from foveax.training.processes import any_process, check_alike, lead_first, start_processes
+from foveax.training.processes import any_process, check_alike, lead_first, lost_another, start_processes
 from foveax.training.watchdog import watchdog
 
 CONFIG = fx.Config(images=3200, dispatch=10, model=fx.Model(glimpses=3, hidden=8, features=8, saccader_hidden=8))
@@ -83,6 +84,17 @@ def test_a_killed_process_ends_the_other_and_one_or_two_go_on(lost, digits, tmp_
     assert tables == [1, 0]
     alone = fx.train(CONFIG, digits).params
     chex.assert_trees_all_close(fx.load_run(out)[3], alone, atol=1e-4)  # 100 updates amplify the rounding of sums
+
+
+def test_a_process_lost_while_a_checkpoint_is_saved_is_told_from_a_place_that_cannot_be_written(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    barrier = TimeoutError("Timed out while waiting for async_write_complete barrier.")  # as orbax puts it
+    assert not lost_another(barrier)
+    barrier.__cause__ = jax.errors.JaxRuntimeError("UNAVAILABLE: the tasks have crashed")
+    assert lost_another(barrier)
+    full = ValueError("the state could not be written")
+    full.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    assert not lost_another(full)
 
 
 @pytest.mark.slow

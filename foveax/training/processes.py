@@ -145,10 +145,12 @@ def leaving_at_once() -> Iterator[None]:
 
 
 def lost_another(error: BaseException) -> bool:
-    """Whether what was raised among several processes says that one cannot be reached; JAX gives it several types."""
-    return jax.process_count() > 1 and (
-        isinstance(error, jax.errors.JaxRuntimeError) or re.match(r"[A-Z_]+: ", str(error)) is not None
-    )
+    """Whether what was raised among several processes says that one cannot be reached; JAX gives it several types.
+
+    Orbax raises its own, from JAX's, where it waited for the other in a save.
+    """
+    of_jax = isinstance(error, jax.errors.JaxRuntimeError) or isinstance(error.__cause__, jax.errors.JaxRuntimeError)
+    return jax.process_count() > 1 and (of_jax or re.match(r"[A-Z_]+: ", str(error)) is not None)
 
 
 def _explain(error: BaseException) -> None:
