@@ -22,7 +22,7 @@ from foveax.graph.stock import (
     uniform_random,
 )
 from foveax.networks.classifiers import FeedForwardClassifier, RecurrentClassifier
-from foveax.networks.encoders import Combine
+from foveax.networks.encoders import Combine, GlimpseEncoder
 from foveax.networks.saccaders import Deviation, SaccadeNetwork, saccader
 from foveax.networks.wrap import from_linen, from_linen_cell
 
@@ -54,8 +54,10 @@ class Model(Checked):
     """Units of the classifier's core."""
     features: int = bounded(256, 1, 1_000_000)
     """Features of the glimpse encoder."""
+    kernels: int = bounded(0, 0, 1_000_000)
+    """Kernels of 6x6 pixels, the same at every place and scale, that read a glimpse first; 0 reads the pixels."""
     layers: int = bounded(1, 1, 8)
-    """Layers of the glimpse encoder that read what a glimpse shows."""
+    """Layers of the glimpse encoder that read what a glimpse, or its kernels, show."""
     where: bool = True
     """Tell the classifier where a glimpse was taken."""
     combine: Combine = "multiply"
@@ -183,17 +185,20 @@ def following(graph: Graph) -> Graph:
 
 def network(model: Model, classes: int) -> Module:
     """The classifier's network: ports ``glimpse`` and, if linked, ``fixation``; gives every layer, and ``logits``."""
-    sizes = {
-        "hidden": model.hidden,
-        "features": model.features,
-        "layers": model.layers,
-        "combine": model.combine,
-        "bands": model.bands,
-        "dtype": jnp.dtype(model.precision),
-    }
+    dtype = jnp.dtype(model.precision)
+    encoder = GlimpseEncoder(
+        features=model.features,
+        kernels=model.kernels,
+        scales=model.scales,
+        layers=model.layers,
+        combine=model.combine,
+        bands=model.bands,
+        dtype=dtype,
+    )
+    sizes = {"encoder": encoder, "hidden": model.hidden, "dtype": dtype}
     if model.core == "feedforward":
         return from_linen(FeedForwardClassifier(classes, **sizes))
-    return from_linen_cell(RecurrentClassifier(classes, model.core, **sizes))
+    return from_linen_cell(RecurrentClassifier(classes, core=model.core, **sizes))
 
 
 def learned_saccader(model: Model) -> Module:

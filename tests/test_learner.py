@@ -221,6 +221,7 @@ CHOICES = [
     {"core": "feedforward"},
     {"precision": "bfloat16"},
     {"combine": "add"},
+    {"crop": 6, "kernels": 4, "scales": 2},
     {"where": False, "time": False, "position": False},
     {"deviation": "learned"},
     {"contrast": False},

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from foveax._types import Array
 from foveax.networks.cells import Core, initial_carry, recurrent_core
-from foveax.networks.encoders import Combine, GlimpseEncoder
+from foveax.networks.encoders import GlimpseEncoder
 
 
 class RecurrentClassifier(nn.Module):
@@ -16,29 +16,22 @@ class RecurrentClassifier(nn.Module):
 
     Attributes:
       classes: K.
+      encoder: gives the features ``[D]`` of a glimpse and its fixation.
       core: ``"rnn"``, ``"gru"`` or ``"lstm"``.
       hidden: units of the core.
-      features: D of the glimpse encoder.
-      layers: of the glimpse encoder.
-      combine: how the encoder joins what and where.
-      bands: Fourier frequencies of the fixation.
       dtype: of the computation; logits and parameters are float32.
     """
 
     classes: int
+    encoder: GlimpseEncoder = GlimpseEncoder()
     core: Core = "gru"
     hidden: int = 256
-    features: int = 256
-    layers: int = 1
-    combine: Combine = "multiply"
-    bands: int = 4
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, carry: Any, glimpse: Array, fixation: Array | None = None) -> tuple[Any, dict[str, Array]]:
         """One glimpse ``[G, G, C]``: the next carry; ``features`` ``[D]``, ``hidden``, and ``logits`` ``[K]``."""
-        encoder = GlimpseEncoder(self.features, self.layers, self.combine, self.bands, self.dtype, name="encoder")
-        features = encoder(glimpse, fixation)
+        features = self.encoder(glimpse, fixation)
         carry, hidden = recurrent_core(self.core, self.hidden, self.dtype)(carry, features)
         logits = nn.Dense(self.classes, dtype=self.dtype, name="readout")(hidden).astype(jnp.float32)
         return carry, {"features": features, "hidden": hidden, "logits": logits}
@@ -57,18 +50,14 @@ class FeedForwardClassifier(nn.Module):
     """
 
     classes: int
+    encoder: GlimpseEncoder = GlimpseEncoder()
     hidden: int = 256
-    features: int = 256
-    layers: int = 1
-    combine: Combine = "multiply"
-    bands: int = 4
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, glimpse: Array, fixation: Array | None = None) -> dict[str, Array]:
         """One glimpse ``[G, G, C]``: ``features`` ``[D]``, ``hidden``, and ``logits`` ``[K]``."""
-        encoder = GlimpseEncoder(self.features, self.layers, self.combine, self.bands, self.dtype, name="encoder")
-        features = encoder(glimpse, fixation)
+        features = self.encoder(glimpse, fixation)
         hidden = nn.relu(nn.Dense(self.hidden, dtype=self.dtype, name="core")(features))
         logits = nn.Dense(self.classes, dtype=self.dtype, name="readout")(hidden).astype(jnp.float32)
         return {"features": features, "hidden": hidden, "logits": logits}

@@ -5,9 +5,13 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax.numpy as jnp
 
-from foveax._types import Array
+from foveax._types import Array, InputError
 
 Combine = Literal["add", "multiply"]
+KERNEL = 6
+"""Side of the kernels in pixels."""
+STRIDE = 2
+"""Pixels from one place of a kernel to the next."""
 
 
 def fourier_features(point: Array, *, bands: int) -> Array:
@@ -33,6 +37,38 @@ def fourier_features(point: Array, *, bands: int) -> Array:
     return jnp.concatenate([centred, jnp.sin(angles), jnp.cos(angles)])
 
 
+def kernel_windows(glimpse: Array, *, scales: int) -> Array:
+    """What the kernels of an encoder read: windows of 6 x 6 pixels at every second pixel of each scale.
+
+    As many as it takes to read every pixel, ``n = ceil((G - 6) / 2) + 1`` along each axis; beyond the glimpse is zero.
+
+    Args:
+      glimpse: ``[G, G, S C]``, G at least 6.
+      scales: S, which are groups of channels, as `cropper` gives them.
+
+    Returns:
+      ``[S, n, n, 36 C]``.
+
+    Raises:
+      InputError: if G is less than 6.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> kernel_windows(jnp.zeros((12, 12, 9)), scales=3).shape
+      (3, 4, 4, 108)
+    """
+    size = glimpse.shape[0]
+    if size < KERNEL:
+        raise InputError(f"crop must be at least {KERNEL} pixels to be read by kernels; got {size}")
+    beyond = (size - KERNEL) % STRIDE
+    glimpse = jnp.pad(glimpse, ((0, beyond), (0, beyond), (0, 0)))
+    planes = jnp.moveaxis(glimpse.reshape(*glimpse.shape[:2], scales, -1), 2, 0)
+    last = size + beyond - KERNEL + 1
+    window = [(row, column) for row in range(KERNEL) for column in range(KERNEL)]
+    pixels = [planes[:, row : row + last : STRIDE, column : column + last : STRIDE] for row, column in window]
+    return jnp.concatenate(pixels, axis=-1)
+
+
 class GlimpseEncoder(nn.Module):
     """Features of what a glimpse shows and, if a fixation is given, of where it was taken.
 
@@ -40,8 +76,14 @@ class GlimpseEncoder(nn.Module):
     linear maps, ``relu(A what + B where)`` (Mnih et al. 2014, arXiv 1406.6247, section 4), or by multiplying,
     ``what * where`` (Larochelle, Hinton 2010, section 4.1).
 
+    With kernels, what is read is not the pixels but ``relu(K window)`` for the `kernel_windows` of each scale: a
+    convolution whose weights all places and all scales share, so that what was learnt of a stroke in one of them
+    holds in all.
+
     Attributes:
       features: D.
+      kernels: how many; 0 reads the pixels.
+      scales: S, that the kernels share.
       layers: of ``what``, each of D relu units; as output ports ``what``, ``what_2``, and so on.
       combine: ``"add"`` or ``"multiply"``; without a fixation the features are ``what`` alone.
       bands: frequencies of `fourier_features`.
@@ -49,6 +91,8 @@ class GlimpseEncoder(nn.Module):
     """
 
     features: int = 256
+    kernels: int = 0
+    scales: int = 1
     layers: int = 1
     combine: Combine = "multiply"
     bands: int = 4
@@ -57,6 +101,10 @@ class GlimpseEncoder(nn.Module):
     @nn.compact
     def __call__(self, glimpse: Array, fixation: Array | None = None) -> Array:
         """``[G, G, C]`` and ``[2]``, or None, to ``[D]``."""
+        if self.kernels:
+            # as one product: XLA's convolutions and their gradients take four times as long on a CPU
+            windows = kernel_windows(glimpse, scales=self.scales)
+            glimpse = nn.relu(nn.Dense(self.kernels, dtype=self.dtype, name="kernels")(windows))
         what = glimpse.reshape(-1)
         for layer in range(1, self.layers + 1):
             name = "what" if layer == 1 else f"what_{layer}"
