@@ -195,10 +195,9 @@ def network(model: Model, classes: int) -> Module:
         bands=model.bands,
         dtype=dtype,
     )
-    sizes = {"encoder": encoder, "hidden": model.hidden, "dtype": dtype}
     if model.core == "feedforward":
-        return from_linen(FeedForwardClassifier(classes, **sizes))
-    return from_linen_cell(RecurrentClassifier(classes, core=model.core, **sizes))
+        return from_linen(FeedForwardClassifier(classes, encoder, model.hidden, dtype))
+    return from_linen_cell(RecurrentClassifier(classes, encoder, model.core, model.hidden, dtype))
 
 
 def learned_saccader(model: Model) -> Module:
