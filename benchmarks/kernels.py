@@ -34,7 +34,8 @@ def main() -> None:
     """Times both in turn, prints, writes."""
     glimpses = jax.random.normal(jax.random.key(0), (GLIMPSES, BATCH, SIZE, SIZE, 3 * SCALES))
     dense, conv = nn.Dense(KERNELS), nn.Conv(KERNELS, (KERNEL, KERNEL), STRIDE, padding="VALID")
-    weights: dict[str, Any] = dict(dense.init(jax.random.key(1), kernel_windows(glimpses[0, 0], scales=SCALES))["params"])
+    windows = kernel_windows(glimpses[0, 0], scales=SCALES)
+    weights: dict[str, Any] = dict(dense.init(jax.random.key(1), windows)["params"])
     kernel = weights["kernel"].reshape(KERNEL, KERNEL, -1, KERNELS)
     ways = {
         "product": (functools.partial(product, dense), {"params": weights}),
