@@ -190,6 +190,7 @@ def network(model: Model, classes: int) -> Module:
         features=model.features,
         kernels=model.kernels,
         scales=model.scales,
+        contrast=model.contrast,
         layers=model.layers,
         combine=model.combine,
         bands=model.bands,

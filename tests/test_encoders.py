@@ -10,18 +10,19 @@ from foveax.networks import GlimpseEncoder
 KERNELS, SCALES, CHANNELS = 5, 2, 3
 
 
-@pytest.mark.parametrize("size", [6, 9, 12])
-def test_kernels_are_a_convolution_that_all_scales_share(size, rng):
-    encoder = GlimpseEncoder(features=8, kernels=KERNELS, scales=SCALES)
+@pytest.mark.parametrize(("size", "contrast"), [(6, False), (9, False), (12, True)])
+def test_kernels_are_a_convolution_that_all_scales_share(size, contrast, rng):
+    encoder = GlimpseEncoder(features=8, kernels=KERNELS, scales=SCALES, contrast=contrast)
     glimpse = rng.normal(size=(size, size, SCALES * CHANNELS)).astype(np.float32)
     params = encoder.init(jax.random.key(0), glimpse)
     _, inner = encoder.apply(params, glimpse, capture_intermediates=True, mutable=["intermediates"])
     convolved = inner["intermediates"]["kernels"]["__call__"][0]
 
-    weights = np.asarray(params["params"]["kernels"]["kernel"]).reshape(6, 6, CHANNELS, KERNELS)
+    read = CHANNELS - 1 if contrast else CHANNELS
+    weights = np.asarray(params["params"]["kernels"]["kernel"]).reshape(6, 6, read, KERNELS)
     beyond = (size - 6) % 2
     for scale in range(SCALES):
-        patch = glimpse[..., scale * CHANNELS : (scale + 1) * CHANNELS]
+        patch = glimpse[..., scale * CHANNELS : scale * CHANNELS + read]
         patch = np.pad(patch, ((0, beyond), (0, beyond), (0, 0)))
         for kernel in range(KERNELS):
             expected = correlate(patch, weights[..., kernel], mode="valid", method="direct")[::2, ::2, 0]
@@ -34,6 +35,22 @@ def test_kernels_read_every_pixel(rng):
     params = encoder.init(jax.random.key(0), glimpse)
     gradient = jax.grad(lambda glimpse: encoder.apply(params, glimpse).sum())(glimpse)
     assert (gradient != 0).all()
+
+
+def test_luminance_is_read_beside_the_kernels(rng):
+    encoder = GlimpseEncoder(features=8, kernels=KERNELS, scales=SCALES, contrast=True)
+    glimpse = rng.normal(size=(9, 9, SCALES * CHANNELS)).astype(np.float32)
+    brighter = glimpse + np.array([0, 0, 1, 0, 0, 2], np.float32)
+    params = encoder.init(jax.random.key(0), glimpse)
+    what = params["params"]["what"]["kernel"]
+    read = [
+        encoder.apply(params, seen, capture_intermediates=True, mutable=["intermediates"])[1]["intermediates"]
+        for seen in (glimpse, brighter)
+    ]
+    before, after = (np.asarray(inner["kernels"]["__call__"][0]) for inner in read)
+    np.testing.assert_array_equal(before, after)
+    before, after = (np.asarray(inner["what"]["__call__"][0]) for inner in read)
+    np.testing.assert_allclose(after - before, what[-2] + 2 * what[-1], atol=1e-5)
 
 
 def test_a_crop_smaller_than_the_kernels_is_named():

@@ -222,6 +222,7 @@ CHOICES = [
     {"precision": "bfloat16"},
     {"combine": "add"},
     {"crop": 6, "kernels": 4, "scales": 2},
+    {"crop": 6, "kernels": 4, "contrast": False},
     {"where": False, "time": False, "position": False},
     {"deviation": "learned"},
     {"contrast": False},

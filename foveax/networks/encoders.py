@@ -78,12 +78,13 @@ class GlimpseEncoder(nn.Module):
 
     With kernels, what is read is not the pixels but ``relu(K window)`` for the `kernel_windows` of each scale: a
     convolution whose weights all places and all scales share, so that what was learnt of a stroke in one of them
-    holds in all.
+    holds in all. Luminance, constant over a scale, tells a kernel nothing of strokes and passes it by, to be read once.
 
     Attributes:
       features: D.
       kernels: how many; 0 reads the pixels.
       scales: S, that the kernels share.
+      contrast: whether each scale is split by `foveax.contrast_luminance`.
       layers: of ``what``, each of D relu units; as output ports ``what``, ``what_2``, and so on.
       combine: ``"add"`` or ``"multiply"``; without a fixation the features are ``what`` alone.
       bands: frequencies of `fourier_features`.
@@ -93,6 +94,7 @@ class GlimpseEncoder(nn.Module):
     features: int = 256
     kernels: int = 0
     scales: int = 1
+    contrast: bool = False
     layers: int = 1
     combine: Combine = "multiply"
     bands: int = 4
@@ -103,9 +105,12 @@ class GlimpseEncoder(nn.Module):
         """``[G, G, C]`` and ``[2]``, or None, to ``[D]``."""
         if self.kernels:
             # as one product, which is faster than XLA's convolution on a CPU (benchmarks/kernels.py)
+            glimpse, luminance = _luminance_apart(glimpse, self.scales) if self.contrast else (glimpse, jnp.zeros(0))
             windows = kernel_windows(glimpse, scales=self.scales)
-            glimpse = nn.relu(nn.Dense(self.kernels, dtype=self.dtype, name="kernels")(windows))
-        what = glimpse.reshape(-1)
+            strokes = nn.relu(nn.Dense(self.kernels, dtype=self.dtype, name="kernels")(windows))
+            what = jnp.concatenate([strokes.reshape(-1), luminance])
+        else:
+            what = glimpse.reshape(-1)
         for layer in range(1, self.layers + 1):
             name = "what" if layer == 1 else f"what_{layer}"
             what = nn.relu(nn.Dense(self.features, dtype=self.dtype, name=name)(what))
@@ -116,3 +121,9 @@ class GlimpseEncoder(nn.Module):
         if self.combine == "multiply":
             return what * where
         return nn.relu(nn.Dense(self.features, dtype=self.dtype, name="both")(jnp.concatenate([what, where])))
+
+
+def _luminance_apart(glimpse: Array, scales: int) -> tuple[Array, Array]:
+    """``[G, G, S 3 C]`` of `contrast_luminance`: its contrasts, ``[G, G, S 2 C]``, and its luminance, ``[S C]``."""
+    planes = glimpse.reshape(*glimpse.shape[:2], scales, 3, -1)
+    return planes[..., :2, :].reshape(*glimpse.shape[:2], -1), planes[0, 0, :, 2].reshape(-1)
