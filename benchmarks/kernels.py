@@ -32,7 +32,7 @@ def convolution(layer: nn.Conv, params: dict, glimpse: jax.Array) -> jax.Array:
 
 def main() -> None:
     """Times both in turn, prints, writes."""
-    glimpses = jax.random.normal(jax.random.key(0), (GLIMPSES, BATCH, SIZE, SIZE, 3 * SCALES))
+    glimpses = jax.random.normal(jax.random.key(0), (GLIMPSES, BATCH, SIZE, SIZE, 2 * SCALES))
     dense, conv = nn.Dense(KERNELS), nn.Conv(KERNELS, (KERNEL, KERNEL), STRIDE, padding="VALID")
     windows = kernel_windows(glimpses[0, 0], scales=SCALES)
     weights: dict[str, Any] = dict(dense.init(jax.random.key(1), windows)["params"])
