@@ -56,3 +56,9 @@ def test_luminance_is_read_beside_the_kernels(rng):
 def test_a_crop_smaller_than_the_kernels_is_named():
     with pytest.raises(fx.GraphError, match="crop must be at least 6 pixels to be read by kernels; got 5"):
         fx.standard_pipeline(fx.Model(crop=5, kernels=4), fx.image_source((28, 28, 1)), classes=10)
+
+
+def test_channels_that_are_not_planes_of_scales_are_named():
+    graph = fx.standard_pipeline(fx.Model(scales=2, kernels=4), fx.image_source((28, 28, 1)), classes=10)
+    with pytest.raises(fx.GraphError, match="channels must be a multiple of 6 to be read by kernels; got 2"):
+        graph.swap("retina", fx.cropper(size=9, scales=2))

@@ -102,9 +102,17 @@ class GlimpseEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, glimpse: Array, fixation: Array | None = None) -> Array:
-        """``[G, G, C]`` and ``[2]``, or None, to ``[D]``."""
+        """``[G, G, C]`` and ``[2]``, or None, to ``[D]``.
+
+        Raises:
+          InputError: if kernels cannot read the glimpse: if G is less than 6, or C no multiple of S, with contrast 3 S.
+        """
         if self.kernels:
             # as one product, which is faster than XLA's convolution on a CPU (benchmarks/kernels.py)
+            planes = 3 * self.scales if self.contrast else self.scales
+            if glimpse.shape[-1] % planes:
+                got = glimpse.shape[-1]
+                raise InputError(f"channels must be a multiple of {planes} to be read by kernels; got {got}")
             glimpse, luminance = _luminance_apart(glimpse, self.scales) if self.contrast else (glimpse, jnp.zeros(0))
             windows = kernel_windows(glimpse, scales=self.scales)
             strokes = nn.relu(nn.Dense(self.kernels, dtype=self.dtype, name="kernels")(windows))
