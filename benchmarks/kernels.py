@@ -2,8 +2,8 @@
 
     python benchmarks/kernels.py
 
-Forward and backward over the glimpses of a batch, three scales of 12x12. Writes
-``benchmarks/results/kernels-KIND.json``.
+Forward and backward over the glimpses of a batch, three scales of 12x12, each as contrast and normalised contrast.
+Writes ``benchmarks/results/kernels-KIND.json``.
 """
 
 import functools
@@ -21,20 +21,19 @@ BATCH, GLIMPSES, SIZE, SCALES, KERNELS = 128, 6, 12, 3, 32
 
 def product(layer: nn.Dense, params: dict, glimpse: jax.Array) -> jax.Array:
     """As the encoder does it."""
-    return layer.apply(params, kernel_windows(glimpse, scales=SCALES))  # pyright: ignore[reportReturnType]
+    return layer.apply(params, kernel_windows(glimpse))  # pyright: ignore[reportReturnType]
 
 
 def convolution(layer: nn.Conv, params: dict, glimpse: jax.Array) -> jax.Array:
     """The same by flax; 12x12 needs no padding."""
-    planes = jnp.moveaxis(glimpse.reshape(SIZE, SIZE, SCALES, -1), 2, 0)
-    return layer.apply(params, planes)  # pyright: ignore[reportReturnType]
+    return layer.apply(params, jnp.moveaxis(glimpse, 2, 0))  # pyright: ignore[reportReturnType]
 
 
 def main() -> None:
     """Times both in turn, prints, writes."""
-    glimpses = jax.random.normal(jax.random.key(0), (GLIMPSES, BATCH, SIZE, SIZE, 2 * SCALES))
+    glimpses = jax.random.normal(jax.random.key(0), (GLIMPSES, BATCH, SIZE, SIZE, SCALES, 2))
     dense, conv = nn.Dense(KERNELS), nn.Conv(KERNELS, (KERNEL, KERNEL), STRIDE, padding="VALID")
-    windows = kernel_windows(glimpses[0, 0], scales=SCALES)
+    windows = kernel_windows(glimpses[0, 0])
     weights: dict[str, Any] = dict(dense.init(jax.random.key(1), windows)["params"])
     kernel = weights["kernel"].reshape(KERNEL, KERNEL, -1, KERNELS)
     ways = {

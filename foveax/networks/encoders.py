@@ -37,14 +37,13 @@ def fourier_features(point: Array, *, bands: int) -> Array:
     return jnp.concatenate([centred, jnp.sin(angles), jnp.cos(angles)])
 
 
-def kernel_windows(glimpse: Array, *, scales: int) -> Array:
+def kernel_windows(planes: Array) -> Array:
     """What the kernels of an encoder read: windows of 6 x 6 pixels at every second pixel of each scale.
 
     As many as it takes to read every pixel, ``n = ceil((G - 6) / 2) + 1`` along each axis; beyond the glimpse is zero.
 
     Args:
-      glimpse: ``[G, G, S C]``, G at least 6.
-      scales: S, which are groups of channels, as `cropper` gives them.
+      planes: ``[G, G, S, C]``, G at least 6.
 
     Returns:
       ``[S, n, n, 36 C]``.
@@ -54,15 +53,14 @@ def kernel_windows(glimpse: Array, *, scales: int) -> Array:
 
     Example:
       >>> import jax.numpy as jnp
-      >>> kernel_windows(jnp.zeros((12, 12, 9)), scales=3).shape
-      (3, 4, 4, 108)
+      >>> kernel_windows(jnp.zeros((12, 12, 3, 2))).shape
+      (3, 4, 4, 72)
     """
-    size = glimpse.shape[0]
+    size = planes.shape[0]
     if size < KERNEL:
         raise InputError(f"crop must be at least {KERNEL} pixels to be read by kernels; got {size}")
     beyond = (size - KERNEL) % STRIDE
-    glimpse = jnp.pad(glimpse, ((0, beyond), (0, beyond), (0, 0)))
-    planes = jnp.moveaxis(glimpse.reshape(*glimpse.shape[:2], scales, -1), 2, 0)
+    planes = jnp.moveaxis(jnp.pad(planes, ((0, beyond), (0, beyond), (0, 0), (0, 0))), 2, 0)
     span = size + beyond - KERNEL + 1
     window = [(row, column) for row in range(KERNEL) for column in range(KERNEL)]
     pixels = [planes[:, row : row + span : STRIDE, column : column + span : STRIDE] for row, column in window]
@@ -108,14 +106,9 @@ class GlimpseEncoder(nn.Module):
           InputError: if kernels cannot read the glimpse: if G is less than 6, or C no multiple of S, with contrast 3 S.
         """
         if self.kernels:
+            planes, luminance = _planes(glimpse, self.scales, self.contrast)
             # as one product, which is faster than XLA's convolution on a CPU (benchmarks/kernels.py)
-            planes = 3 * self.scales if self.contrast else self.scales
-            if glimpse.shape[-1] % planes:
-                got = glimpse.shape[-1]
-                raise InputError(f"channels must be a multiple of {planes} to be read by kernels; got {got}")
-            glimpse, luminance = _luminance_apart(glimpse, self.scales) if self.contrast else (glimpse, jnp.zeros(0))
-            windows = kernel_windows(glimpse, scales=self.scales)
-            strokes = nn.relu(nn.Dense(self.kernels, dtype=self.dtype, name="kernels")(windows))
+            strokes = nn.relu(nn.Dense(self.kernels, dtype=self.dtype, name="kernels")(kernel_windows(planes)))
             what = jnp.concatenate([strokes.reshape(-1), luminance])
         else:
             what = glimpse.reshape(-1)
@@ -131,7 +124,12 @@ class GlimpseEncoder(nn.Module):
         return nn.relu(nn.Dense(self.features, dtype=self.dtype, name="both")(jnp.concatenate([what, where])))
 
 
-def _luminance_apart(glimpse: Array, scales: int) -> tuple[Array, Array]:
-    """``[G, G, S 3 C]`` of `contrast_luminance`: its contrasts, ``[G, G, S 2 C]``, and its luminance, ``[S C]``."""
-    planes = glimpse.reshape(*glimpse.shape[:2], scales, 3, -1)
-    return planes[..., :2, :].reshape(*glimpse.shape[:2], -1), planes[0, 0, :, 2].reshape(-1)
+def _planes(glimpse: Array, scales: int, contrast: bool) -> tuple[Array, Array]:
+    """What kernels read of a glimpse, ``[G, G, S, C]``, and the luminance of each scale in a row, if it is apart."""
+    channels = glimpse.shape[-1]
+    parts = 3 * scales if contrast else scales
+    if channels % parts:
+        raise InputError(f"channels must be a multiple of {parts} to be read by kernels; got {channels}")
+    read = channels // scales - (channels // parts if contrast else 0)
+    planes, luminance = jnp.split(glimpse.reshape(*glimpse.shape[:2], scales, -1), [read], axis=-1)
+    return planes, luminance[0, 0].reshape(-1)
