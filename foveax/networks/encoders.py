@@ -130,6 +130,7 @@ def _planes(glimpse: Array, scales: int, contrast: bool) -> tuple[Array, Array]:
     parts = 3 * scales if contrast else scales
     if channels % parts:
         raise InputError(f"channels must be a multiple of {parts} to be read by kernels; got {channels}")
-    read = channels // scales - (channels // parts if contrast else 0)
-    planes, luminance = jnp.split(glimpse.reshape(*glimpse.shape[:2], scales, -1), [read], axis=-1)
+    planes = glimpse.reshape(*glimpse.shape[:2], scales, channels // scales)
+    apart = channels // parts if contrast else 0
+    planes, luminance = jnp.split(planes, [channels // scales - apart], axis=-1)
     return planes, luminance[0, 0].reshape(-1)
