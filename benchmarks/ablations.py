@@ -12,8 +12,8 @@ from pathlib import Path
 
 import tyro
 
-from foveax.training.files import write_json
-from foveax.training.provenance import machine
+from foveax.runtime.files import write_json
+from foveax.runtime.machine import machine
 
 ROWS = {
     "default": "",
@@ -29,7 +29,7 @@ ROWS = {
     "classifier: simple RNN": "--core rnn",
     "classifier: LSTM": "--core lstm",
     "no contrast channel": "--no-contrast",
-    "no time for the saccader": "--no-time",
+    "no time for the saccader": "--unlink saccader.index",
     "bfloat16": "--precision bfloat16",
 }
 

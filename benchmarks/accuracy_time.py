@@ -2,7 +2,7 @@
 
     python benchmarks/accuracy_time.py --data-dir DIR
 
-Learning rate and deviation follow the length of a training, so that an accuracy is reached by the training made for
+Learning rate and scale follow the length of a training, so that an accuracy is reached by the training made for
 it and not on the way of a longer one. The rows are whole trainings, ``foveax train --preset NAME --images N``, from one
 seed; the time is that of compiling and training. Writes ``benchmarks/results/accuracy_time-KIND.json``.
 """
@@ -30,7 +30,7 @@ def main() -> None:
     print(f"{'images':>12}{'test %':>9}{'seconds':>9}")
     rows = []
     for config in TRAININGS:
-        summary = fx.train(dataclasses.replace(config, data_dir=data_dir)).summary
+        summary = fx.train(config, execution=fx.ExecutionConfig(data_dir=data_dir)).summary
         test = 100 * summary["test"]["learned"]["accuracy"][-1]
         seconds = summary["compile_seconds"] + summary["train_seconds"]
         print(f"{config.images:>12,}{test:>9.2f}{seconds:>9.0f}", flush=True)

@@ -20,11 +20,11 @@ from timing import write_results
 
 import foveax as fx
 from foveax._types import Batch, Metrics
+from foveax.runs import run as open_runs
+from foveax.runs.checkpoint import Checkpoints
+from foveax.runs.metrics_file import MetricsFile
 from foveax.training import learner as learner_module
-from foveax.training import progress
-from foveax.training.checkpoint import Checkpoints
 from foveax.training.learner import Learner, TrainState, make_learner
-from foveax.training.metrics_file import MetricsFile
 
 
 def main() -> None:
@@ -33,9 +33,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--steps", type=int, default=200, help="in each stretch")
     chosen = parser.parse_args()
-    config = fx.Config(images=10**9)
+    config = fx.TrainingConfig(images=10**9)
     data = config.prepare(fx.load(config.data))
-    checked = make_learner(config.pipeline(data), config.learning, steps=config.steps)
+    checked = make_learner(fx.build_graph(config, data), config.learning, steps=config.steps)
     stretches = {"checked": stretches_of(checked, data, config, chosen.steps),
                  "unchecked": stretches_of(unchecked(checked), data, config, chosen.steps)}  # fmt: skip
     for stretch in stretches.values():
@@ -47,7 +47,7 @@ def main() -> None:
             seconds[name].append(next(stretches[name])[0])
     ratios = [with_ / without for with_, without in zip(seconds["checked"], seconds["unchecked"], strict=True)]
     saves = save_seconds(next(stretches["checked"])[1], chosen.repeats)
-    finite, saving = statistics.median(ratios) - 1, statistics.median(saves) / progress.SAVE_SECONDS
+    finite, saving = statistics.median(ratios) - 1, statistics.median(saves) / open_runs.SAVE_SECONDS
     results = {
         "images_per_second": round(chosen.steps * config.batch / statistics.median(seconds["checked"])),
         "images_per_second_unchecked": round(chosen.steps * config.batch / statistics.median(seconds["unchecked"])),
@@ -67,19 +67,21 @@ def main() -> None:
 def unchecked(learner: Learner) -> Learner:
     """The same learner whose updates are always made."""
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(state: TrainState, batch: Batch, hyper: fx.Hyperparameters) -> tuple[TrainState, Metrics]:
         finite, cond = learner_module.is_finite, jax.lax.cond
         learner_module.is_finite = lambda loss, grads: jnp.array(True)  # while it is traced
         jax.lax.cond = lambda made, make, keep, *operands: make(*operands)
         try:
-            return learner.step(state, batch)
+            return learner.step(state, batch, hyper)
         finally:
             learner_module.is_finite, jax.lax.cond = finite, cond
 
-    return Learner(learner.init, step)
+    return learner._replace(step=step)
 
 
-def stretches_of(learner: Learner, data: fx.Data, config: fx.Config, steps: int) -> Iterator[tuple[float, TrainState]]:
+def stretches_of(
+    learner: Learner, data: fx.Data, config: fx.TrainingConfig, steps: int
+) -> Iterator[tuple[float, TrainState]]:
     """Stretches of one training, each with its seconds and the state after it."""
     state = learner.init(jax.random.key(0))
     dispatches = fx.fit(learner, data, state, steps=config.steps, batch=config.batch, dispatch=steps)
@@ -97,7 +99,7 @@ def save_seconds(state: TrainState, repeats: int) -> list[float]:
         with tempfile.TemporaryDirectory() as folder, MetricsFile(Path(folder) / "metrics.jsonl", step=0) as metrics:
             began = time.perf_counter()
             with Checkpoints(Path(folder) / "checkpoints", f"{repeat}") as checkpoints:
-                progress.Kept(checkpoints, metrics).save(state)
+                checkpoints.save(state, {"metrics": metrics.seal()})
             seconds.append(time.perf_counter() - began)
     return seconds
 

@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     data = fx.load("mnist5k")
-    graph = fx.standard_pipeline(fx.Model(), data.inputs, classes=data.classes)
+    graph = fx.standard_pipeline(data)
     params, episodes = fx.init(graph, jax.random.key(0)), make_episodes(graph, data)
     environments = FoveaxVectorEnv(chosen.num_envs, episodes, params=params)
     environments.reset(seed=0)

@@ -72,8 +72,8 @@ def make_timers(side: int, batch: int) -> list[Callable[[], float]]:
     rng = np.random.default_rng(0)
     split = {"image": rng.integers(0, 255, (batch, side, side, 3), np.uint8), "label": rng.integers(0, 10, batch)}
     data = fx.from_arrays(split, split, classes=10)
-    graph = fx.standard_pipeline(fx.Model(), data.inputs, classes=10)
-    learner = fx.make_learner(graph, fx.Learning(), steps=1000)
+    graph = fx.standard_pipeline(data)
+    learner = fx.make_learner(graph, fx.LearningConfig(), steps=1000)
     step, key = jax.jit(learner.step, donate_argnums=0), jax.random.key(0)
     run = make_dispatch(learner, data.render, population=False, mesh=None)
     shown, rows = jax.device_put(data.train), np.stack([rng.permutation(batch) for _ in range(STEPS)])
@@ -90,7 +90,7 @@ def make_timers(side: int, batch: int) -> list[Callable[[], float]]:
     def picking() -> float:
         nonlocal picked
         began = time.perf_counter()
-        picked, metrics = run(picked, STEPS, rows, key, shown)
+        picked, metrics = run(picked, STEPS, rows, key, shown, learner.hyperparameters)
         jax.block_until_ready(metrics)
         return (time.perf_counter() - began) * 1e6 / (STEPS * graph.length)
 

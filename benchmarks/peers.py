@@ -27,19 +27,18 @@ from torch_ram import RAM
 import foveax as fx
 from foveax.training.mesh import training_mesh
 
-MODEL = fx.Model(
+PIPELINE = fx.PipelineConfig(
     core="rnn",
     features=128,
     combine="add",
     bands=0,
     contrast=False,
-    position=False,
-    time=False,
-    deviation="learned",
-    deviation_start=0.7,
+    supervise="last",
+    exploration="learned",
+    scale_start=0.7,
     reward="correct_last",
 )
-LEARNING = fx.Learning(ppo=0.0, reinforce=1.0, discount=1.0, gae_lambda=1.0, entropy=0.0, supervise="last")
+LEARNING = fx.LearningConfig(ppo=0.0, reinforce=1.0, discount=1.0, gae_lambda=1.0, entropy=0.0)
 OURS = {"foveax": 1, "foveax, all devices": 0}
 """Devices of foveax's rows; 0 takes all."""
 STEPS = 10
@@ -85,7 +84,7 @@ def main() -> None:
 
 def _foveax(data: fx.Data, batch: int, devices: int) -> Callable[[], None]:
     """The training as it is run: `STEPS` steps are one call, each picks its batch from the images on the device."""
-    graph = fx.standard_pipeline(MODEL, data.inputs, classes=data.classes)
+    graph = fx.standard_pipeline(data, PIPELINE).unlink("saccader.position", "saccader.index")
     learner = fx.make_learner(graph, LEARNING, steps=TRAINING)
     state = learner.init(jax.random.key(0))
     ours, theirs = sum(leaf.size for leaf in jax.tree.leaves(state.params)), sum(p.numel() for p in RAM().parameters())

@@ -24,9 +24,9 @@ from jax.sharding import PartitionSpec
 from timing import write_results
 
 import foveax as fx
+from foveax.runtime.processes import check_alike, is_main, start_processes
+from foveax.training.collectives import BATCH, averaged
 from foveax.training.mesh import place, training_mesh
-from foveax.training.processes import check_alike, leads, start_processes
-from foveax.training.shards import BATCH, averaged
 
 SIZES = (1_000, 100_000, 1_000_000, 4_000_000)
 """Floats in the all-reduces that are timed."""
@@ -97,14 +97,14 @@ def measure(cases: dict[str, Any], join: list[str] | None) -> None:
         check_alike("cases", json.dumps(cases))  # joins the processes before one of them takes longer to compile
     times = {f"step {batch}": time_step(batch) for batch in cases.get("steps", ())}
     times |= {f"reduce {size}": time_reduce(size) for size in cases.get("reduces", ())}
-    if leads():
+    if is_main():
         print(json.dumps(times))
 
 
 def time_step(batch: int) -> float:
     """Milliseconds of the default pipeline's training step."""
     data, steps = fx.load("mnist5k"), DISPATCH * (ROUNDS + 1)
-    learner = fx.make_learner(fx.standard_pipeline(fx.Model(), data.inputs, classes=10), fx.Learning(), steps=steps)
+    learner = fx.make_learner(fx.standard_pipeline(data), fx.LearningConfig(), steps=steps)
     state, times, began = learner.init(jax.random.key(0)), [], time.perf_counter()
     for _, metrics in fx.fit(learner, data, state, steps=steps, batch=batch, dispatch=DISPATCH, mesh=training_mesh(1)):
         jax.block_until_ready(metrics)
@@ -133,7 +133,7 @@ def time_reduce(size: int) -> float:
 def parameters() -> int:
     """Of the default pipeline."""
     data = fx.load("mnist5k")
-    graph = fx.standard_pipeline(fx.Model(), data.inputs, classes=10)
+    graph = fx.standard_pipeline(data)
     return sum(leaf.size for leaf in jax.tree.leaves(fx.init(graph, jax.random.key(0))))
 
 

@@ -26,7 +26,9 @@ def main() -> None:
     ray.init(include_dashboard=False, log_to_driver=False)
     once = 5 * chosen.num_envs  # steps of an episode each
     algorithm = (
-        with_environment(PPOConfig(), num_envs=chosen.num_envs, config={"task": "translated", "model": {"crop": 12}})
+        with_environment(
+            PPOConfig(), num_envs=chosen.num_envs, config={"task": "translated", "pipeline": {"crop_size": 12}}
+        )
         .training(train_batch_size_per_learner=8 * once, minibatch_size=once, num_epochs=4, gamma=0.5, lambda_=0.84)
         .build_algo()
     )
@@ -35,8 +37,8 @@ def main() -> None:
         result = algorithm.train()["env_runners"]
         seconds = time.perf_counter() - started
         steps, length = result["num_env_steps_sampled_lifetime"], result["episode_len_mean"]
-        told = f"return {result['episode_return_mean']:.3f}, length {length:.1f}"
-        print(f"iteration {iteration + 1}: {told}, {steps:.0f} steps in {seconds:.0f} s", flush=True)
+        report = f"return {result['episode_return_mean']:.3f}, length {length:.1f}"
+        print(f"iteration {iteration + 1}: {report}, {steps:.0f} steps in {seconds:.0f} s", flush=True)
     algorithm.stop()
 
 

@@ -5,7 +5,7 @@
 Every row is the default pipeline with one size changed, on images of 28x28, or of the crop's side where that is more:
 microseconds per glimpse of the whole step, forward, backward and update; its ratio to the default's, measured in turn
 with it; seconds to compile; and megabytes of working memory, by XLA's own account. Then the seconds from calling
-``foveax train`` to its first line of metrics, cold and with compiled programs kept (``--programs``). Writes
+``foveax train`` to its first line of metrics, cold and with a compilation cache (``--compilation-cache``). Writes
 ``benchmarks/results/scaling-KIND.json``.
 """
 
@@ -22,12 +22,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from timing import in_turn, ratio, write_results
+from timing import blank_data, in_turn, ratio, write_results
 
 import foveax as fx
 from foveax.training.learner import Learner, TrainState
 
-DEFAULT = fx.Config(batch=128)
+DEFAULT = fx.TrainingConfig(batch=128)
 GLIMPSES, CROPS = (1, 2, 4, 8, 16, 32), (5, 9, 17, 33, 65)
 BATCHES, POPULATIONS = (8, 32, 128, 512, 2048), (1, 2, 4, 8)
 STEPS = 5
@@ -48,30 +48,30 @@ def main() -> None:
     write_results(f"scaling-{kind}", {"rows": rows, "seconds_to_first_metrics": starts})
 
 
-def _rows() -> Iterator[tuple[str, fx.Config, int]]:
+def _rows() -> Iterator[tuple[str, fx.TrainingConfig, int]]:
     """Name, configuration, and members of the population."""
     for glimpses in GLIMPSES:
-        yield f"glimpses {glimpses}", _with_model(glimpses=glimpses), 1
+        yield f"glimpses {glimpses}", _with_sizes(glimpses=glimpses), 1
     for crop in CROPS:
-        yield f"crop {crop}", _with_model(crop=crop), 1
+        yield f"crop {crop}", _with_sizes(crop_size=crop), 1
     for batch in BATCHES:
         yield f"batch {batch}", dataclasses.replace(DEFAULT, batch=batch), 1
     for members in POPULATIONS:
         yield f"population {members}", dataclasses.replace(DEFAULT, batch=32), members
 
 
-def _with_model(**sizes: Any) -> fx.Config:
-    return dataclasses.replace(DEFAULT, model=dataclasses.replace(DEFAULT.model, **sizes))
+def _with_sizes(**sizes: Any) -> fx.TrainingConfig:
+    return dataclasses.replace(DEFAULT, pipeline=dataclasses.replace(DEFAULT.pipeline, **sizes))
 
 
-def _measure(name: str, config: fx.Config, members: int, repeats: int) -> dict[str, float]:
+def _measure(name: str, config: fx.TrainingConfig, members: int, repeats: int) -> dict[str, float]:
     run, compiled, megabytes = _training(config, members)
     default, _, _ = _training(DEFAULT, 1)
     seconds = in_turn({"this": run, "default": default}, repeats=repeats)
-    glimpses = STEPS * config.batch * config.model.glimpses * members
+    glimpses = STEPS * config.batch * config.pipeline.glimpses * members
     per_glimpse = {
         "this": [second / glimpses for second in seconds["this"]],
-        "default": [second / (STEPS * DEFAULT.batch * DEFAULT.model.glimpses) for second in seconds["default"]],
+        "default": [second / (STEPS * DEFAULT.batch * DEFAULT.pipeline.glimpses) for second in seconds["default"]],
     }
     figures = {
         "microseconds_per_glimpse": 1e6 * statistics.median(per_glimpse["this"]),
@@ -84,11 +84,11 @@ def _measure(name: str, config: fx.Config, members: int, repeats: int) -> dict[s
     return {figure: round(value, 3) for figure, value in figures.items()}
 
 
-def _training(config: fx.Config, members: int) -> tuple[Callable[[], None], float, float]:
+def _training(config: fx.TrainingConfig, members: int) -> tuple[Callable[[], None], float, float]:
     """Some steps of a training; the seconds it took to compile the step, and the megabytes it works in."""
-    side = max(28, config.model.crop)
+    side = max(28, config.pipeline.crop_size)
     shape = (side, side, 1)
-    graph = fx.standard_pipeline(config.model, fx.image_source(shape), classes=10)
+    graph = fx.standard_pipeline(blank_data(shape), config.pipeline)
     learner = fx.make_learner(graph, config.learning, steps=100_000)
     rows = config.batch * members
     images = jnp.arange(rows * side * side, dtype=jnp.uint8).reshape(rows, *shape)
@@ -120,7 +120,7 @@ def _population(learner: Learner, batch: dict[str, Any], members: int) -> tuple[
 
 
 def _starts(*, repeats: int) -> dict[str, list[float]]:
-    """Seconds to the first metrics of ``foveax train``: without kept programs, and with those of the start before."""
+    """Seconds to the first metrics of ``foveax train``: without a compilation cache, and with a full one."""
     seconds: dict[str, list[float]] = {"cold": [], "warm": []}
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
@@ -132,7 +132,9 @@ def _starts(*, repeats: int) -> dict[str, list[float]]:
 def _seconds_to_first_metrics(run: Path, programs: Path) -> float:
     command = [sys.executable, "-m", "foveax.cli", "train", "--images", "32000", "--dispatch", "10"]
     began = time.perf_counter()
-    with subprocess.Popen([*command, "--out", run, "--programs", programs], stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        [*command, "--out", run, "--compilation-cache", programs], stderr=subprocess.DEVNULL
+    ) as process:
         metrics = run / "metrics.jsonl"
         while not (metrics.exists() and metrics.stat().st_size):
             if process.poll() is not None:

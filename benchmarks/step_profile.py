@@ -19,6 +19,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+from timing import blank_data
 
 import foveax as fx
 
@@ -41,10 +42,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
     chosen = parser.parse_args()
-    model = fx.Model(core=chosen.core, precision=chosen.precision)
-    learner = fx.make_learner(
-        fx.standard_pipeline(model, fx.image_source((28, 28, 1)), classes=10), fx.Learning(), steps=10_000
-    )
+    config = fx.PipelineConfig(core=chosen.core, precision=chosen.precision)
+    learner = fx.make_learner(fx.standard_pipeline(blank_data((28, 28, 1)), config), fx.LearningConfig(), steps=10_000)
     images = jnp.arange(chosen.batch * 28 * 28, dtype=jnp.uint8).reshape(-1, 28, 28, 1)
     batch = {"image": images, "label": jnp.arange(chosen.batch, dtype=jnp.int32) % 10}
     state = learner.init(jax.random.key(0))

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.extend.core
 import jax.numpy as jnp
-from timing import in_turn, ratio, write_results
+from timing import blank_data, in_turn, ratio, write_results
 
 import foveax as fx
 from foveax.training.learner import TrainState
@@ -50,18 +50,18 @@ def main() -> None:
         with jax.default_device(device):
             print(f"{device.device_kind}\n{'core':<6}{'policy':<9}{'precision':<11}{'batch':>6}", end="")
             print(f"{'images/s':>10}{'GFLOP/s':>9}{'of its products':>17}")
-            models = itertools.starmap(_model, itertools.product(("rnn", "gru"), ("learned", "random"), PRECISIONS))
-            rows = [_measure(model, batch, repeats) for model in models for batch in batches]
+            configs = itertools.starmap(_config, itertools.product(("rnn", "gru"), ("learned", "random"), PRECISIONS))
+            rows = [_measure(config, batch, repeats) for config in configs for batch in batches]
         write_results(f"throughput-{device.device_kind.replace(' ', '-')}", {"steps": STEPS, "rows": rows})
 
 
-def _model(core: Any, policy: Any, precision: Any) -> fx.Model:
-    return fx.Model(core=core, policy=policy, precision=precision)
+def _config(core: Any, policy: Any, precision: Any) -> fx.PipelineConfig:
+    return fx.PipelineConfig(core=core, policy=policy, precision=precision)
 
 
-def _measure(model: fx.Model, batch: int, repeats: int) -> dict[str, Any]:
-    graph = fx.standard_pipeline(model, fx.image_source((28, 28, 1)), classes=10)
-    learner = fx.make_learner(graph, fx.Learning(), steps=10_000)
+def _measure(config: fx.PipelineConfig, batch: int, repeats: int) -> dict[str, Any]:
+    graph = fx.standard_pipeline(blank_data((28, 28, 1)), config)
+    learner = fx.make_learner(graph, fx.LearningConfig(), steps=10_000)
     data = fx.load("mnist5k").train
     shown = {name: jnp.asarray(array[:batch]) for name, array in data.items()}
     state = learner.init(jax.random.key(0))
@@ -72,8 +72,8 @@ def _measure(model: fx.Model, batch: int, repeats: int) -> dict[str, Any]:
     rate = STEPS * batch / statistics.median(seconds["step"])
     flops = step.cost_analysis()["flops"] / batch
     share = ratio(seconds["products"], seconds["step"])
-    chosen = {"core": model.core, "policy": model.policy, "precision": model.precision, "batch": batch}
-    print(f"{model.core:<6}{model.policy:<9}{model.precision:<11}{batch:>6}", end="")
+    chosen = {"core": config.core, "policy": config.policy, "precision": config.precision, "batch": batch}
+    print(f"{config.core:<6}{config.policy:<9}{config.precision:<11}{batch:>6}", end="")
     print(f"{rate:>10,.0f}{rate * flops / 1e9:>9.1f}{share:>17.0%}", flush=True)
     figures = {"images_per_second": round(rate), "flops_per_image": round(flops), "share_of_products": round(share, 3)}
     return {**chosen, **figures}

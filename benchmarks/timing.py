@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from foveax.training.files import write_json
-from foveax.training.provenance import machine
+import numpy as np
+
+import foveax as fx
+from foveax.runtime.files import write_json
+from foveax.runtime.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -35,6 +38,12 @@ def in_turn(runs: Mapping[str, Callable[[], None]], *, repeats: int) -> dict[str
 def ratio(above: list[float], below: list[float]) -> float:
     """The median over rounds of the ratio of two runs' seconds."""
     return statistics.median(one / other for one, other in zip(above, below, strict=True))
+
+
+def blank_data(shape: tuple[int, int, int]) -> fx.Data:
+    """A data set of one black image ``(H, W, C)`` of ten classes, for pipelines whose input does not matter."""
+    split = {"image": np.zeros((1, *shape), np.uint8), "label": np.zeros(1, np.int32)}
+    return fx.from_arrays(split, split, classes=10)
 
 
 def write_results(name: str, values: Mapping[str, Any]) -> None:

@@ -34,6 +34,11 @@ Batch = Mapping[str, Any]
 Metrics = dict[str, Array]
 """Scalars by name."""
 
+REFIXATION_PIXELS = 3.0
+"""A fixation this close to an earlier one returns to it."""
+BORDER_PIXELS = 1.0
+"""A fixation this close to the edge of the image lies on its border."""
+
 
 class InputError(ValueError):
     """Input from outside that foveax refuses: the message says what must hold, and what came."""

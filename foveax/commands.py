@@ -1,121 +1,370 @@
-"""The commands and their flags, one class each: ``foveax train``, ``foveax evaluate``, ``foveax analyze``, ..."""
+"""The commands, one function each: ``foveax train``, ``foveax evaluate``, ``foveax analyze``, ..."""
 
+import contextlib
 import dataclasses
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional
 
-from foveax.training.config import Config
+from foveax._types import InputError
+from foveax.pipelines.named import Pipeline, import_object, import_pipeline
+from foveax.runs.config import ExecutionConfig, TrainingConfig
+from foveax.runs.load import LoadedRun, load_run
+from foveax.runs.train import train as train_run
+from foveax.runtime.compilation_cache import keep_compilation_cache
+from foveax.runtime.processes import is_main, start_processes
+
+EXECUTION = ExecutionConfig(patience=1800.0)
+"""A command does not wait for ever."""
+LONGEST_NAME = 100
+"""Characters of a data set's name in that of a file."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Train:
-    """Train a pipeline, and test it beside its controls."""
+class PipelineFlags:
+    """A pipeline of your own."""
 
-    config: OmitArgPrefixes[Config]
-    preset: str = "default"
-    """Where the flags start from: default, mnist, mnist_long, ram or report."""
-    out: str = ""
-    """Run directory; a run of the same configuration there is continued. By default nothing is written."""
-    fork: str = ""
-    """Another run, from whose newest checkpoint this one begins, under the configuration given here."""
-    download: bool = False
-    """Download and prepare a TFDS set that is not there."""
-    programs: str = ""
-    """Private folder in which compiled programs are kept, so that the next start is quick."""
-    devices: int = 1
-    """Devices of each process, among which every batch is divided; 0 takes all."""
-    coordinator: str = ""
-    """HOST:PORT of process 0, where several processes train together; srun and mpirun need none of these three."""
-    num_processes: int = 0
-    """How many processes there are, on all machines."""
-    process_id: int = -1
-    """Which of them this is, from 0."""
-    patience: float = 1800.0
-    """Seconds without a finished dispatch after which the process is ended, with a stack dump; 0 waits for ever."""
+    pipeline: str = ""
+    """A function (data) -> foveax.Graph: FILE.py:FUNCTION or package.module:FUNCTION."""
+    pipeline_args: tuple[str, ...] = ()
+    """Its keyword arguments, each as name=value."""
+
+    def find(self) -> Pipeline | None:
+        """The pipeline, imported, or None without one."""
+        if self.pipeline_args and not self.pipeline:
+            raise InputError("pipeline arguments must go with a pipeline; got none: name it with --pipeline")
+        return import_pipeline(self.pipeline, self.pipeline_args) if self.pipeline else None
+
+
+NO_PIPELINE = PipelineFlags()
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluate:
-    """Test a run beside its controls again, and print the table."""
+class RunFlags:
+    """What a run needs to be read."""
 
-    run: Positional[str]
-    """Run directory."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Diagnose:
-    """Say whether a run's eye does anything: its controls, its measures, and a verdict; writes diagnosis.json."""
-
-    run: Positional[str]
-    """Run directory."""
-    rounds: int = 12
-    """Of the search for the best fixed sequence."""
-    whole_image: int = 300_000
-    """Images on which a network that sees the whole image is trained, for comparison, at most the run's; 0: none."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Analyze:
-    """Analyse where a run looks: a folder of tables, figures and one page with everything, beside its controls."""
-
-    run: Positional[str]
-    """Run directory."""
-    out: str = ""
-    """The folder; by default analysis in the run directory."""
-    people: str = ""
-    """A CSV file of people's fixations on the first test images, with which the run's are compared."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """Run a named experiment, and print what it gives beside the figures that others report."""
-
-    name: Positional[str]
-    """table1, ram, translated, cluttered, default, collapse, known_answers, shapes or trainers."""
-    out: str = ""
-    """Folder of results and runs, which continues what is there; by default runs/NAME."""
+    source: OmitArgPrefixes[PipelineFlags] = NO_PIPELINE
+    data: str = ""
+    """Another data set to judge the run on, as for train; by default the run's own."""
     data_dir: str = ""
     """Where TFDS sets lie; by default $TFDS_DATA_DIR, or ~/tensorflow_datasets."""
-    only: str = ""
-    """Run the rows whose name contains this."""
+
+    def load(self, run: str) -> LoadedRun:
+        """The run, with a note where it is judged on other data."""
+        loaded = load_run(run, new_data=self.data or None, pipeline=self.source.find(), data_dir=self.data_dir or None)
+        if loaded.judged_on:
+            print(f"judged on {loaded.judged_on}, on which it was not trained")
+        return loaded
 
 
-@dataclasses.dataclass(frozen=True)
-class Population:
-    """Train many seeds, and values of hyper-parameters, as one program; print mean, deviation and worst seed."""
-
-    config: OmitArgPrefixes[Config]
-    preset: str = "default"
-    """Where the flags start from: default, mnist, mnist_long, ram or report."""
-    seeds: int = 5
-    """How many, counted on from the configuration's."""
-    vary: tuple[str, ...] = ()
-    """NAME=VALUE,VALUE,...: values of a hyper-parameter, any float among the flags; every combination is trained."""
-    out: str = ""
-    """A JSON file for each member's configuration and test accuracy; by default none is written."""
-    run: str = ""
-    """Run directory; the same population there is continued. By default the training itself is not kept."""
-    devices: int = 1
-    """Devices among which the members are divided and, where there are more, every batch; 0: all."""
+OWN_DATA = RunFlags()
 
 
-@dataclasses.dataclass(frozen=True)
-class Export:
-    """Write what a run does with a split as .npz: probabilities, predicted, label, fixations."""
+def train(
+    config: OmitArgPrefixes[TrainingConfig],
+    execution: OmitArgPrefixes[ExecutionConfig] = EXECUTION,
+    source: OmitArgPrefixes[PipelineFlags] = NO_PIPELINE,
+    *,
+    preset: str = "default",
+    out: str = "",
+    fork: str = "",
+    evaluate: bool = True,
+    compilation_cache: str = "",
+    coordinator: str = "",
+    num_processes: int = 0,
+    process_id: int = -1,
+) -> None:
+    """Train a pipeline, and test it next to its controls.
 
-    run: Positional[str]
-    """Run directory."""
-    split: str = "test"
-    """train or test."""
-    file: str = ""
-    """Where to; by default SPLIT.npz in the run directory."""
+    Args:
+      preset: Where the flags start from: default, mnist, mnist_long, ram or report.
+      out: Run directory; a run of the same configuration there is resumed. By default nothing is written.
+      fork: Another run, from whose newest checkpoint this one begins, under the configuration given here.
+      evaluate: Evaluate at the end.
+      compilation_cache: Private folder for compiled programs, so that the next start is quick.
+      coordinator: HOST:PORT of process 0, where several processes train together; srun and mpirun need none of these
+        three.
+      num_processes: How many processes there are, on all machines.
+      process_id: Which of them this is, from 0.
+    """
+    from foveax.evaluation.diagnosis import format_diagnosis
+    from foveax.evaluation.evaluate import format_table, table_title
+
+    del preset  # read before the other flags
+    if compilation_cache:
+        keep_compilation_cache(Path(compilation_cache))
+    start_processes(coordinator, num_processes, process_id)
+    with progress_bar(config) if is_main() else contextlib.nullcontext() as progress:
+        result = train_run(
+            config,
+            pipeline=source.find(),
+            out=out or None,
+            fork=fork or None,
+            evaluate=evaluate,
+            listeners=[progress] if progress else [],
+            execution=execution,
+        )
+    if not is_main():
+        return
+    if result.evaluations:
+        print(format_table(result.summary["test"], table_title(next(iter(result.evaluations.values())))))
+        print(format_diagnosis(result.summary["diagnosis"]))
+    print(
+        f"{result.summary['images_per_second']:,.0f} images/s; {result.summary['train_seconds']:.0f} s to train, "
+        f"{result.summary['compile_seconds']:.0f} s to compile"
+    )
 
 
-@dataclasses.dataclass(frozen=True)
-class Verify:
-    """Train the first steps of a run again, in memory, and compare them with its records; they may differ (code 1)."""
+def train_sb3(
+    config: OmitArgPrefixes[TrainingConfig],
+    execution: OmitArgPrefixes[ExecutionConfig] = EXECUTION,
+    *,
+    algorithm: Literal["ppo", "a2c", "sac"] = "ppo",
+    preset: str = "default",
+    out: str = "",
+) -> None:
+    """Train the classifier while stable-baselines3 trains the saccader in its environment.
 
-    run: Positional[str]
-    """Run directory."""
-    steps: int = 300
-    """How many, up to the last record among them; at least the first record."""
+    Args:
+      algorithm: Of stable-baselines3, as it comes.
+      preset: Where the flags start from: default, mnist, mnist_long, ram or report.
+      out: Run directory; a finished run there is read. By default nothing is written.
+    """
+    from foveax.environments.sb3_training import train_sb3 as train_with_sb3
+    from foveax.evaluation.diagnosis import format_diagnosis
+    from foveax.evaluation.evaluate import format_table
+
+    del preset
+    with progress_bar(config) as progress:
+        result = train_with_sb3(config, algorithm, out=out or None, listeners=[progress], execution=execution)
+    print(format_table(result.summary["test"]))
+    print(format_diagnosis(result.summary["diagnosis"]))
+
+
+def evaluate(run: Positional[str], /, flags: OmitArgPrefixes[RunFlags] = OWN_DATA) -> None:
+    """Test a run next to its controls again, and print the table.
+
+    Args:
+      run: Run directory.
+    """
+    _tested(flags.load(run), rounds=4)
+
+
+def diagnose(
+    run: Positional[str],
+    /,
+    flags: OmitArgPrefixes[RunFlags] = OWN_DATA,
+    *,
+    rounds: int = 12,
+    whole_image: int = 300_000,
+) -> None:
+    """Report whether a run's eye does anything: its controls, its measures, and a verdict; writes diagnosis.json.
+
+    Args:
+      run: Run directory.
+      rounds: Of the search for the best fixed sequence.
+      whole_image: Images on which a network that sees the whole image is trained, for comparison, at most the run's; 0:
+        none.
+    """
+    from foveax.evaluation.diagnosis import diagnose as measure
+    from foveax.evaluation.diagnosis import format_diagnosis
+    from foveax.evaluation.whole_image import whole_image_accuracy
+    from foveax.runs.summary import matters
+    from foveax.runtime.files import write_json
+
+    loaded = flags.load(run)
+    config, data = loaded.config, loaded.data
+    evaluations, rows = _tested(loaded, rounds=rounds)
+    height, width = data.test["image"].shape[1:3]
+    measures = measure(evaluations, loaded.graph, height=height, width=width, matters=matters(config))
+    print(format_diagnosis(measures))
+    report: dict[str, Any] = {"judged_on": loaded.judged_on, "test": rows, "diagnosis": measures}
+    if whole_image and loaded.graph.roles.belief and not loaded.judged_on:
+        images = min(whole_image, config.images)
+        report["whole_image"] = whole_image_accuracy(
+            data, config.pipeline, config.learning, images=images, batch=config.batch, seed=config.seed
+        )
+        print(f"a network of like size that sees the whole image: {100 * report['whole_image']:.2f} %")
+    write_json(loaded.path / f"diagnosis{suffix(loaded)}.json", report)
+
+
+def analyze(
+    run: Positional[str], /, flags: OmitArgPrefixes[RunFlags] = OWN_DATA, *, out: str = "", people: str = ""
+) -> None:
+    """Analyse where a run looks: a folder of tables, figures and one page with everything, next to its controls.
+
+    Args:
+      run: Run directory.
+      out: The folder; by default analysis in the run directory.
+      people: A CSV file of people's fixations on the first test images, to compare with.
+    """
+    from foveax.report import write_report
+
+    folder = write_report(
+        run,
+        out or None,
+        people=people or None,
+        new_data=flags.data or None,
+        pipeline=flags.source.find(),
+        data_dir=flags.data_dir or None,
+    )
+    print(f"tables, figures and the page are in {folder}; open {folder / 'report.html'}")
+
+
+def population(
+    config: OmitArgPrefixes[TrainingConfig],
+    execution: OmitArgPrefixes[ExecutionConfig] = EXECUTION,
+    source: OmitArgPrefixes[PipelineFlags] = NO_PIPELINE,
+    *,
+    preset: str = "default",
+    seeds: int = 5,
+    vary: tuple[str, ...] = (),
+    out: str = "",
+    table: str = "",
+) -> None:
+    """Train many seeds, and values of hyper-parameters, as one program; print mean, deviation and worst seed.
+
+    Args:
+      preset: Where the flags start from: default, mnist, mnist_long, ram or report.
+      seeds: How many, counted on from the configuration's.
+      vary: NAME=VALUE,VALUE,...: values of a number among the flags, or of a hyper-parameter of your own pipeline;
+        every combination is trained.
+      out: Run directory; the same population there is resumed. By default nothing is written.
+      table: A JSON file for each member's configuration and test accuracy; by default none is written.
+    """
+    from foveax.runs.population import format_population, train_population
+    from foveax.runtime.files import write_json
+
+    values = dict(_values(text) for text in vary)
+    trained = train_population(
+        config, seeds=seeds, vary=values, pipeline=source.find(), out=out or None, execution=execution
+    )
+    print(format_population(trained))
+    if table:
+        members = [
+            {"config": member.config.to_json(), "pipeline": member.pipeline.arguments, "test": accuracy}
+            for member, accuracy in zip(trained.members, trained.accuracy.tolist(), strict=True)
+        ]
+        write_json(Path(table), {"members": members})
+
+
+def recipe(name: Positional[str], /, *, out: str = "", data_dir: str = "", only: str = "") -> None:
+    """Run a named experiment, seed by seed, and print it next to published figures; a stopped one is resumed.
+
+    Args:
+      name: One of default, table1, ram, translated, cluttered, collapse, known_answers, shapes, trainers; or a
+        foveax.recipes.Recipe of your own, as FILE.py:NAME.
+      out: The folder of its runs and results; by default runs/NAME.
+      data_dir: Where TFDS sets lie; by default $TFDS_DATA_DIR, or ~/tensorflow_datasets.
+      only: Run the rows whose name contains this.
+    """
+    from foveax.recipes import RECIPES, Recipe, format_results, run_recipe
+
+    found = RECIPES.get(name) or (import_object(name, "recipe") if ":" in name else None)
+    if not isinstance(found, Recipe):
+        raise InputError(f"recipe must be one of {', '.join(RECIPES)}, or FILE.py:NAME of a Recipe; got {name!r}")
+    folder = Path(out or Path("runs") / re.sub(r"[^\w.-]+", "-", name))
+    results = run_recipe(
+        found, name=name, out=folder, data_dir=data_dir, only=only, report=lambda line: print(line, flush=True)
+    )
+    print(format_results(results))
+    print(f"results in {folder / 'results.json'}")
+
+
+def export(
+    run: Positional[str],
+    /,
+    flags: OmitArgPrefixes[RunFlags] = OWN_DATA,
+    *,
+    split: Literal["train", "test"] = "test",
+    file: str = "",
+) -> None:
+    """Write what a run does with a split as .npz: probabilities, predicted, label, fixations.
+
+    Args:
+      run: Run directory.
+      split: train or test.
+      file: Where to; by default SPLIT.npz in the run directory.
+    """
+    import jax
+
+    from foveax.evaluation.evaluate import as_arrays
+    from foveax.evaluation.evaluate import evaluate as show
+    from foveax.runtime.files import write_npz
+
+    loaded = flags.load(run)
+    place = Path(file or loaded.path / f"{split}{suffix(loaded)}.npz")
+    evaluation = show(loaded.graph, loaded.params, getattr(loaded.data, split), key=jax.random.key(loaded.config.seed))
+    write_npz(place, as_arrays(evaluation))
+    print(f"{len(evaluation.losses)} examples in {place}")
+
+
+def verify(run: Positional[str], /, flags: OmitArgPrefixes[RunFlags] = OWN_DATA, *, steps: int = 300) -> None:
+    """Train the first steps of a run again, in memory, and compare them with its records; they may differ (code 1).
+
+    Args:
+      run: Run directory.
+      flags: What it needs to be read; with --data, where the run's own data are now.
+      steps: How many, up to the last record among them; at least the first record.
+    """
+    from foveax.data.load import load
+    from foveax.runs.verify import verify as train_again
+
+    data = load(flags.data, data_dir=flags.data_dir or None) if flags.data else None
+    verification = train_again(
+        run, steps=steps, data=data, pipeline=flags.source.find(), data_dir=flags.data_dir or None
+    )
+    print(verification)
+    if not verification.same:
+        raise SystemExit(1)
+
+
+@contextlib.contextmanager
+def progress_bar(config: TrainingConfig) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A bar of the images shown, and a listener that moves it."""
+    from tqdm import tqdm
+
+    images = config.steps * config.batch
+    with tqdm(total=images, unit=" images", unit_scale=True, dynamic_ncols=True) as bar:
+
+        def progress(metrics: dict[str, Any]) -> None:
+            losses = {name: value for name, value in metrics.items() if "loss" in name or name == "accuracy"}
+            bar.set_postfix(
+                {name.replace("loss/", ""): f"{value:.3f}" for name, value in losses.items()}, refresh=False
+            )
+            bar.update(int(metrics["images"]) - bar.n)
+
+        yield progress
+
+
+def suffix(run: LoadedRun) -> str:
+    """What is appended to the names of files about a run that is judged on other data."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", run.judged_on).strip("-.")
+    return f"-on-{name[-LONGEST_NAME:]}" if run.judged_on else ""
+
+
+def _tested(run: LoadedRun, *, rounds: int) -> tuple[dict, dict]:
+    """The evaluations of a run and its controls, and the rows of their table, which is printed."""
+    import jax
+
+    from foveax.evaluation.controls import evaluate_with_controls
+    from foveax.evaluation.evaluate import format_table, scores, table_title
+
+    height, width = run.data.test["image"].shape[1:3]
+    key = jax.random.key(run.config.seed)
+    evaluations = evaluate_with_controls(run.graph, run.params, run.data, key=key, rounds=rounds)
+    rows = {name: scores(evaluation, height=height, width=width) for name, evaluation in evaluations.items()}
+    print(format_table(rows, table_title(next(iter(evaluations.values())))))
+    return evaluations, rows
+
+
+def _values(text: str) -> tuple[str, list[float]]:
+    """A hyper-parameter's name and values, from ``NAME=VALUE,VALUE,...``."""
+    name, _, values = text.partition("=")
+    try:
+        return name, [float(value) for value in values.split(",")]
+    except ValueError:
+        raise InputError(f"vary must be NAME=VALUE,VALUE,... with numbers; got {text!r}") from None

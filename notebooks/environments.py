@@ -22,7 +22,7 @@ import numpy as np
 import foveax as fx
 import foveax.environments.gymnasium
 from foveax import plot
-from foveax.environments import train_with
+from foveax.environments.sb3_training import train_sb3
 
 # %% [markdown]
 # ## The environment
@@ -40,30 +40,36 @@ for ax, frame in zip(axes, environments.render(), strict=True):
     ax.axis("off")
 
 # %% [markdown]
-# ## One word chooses who learns
-# The same problem, the same budget of images: foveax's own PPO, and that of stable-baselines3, told the discounts. So
-# short a training finds three of the four corners, or all of them; any one corner alone would give 62 %.
+# ## Two libraries, one problem
+# The same problem, the same budget of images: foveax's own PPO, and that of stable-baselines3, with the same discounts.
+# A training this short finds three of the four corners, or all of them; any one corner alone would give 62 %.
 
 # %%
-model, learning = fx.Model(glimpses=2, hidden=128, features=128), fx.Learning(policy_learning_rate=2e-3)
-config = fx.Config(data="cued_place", images=50_000, shift=0, dispatch=50, model=model, learning=learning)
+config = fx.TrainingConfig(
+    data="cued_place",
+    images=50_000,
+    shift=0,
+    pipeline=fx.PipelineConfig(glimpses=2, hidden=128, features=128),
+    learning=fx.LearningConfig(policy_learning_rate=2e-3),
+)
+execution = fx.ExecutionConfig(dispatch=50)
 curves, results = {}, {}
-for trainer in ("foveax", "sb3_ppo"):
-    lines = curves[trainer] = []
-    results[trainer] = train_with(trainer, config, progress=lines.append)
-    told = results[trainer].summary["test"]
-    print(trainer, {name: f"{100 * scores['accuracy'][-1]:.1f} %" for name, scores in told.items()})
+for name, train in (("foveax", fx.train), ("sb3_ppo", train_sb3)):
+    curves[name] = []
+    results[name] = train(config, listeners=[curves[name].append], execution=execution)
+    test = results[name].summary["test"]
+    print(name, {control: f"{100 * scores['accuracy'][-1]:.1f} %" for control, scores in test.items()})
 
 # %%
 figure, ax = plt.subplots(figsize=(5, 3), layout="constrained")
-for (trainer, lines), style in zip(curves.items(), ("-", "--"), strict=True):
-    ax.plot([line["images"] for line in lines], [line["accuracy"] for line in lines], style, label=trainer)
+for (name, lines), style in zip(curves.items(), ("-", "--"), strict=True):
+    ax.plot([line["images"] for line in lines], [line["accuracy"] for line in lines], style, label=name)
 ax.set(xlabel="images", ylabel="accuracy while training", ylim=(0, 1))
 ax.legend()
 
 # %% [markdown]
 # ## Its policy, brought back
-# What the library learnt is a saccader like any other, and can be evaluated, diagnosed and drawn.
+# The policy that the library learnt is a saccader like any other, and can be evaluated, diagnosed and drawn.
 
 # %%
 data = fx.load("cued_place")

@@ -21,10 +21,10 @@ import foveax as fx
 from foveax import analysis, plot
 
 data = fx.translated(fx.load("mnist5k"), side=40)
-config = fx.Config(images=50_000, model=fx.Model(crop=12))
+config = fx.TrainingConfig(images=50_000, pipeline=fx.PipelineConfig(crop_size=12))
 result = fx.train(config, data)
 own, sides = result.evaluations["learned"], {"height": 40, "width": 40}
-plot.accuracy_by_glimpse({name: done.accuracy for name, done in result.evaluations.items()})
+plot.accuracy_by_glimpse({name: evaluation.accuracy for name, evaluation in result.evaluations.items()})
 # %% [markdown]
 # ## One trial
 # The scanpath, what has been seen, and what was believed after each glimpse.
@@ -33,7 +33,7 @@ plot.accuracy_by_glimpse({name: done.accuracy for name, done in result.evaluatio
 index = int((own.predicted[:, -1] == own.label).argmax())
 figure, axes = pyplot.subplots(1, 3, figsize=(8, 2.6), layout="constrained")
 plot.scanpath(data.test["image"][index], own.fixations[index], size=12, ax=axes[0])
-plot.seen(data.test["image"][index], own.fixations[index], size=12, ax=axes[1])
+plot.reconstruction(data.test["image"][index], own.fixations[index], size=12, ax=axes[1])
 _ = plot.belief(own.probabilities[index], label=int(own.label[index]), ax=axes[2])
 
 # %% [markdown]
@@ -63,8 +63,8 @@ analysis.to_pandas(table).head(6).round(3)
 
 # %%
 curves = {
-    name: analysis.speed_accuracy(done.probabilities, done.label)
-    for name, done in result.evaluations.items()
+    name: analysis.speed_accuracy(evaluation.probabilities, evaluation.label)
+    for name, evaluation in result.evaluations.items()
     if name in ("learned", "best sequence", "random")
 }
 plot.speed_accuracy_curve(curves)

@@ -21,7 +21,7 @@ import foveax as fx
 from foveax import plot
 
 data = fx.load("mnist5k")
-graph = fx.standard_pipeline(fx.Model(where=False), data.inputs, classes=data.classes)
+graph = fx.standard_pipeline(data).unlink("classifier.fixation")
 for link in graph.links:
     print(link)
 
@@ -33,19 +33,19 @@ for link in graph.links:
 # %%
 edits = {
     "standard": graph,
-    "earlier layer": graph.add("network.encoder.what -> saccader.observation"),
-    "efference copy": graph.add(fx.Feedback("saccader.fixation -> network.fixation", initial=(0.5, 0.5))),
+    "earlier layer": graph.add("classifier.encoder.what -> saccader.observation"),
+    "efference copy": graph.add("memory.fixation -> classifier.fixation"),
 }
 watched = graph.add("retina.glimpse -> bright.glimpse", bright=fx.from_function(lambda glimpse: glimpse.mean()))
 rollout = fx.compile(watched, ["bright.output"])
-inputs = {"image": data.test["image"][0], "label": data.test["label"][0], "progress": jax.numpy.float32(1)}
-rollout(fx.init(watched, jax.random.key(0)), inputs, jax.random.key(1))["bright.output"]
+inputs = {"image": data.test["image"][0], "label": data.test["label"][0]}
+rollout(fx.init(watched, jax.random.key(0)), inputs, jax.random.key(1))["bright"]["output"]
 
 # %% [markdown]
 # What does not fit is refused when the graph is built:
 
 # %%
-for link in ("network.encoder.waht -> saccader.observation", "input.image -> saccader.observation"):
+for link in ("classifier.encoder.waht -> saccader.observation", "input.image -> saccader.observation"):
     try:
         graph.add(link)
     except fx.GraphError as error:
@@ -58,7 +58,7 @@ for link in ("network.encoder.waht -> saccader.observation", "input.image -> sac
 STEPS = 400
 accuracy = {}
 for name, edited in edits.items():
-    learner = fx.make_learner(edited, fx.Learning(), steps=STEPS)
+    learner = fx.make_learner(edited, fx.LearningConfig(), steps=STEPS)
     for state, _ in fx.fit(learner, data, learner.init(jax.random.key(0)), steps=STEPS, batch=32):
         pass
     accuracy[name] = fx.evaluate(edited, state.params, data.test, key=jax.random.key(1)).accuracy

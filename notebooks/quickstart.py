@@ -20,7 +20,7 @@ import foveax as fx
 from foveax import plot
 
 data = fx.load("mnist5k")
-result = fx.train(fx.Config(images=30_000), data)
+result = fx.train(fx.TrainingConfig(images=30_000), data)
 {policy: row["accuracy"][-1] for policy, row in result.summary["test"].items()}
 
 # %% [markdown]
@@ -28,7 +28,8 @@ result = fx.train(fx.Config(images=30_000), data)
 
 # %%
 run = result.evaluations["learned"]
-titles = [f"{label}, seen as {seen}" for label, seen in zip(run.label[:4], run.predicted[:4, -1], strict=True)]
+decisions = zip(run.label[:4], run.predicted[:4, -1], strict=True)
+titles = [f"{label}, taken for {decision}" for label, decision in decisions]
 plot.fixation_sheet(data.test["image"][:4], run.fixations[:4], titles=titles, size=9)
 
 # %% [markdown]
@@ -36,12 +37,13 @@ plot.fixation_sheet(data.test["image"][:4], run.fixations[:4], titles=titles, si
 # fixation that the saccader chose; nothing else changes.
 
 # %%
-graph = fx.standard_pipeline(fx.Model(where=False), data.inputs, classes=data.classes)
-edited = graph.add(
-    "network.encoder.what -> saccader.observation",
-    fx.Feedback("saccader.fixation -> network.fixation", initial=(0.5, 0.5)),
+edited = fx.standard_pipeline(data).add(
+    "classifier.encoder.what -> saccader.observation",
+    "saccader.fixation -> memory.efference",
+    "memory.efference -> classifier.fixation",
+    memory={"efference": (0.5, 0.5)},
 )
-learner = fx.make_learner(edited, fx.Learning(), steps=300)
+learner = fx.make_learner(edited, fx.LearningConfig(), steps=300)
 for state, metrics in fx.fit(learner, data, learner.init(jax.random.key(0)), steps=300, batch=32):
     print(int(metrics["step"]), round(float(metrics["accuracy"]), 3))
 

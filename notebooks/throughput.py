@@ -23,8 +23,7 @@ from matplotlib import pyplot
 import foveax as fx
 
 data = fx.load("mnist5k")
-graph = fx.standard_pipeline(fx.Model(), data.inputs, classes=data.classes)
-learner = fx.make_learner(graph, fx.Learning(), steps=1000)
+learner = fx.make_learner(fx.standard_pipeline(data), fx.LearningConfig(), steps=1000)
 
 
 def images_per_second(device: jax.Device, batch: int, seconds: float = 1.0) -> float:

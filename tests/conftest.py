@@ -7,6 +7,10 @@ from pathlib import Path
 PROGRAMS = Path(__file__).parents[1] / ".pytest_cache" / "programs"
 PROGRAMS.mkdir(mode=0o700, parents=True, exist_ok=True)
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(PROGRAMS))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # most programs of the tests are small
+# Tests compile much and compute little: less optimisation of the machine code, the same program; a thread per worker.
+FLAGS = "--xla_backend_optimization_level=1 --xla_cpu_multi_thread_eigen=false"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}".strip()
 
 import jax
 import numpy as np
@@ -31,8 +35,8 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture(scope="session")
-def small_model() -> fx.Model:
-    return fx.Model(hidden=16, features=8, saccader_hidden=8)
+def small_config() -> fx.PipelineConfig:
+    return fx.PipelineConfig(hidden=16, features=8, saccader_hidden=8)
 
 
 @pytest.fixture(scope="session")

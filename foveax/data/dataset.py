@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from foveax._types import Batch, InputError, Key
@@ -37,9 +36,8 @@ class Data(NamedTuple):
 
     @property
     def inputs(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """The graph inputs for one example as it is shown, with ``progress``, which training supplies."""
-        specs = {name: jax.ShapeDtypeStruct(array.shape[1:], array.dtype) for name, array in self.test.items()}
-        return {**specs, "progress": jax.ShapeDtypeStruct((), jnp.float32)}
+        """The graph inputs for one example as it is shown."""
+        return {name: jax.ShapeDtypeStruct(array.shape[1:], array.dtype) for name, array in self.test.items()}
 
     def rendered(self, render: Render) -> "Data":
         """The same data with a further step after those that are there."""

@@ -9,171 +9,255 @@ import jax.numpy as jnp
 from foveax._types import Array, InputError, Key, Params
 from foveax.data.dataset import Data
 from foveax.graph import GraphError, split
-from foveax.graph.graph import Graph
-from foveax.graph.split import EnvironmentState, Step, downstream
+from foveax.graph.graph import Graph, Source, parse_port, waiting_for
+from foveax.graph.ports import describe
+from foveax.graph.split import EpisodeState, TimeStep, acting_ports
+from foveax.modules.scripted import within_reach
+from foveax.networks.encoders import index_features
 
-GLIMPSES = ("retina.glimpse", "retina.fixation", "loop.time")
-"""The ports that an agent with a network of its own observes: what is seen, where, and when."""
-AGENT, FIXATION = "saccader", "fixation"
-"""The module that acts, and the port by which it does."""
-DECISIONS = ("classifier.predicted", "classifier.correct", "retina.fixation")
-"""Told beside each observation, where the graph has them."""
+GLIMPSES = ("retina.glimpse", "memory.fixation", "loop.index")
+"""Ports of the standard pipeline for an agent with a network of its own: what is seen, where, and when."""
+AGENT = ""
+"""The part of an observation that stands alone."""
+INDEX = Source("loop", "index")
 POOL = 8
-"""Images are rendered in batches of at least so many, since clutter is cut from the others of a batch."""
+"""Images are rendered in batches of at least this size, since clutter is cut from the others of a batch."""
 
+Modules = Mapping[str, Params]
 Observed = Literal["agent"] | tuple[str, ...]
-"""What an observation holds: ``"agent"``, or output ports."""
+"""The content of an observation: ``"agent"``, or output ports."""
 
 
-class Seen(NamedTuple):
-    """What a batch of episodes answers: JAX arrays, or NumPy's where they have left the device.
+class BatchTimeStep(NamedTuple):
+    """The answer of a batch of episodes: JAX arrays, or NumPy's where they have left the device.
 
     Attributes:
-      observation: ``[B, D]`` each, by name: ``agent`` alone, or the last part of each port's name.
-      reward: ``[B]`` float32.
+      observation: ``[B, D]``; where ports are observed, one for each, by the last part of its name.
+      reward: ``[B]`` float32, the acting agent's.
       terminated: ``[B]`` bool.
       info: by name, with a leading ``[B]``.
     """
 
-    observation: dict[str, Any]
+    observation: Any
     reward: Any
     terminated: Any
     info: dict[str, Any]
 
 
-class Shown(NamedTuple):
-    """A batch of episodes under way: their states, and the images' rows in the split, ``[B]``."""
+class BatchState(NamedTuple):
+    """A batch of episodes under way.
 
-    states: EnvironmentState
+    Attributes:
+      episodes: the state of each, with a leading ``[B]``.
+      rows: ``[B]`` int32, the images' rows in the split.
+      label: ``[B]`` int32.
+    """
+
+    episodes: EpisodeState
     rows: Array
+    label: Array
+
+
+class Box(NamedTuple):
+    """A box of numbers, with the methods that gymnax's spaces have."""
+
+    low: float
+    high: float
+    shape: tuple[int, ...]
+    dtype: Any = jnp.float32
+
+    def sample(self, key: Key) -> Array:
+        """A point of the box, uniform."""
+        share = jax.random.uniform(key, self.shape, self.dtype)
+        return self.low * (1 - share) + self.high * share
+
+    def contains(self, point: Array) -> Array:
+        """Whether a point lies in the box."""
+        return jnp.all((point >= self.low) & (point <= self.high))
 
 
 class Episodes(NamedTuple):
     """A graph's environment on the images of a split, for a batch of episodes; pure, to be jitted.
 
     Attributes:
-      reset: ``(params, key, images, size) -> (shown, seen)``: begins B = `size` episodes on images drawn at random,
-        rendered as in training; `images` is the attribute below, or the same arrays on a device.
-      step: ``(params, shown, fixations) -> (shown, seen)``, with `fixations` ``[B, 2]`` in [0, 1].
+      reset: ``(params, key, images, size) -> (state, time_step)``: begins B = `size` episodes on images drawn at
+        random, rendered as in training; `images` is the attribute below, or the same arrays on a device.
+      step: ``(params, state, fixations) -> (state, time_step)``, with `fixations` ``[B, 2]`` in [0, 1].
       images: the split's arrays.
-      observation: the size D of each part of an observation, and its bounds.
-      length: T; an episode has T - 1 steps.
-      graph: what was split.
+      observation: the box in which an observation lies, or one for each port, by the last part of its name.
+      graph: the whole graph, of T glimpses; an episode has T - 1 steps.
+      agent: the name of the agent that acts.
     """
 
-    reset: Callable[[Mapping[str, Params], Key, Mapping[str, Any], int], tuple[Shown, Seen]]
-    step: Callable[[Mapping[str, Params], Shown, Array], tuple[Shown, Seen]]
+    reset: Callable[[Modules, Key, Mapping[str, Any], int], tuple[BatchState, BatchTimeStep]]
+    step: Callable[[Modules, BatchState, Array], tuple[BatchState, BatchTimeStep]]
     images: Mapping[str, Any]
-    observation: dict[str, "Bounds"]
-    length: int
+    observation: Any
     graph: Graph
-
-
-class Bounds(NamedTuple):
-    """How many numbers a part of an observation has, and between what they lie."""
-
-    size: int
-    low: float
-    high: float
+    agent: str
 
 
 def make_episodes(
     graph: Graph,
     data: Data,
+    agent: str | None = None,
     *,
     split_name: Literal["train", "test"] = "train",
     observe: Observed = "agent",
 ) -> Episodes:
-    """The episodes of a graph: its environment (`foveax.split` at the module ``saccader``), shown a data set.
+    """The episodes of a graph: its environment (`foveax.split`) on a data set.
+
+    ``info`` holds the images' ``label`` and ``index`` in the split and, as far as the graph declares its roles,
+    ``predicted``, ``correct`` and the present ``fixation``; not those that wait for the action.
 
     Args:
-      graph: of at least 2 glimpses, with an input ``label``, and an agent ``saccader`` of which only the port
-        ``fixation`` is read by other modules.
+      graph: of at least 2 glimpses.
       data: the images, drawn uniformly; those for training are rendered anew each time.
+      agent: the module that acts; by default the graph's only agent. It acts by one port alone, the next fixation
+        ``[2]``; if its reach is limited, it is moved as far as it can. All other agents stay in the environment.
       split_name: which images: ``"train"`` or ``"test"``.
-      observe: ``"agent"``, what the graph links into the agent, as one vector in the order of the agent's ports, but
-        for ``progress``; or output ports such as `GLIMPSES`, each flattened, under the last part of its name.
+      observe: ``"agent"``, all that the graph links into the agent but progress and hyper-parameters, as one vector in
+        the order of the agent's ports; or output ports such as `GLIMPSES`, each flattened, under the last part of its
+        name. ``loop.index`` comes as `foveax.networks.index_features`.
 
     Raises:
-      GraphError: if the graph has no such agent, or one that acts by more than its fixation, or a port to observe does
-        not exist or waits for the action.
+      GraphError: if there is no such agent, or it does not act by its fixation alone, or a port to observe does not
+        exist or waits for the action.
 
     Example:
       >>> import foveax as fx, jax
       >>> data = fx.load("mnist5k")
-      >>> graph = fx.standard_pipeline(fx.Model(hidden=16, features=16), data.inputs, classes=10)
+      >>> graph = fx.standard_pipeline(data, fx.PipelineConfig(hidden=16, features=16))
       >>> episodes = make_episodes(graph, data)
-      >>> shown, seen = episodes.reset(fx.init(graph, jax.random.key(0)), jax.random.key(1), episodes.images, 4)
-      >>> seen.observation["agent"].shape, seen.info["fixation"].tolist()[0]
-      ((4, 24), [0.5, 0.5])
+      >>> state, time_step = episodes.reset(fx.init(graph, jax.random.key(0)), jax.random.key(1), episodes.images, 4)
+      >>> time_step.observation.shape, time_step.info["fixation"].tolist()[0]
+      ((4, 47), [0.5, 0.5])
     """
     if graph.length < 2:
         raise GraphError(f"a graph must have at least 2 glimpses to be acted in; got {graph.length}")
-    if isinstance(observe, str) and observe != "agent":
-        raise InputError(f"observe must be 'agent' or a tuple of ports; got {observe!r}")
-    ports = () if observe == "agent" else observe
-    names = [port.rpartition(".")[2] for port in ports]
-    if len(set(names)) != len(names):
-        raise InputError(f"the ports to observe must differ in the last part of their names; got {', '.join(ports)}")
-    waiting = downstream(graph, AGENT)
-    there = [port for port in DECISIONS if _spec(graph, port) is not None]
-    decided = [port for port in there if port.partition(".")[0] not in waiting]
-    environment, _ = split(graph, AGENT, record=tuple({*decided, *ports}))
-    if list(environment.action) != [FIXATION]:
-        raise GraphError(f"the agent must act by its port fixation alone; others read {', '.join(environment.action)}")
-    read = [port for port in graph.modules[AGENT].inputs if port in environment.observation and port != "progress"]
-    sizes = {"agent": sum(environment.observation[port].size for port in read)}
-    if ports:
-        sizes = {name: _spec(graph, port).size for name, port in zip(names, ports, strict=True)}
+    action = acting_port(graph, agent)
+    name = action.module
+    parts = _parts(graph, name, observe)
+    roles = _roles(graph, name)
+    record = {*roles.values(), *(source for sources in parts.values() for source in sources)}
+    environment, _ = split(graph, name, record=tuple(sorted(map(str, record))))
     images = data.train if split_name == "train" else data.test
     render = data.render if split_name == "train" else (lambda key, batch: batch)
 
-    def observation(step: Step) -> dict[str, Array]:
-        if ports:
-            return {name: _flat(step.info[port]) for name, port in zip(names, ports, strict=True)}
-        return {"agent": jnp.concatenate([_flat(step.observation[port]) for port in read])}
+    def answer(time_step: TimeStep, rows: Array, label: Array) -> BatchTimeStep:
+        def value(source: Source) -> Array:
+            return time_step.info[source.module][source.port]
 
-    def answer(step: Step, label: Array, rows: Array) -> Seen:
-        info = {port.rpartition(".")[2]: step.info[port] for port in decided}
-        return Seen(jax.vmap(observation)(step), step.reward, step.terminated, {**info, "label": label, "index": rows})
+        info = {"index": rows, "label": label}
+        if "gaze" in roles:
+            info["fixation"] = value(roles["gaze"])
+        if "belief" in roles:
+            info["predicted"] = jnp.argmax(value(roles["belief"]), axis=-1).astype(jnp.int32)
+        if "belief" in roles and "label" in roles:
+            info["correct"] = info["predicted"] == value(roles["label"])
 
-    def reset(params: Mapping[str, Params], key: Key, images: Mapping[str, Any], size: int) -> tuple[Shown, Seen]:
+        def joined(ports: list[Source]) -> Array:
+            return jnp.concatenate([_flat(port, value(port)) for port in ports], axis=-1)
+
+        observation = {part: joined(ports) for part, ports in parts.items()}
+        return BatchTimeStep(_only(observation), time_step.reward[name], time_step.terminated, info)
+
+    def reset(params: Modules, key: Key, images: Mapping[str, Any], size: int) -> tuple[BatchState, BatchTimeStep]:
         rows_key, render_key, episodes_key = jax.random.split(key, 3)
         pool = max(size, POOL)
         rows = jax.random.randint(rows_key, (pool,), 0, len(images["label"]))
         batch = render(render_key, {name: jnp.asarray(array)[rows] for name, array in images.items()})
         inputs = {name: array[:size] for name, array in batch.items() if name in graph.inputs}
-        if "progress" in graph.inputs:
-            inputs["progress"] = jnp.ones(size, jnp.float32)
         keys = jax.random.split(episodes_key, size)
-        states, step = jax.vmap(environment.reset, in_axes=(0, None, 0))(keys, params, inputs)
-        return Shown(states, rows[:size]), answer(step, inputs["label"], rows[:size])
+        states, time_step = jax.vmap(environment.reset, in_axes=(0, None, 0))(keys, params, inputs)
+        state = BatchState(states, rows[:size], batch["label"][:size])
+        return state, answer(time_step, state.rows, state.label)
 
-    def step(params: Mapping[str, Params], shown: Shown, fixations: Array) -> tuple[Shown, Seen]:
+    def step(params: Modules, state: BatchState, fixations: Array) -> tuple[BatchState, BatchTimeStep]:
+        actions = {name: {action.port: _reached(graph, name, state.episodes, fixations)}}
         act = jax.vmap(environment.step, in_axes=(0, 0, None))
-        states, step = act(shown.states, {FIXATION: fixations}, params)
-        return shown._replace(states=states), answer(step, states.inputs["label"], shown.rows)
+        states, time_step = act(state.episodes, actions, params)
+        return state._replace(episodes=states), answer(time_step, state.rows, state.label)
 
-    bounds = {name: _bounds(name, size) for name, size in sizes.items()}
-    return Episodes(reset, step, images, bounds, environment.length, graph)
-
-
-def alone(parts: dict[str, Any]) -> Any:
-    """What an agent reads, which stands alone, or else the parts of an observation by name."""
-    return parts["agent"] if list(parts) == ["agent"] else parts
+    boxes = {part: _box(graph, sources) for part, sources in parts.items()}
+    return Episodes(reset, step, images, _only(boxes), graph, name)
 
 
-def _flat(value: Array) -> Array:
-    return value.astype(jnp.float32).reshape(-1)
+def acting_port(graph: Graph, agent: str | None = None) -> Source:
+    """The port by which an agent, by default the graph's only one, moves the eye: all that others read, ``[2]``.
+
+    Raises:
+      GraphError: if there is no such agent, or several and none is named, or it acts by anything else.
+
+    Example:
+      >>> import foveax as fx
+      >>> str(acting_port(fx.standard_pipeline(fx.load("mnist5k"))))
+      'saccader.fixation'
+    """
+    agents = ", ".join(graph.agents) or "none"
+    if agent is None and len(graph.agents) != 1:
+        raise GraphError(f"the agent that acts must be named unless the graph has exactly one; agents are {agents}")
+    name = graph.agents[0] if agent is None else agent
+    if name not in graph.agents:
+        raise GraphError(f"the agent that acts must be one of the graph's agents, {agents}; got {name!r}")
+    ports = acting_ports(graph, (name,))
+    kinds = {str(port): describe(graph.wiring.outputs[name][port.port]) for port in ports}
+    if list(kinds.values()) != ["float32[2]"]:
+        read = ", ".join(f"{port} {kind}" for port, kind in kinds.items())
+        raise GraphError(f"the agent {name!r} must act by one port float32[2] alone; others read {read or 'none'}")
+    return ports[0]
 
 
-def _bounds(name: str, size: int) -> Bounds:
-    """What is a place or a time lies in [0, 1]; a layer's values are any float32."""
+def _only(parts: dict[str, Any]) -> Any:
+    """The part that stands alone, or the parts by name."""
+    return parts.get(AGENT, parts)
+
+
+def _parts(graph: Graph, agent: str, observe: Observed) -> dict[str, list[Source]]:
+    """The parts of an observation: for each, the ports whose values are joined in it."""
+    if observe == "agent":
+        read = graph.wiring.sources[agent].values()
+        return {AGENT: [port for port in read if port.module != "hyperparameter" and port != ("loop", "progress")]}
+    if isinstance(observe, str):
+        raise InputError(f"observe must be 'agent' or a tuple of ports; got {observe!r}")
+    parts = {port.rpartition(".")[2]: [parse_port(port)] for port in observe}
+    if len(parts) != len(observe):
+        raise InputError(f"the ports to observe must differ in the last part of their names; got {', '.join(observe)}")
+    waiting = waiting_for(graph.wiring, [agent])
+    for port in observe:
+        if parse_port(port).module in waiting:
+            raise GraphError(f"a port to observe must not wait for the action; {port} does")
+    return parts
+
+
+def _roles(graph: Graph, agent: str) -> dict[str, Source]:
+    """The ports of the gaze, the belief and the label, as far as they are declared and do not wait for the action."""
+    declared = graph.roles._asdict() | {"gaze": graph.roles.gaze and f"memory.{graph.roles.gaze}"}
+    ports = {role: parse_port(declared[role]) for role in ("gaze", "belief", "label") if declared[role]}
+    waiting = waiting_for(graph.wiring, [agent])
+    return {role: port for role, port in ports.items() if port.module not in waiting}
+
+
+def _reached(graph: Graph, agent: str, states: EpisodeState, fixations: Array) -> Array:
+    """The fixations ``[B, 2]`` that are made where others are wanted: an agent's reach may be limited."""
+    module = graph.modules[agent]
+    if module.agent is None or module.agent.reach is None:
+        return fixations
+    position = graph.wiring.sources[agent]["position"]
+    values = {**states.values, "memory": states.memory, "input": states.inputs}
+    return within_reach(fixations, values[position.module][position.port], module.agent.reach)
+
+
+def _flat(source: Source, value: Array) -> Array:
+    """A value of each episode as a row of numbers, ``[B, D]``."""
+    numbers = jax.vmap(index_features)(value) if source == INDEX else value
+    return numbers.astype(jnp.float32).reshape(len(value), -1)
+
+
+def _box(graph: Graph, sources: list[Source]) -> Box:
+    """A place or the number of a glimpse lies in [0, 1]; a layer's values are any float32."""
+    specs = [(source, graph.wiring.outputs[source.module][source.port]) for source in sources]
+    sizes = [jax.eval_shape(index_features, spec).size if source == INDEX else spec.size for source, spec in specs]
     largest = float(jnp.finfo(jnp.float32).max)
-    return Bounds(size, 0.0, 1.0) if name in ("fixation", "time") else Bounds(size, -largest, largest)
-
-
-def _spec(graph: Graph, port: str) -> Any:
-    """Shape and dtype of an output port, or None if there is none."""
-    module, _, name = port.partition(".")
-    return graph.wiring.outputs.get(module, {}).get(name)
+    unit = sources in ([INDEX], [Source("memory", graph.roles.gaze)])
+    return Box(0.0 if unit else -largest, 1.0 if unit else largest, (sum(sizes),))

@@ -2,7 +2,7 @@
 
 =============================== ===================================================================
 ``foveax/Mnist5k-v0``           the bundled digits, 28x28, 6 glimpses of 9x9
-``foveax/Mnist5kGlimpses-v0``   the same; observed is what is seen, not what the classifier makes of it
+``foveax/Mnist5kGlimpses-v0``   the same; glimpses are observed, not the classifier's layers
 ``foveax/Translated5k-v0``      each digit somewhere on a canvas of 60x60, glimpses of 12x12
 ``foveax/CuedPlace-v0``         the centre says in which corner the answer lies
 ``foveax/HiddenTarget-v0``      a target among three distractors
@@ -10,7 +10,7 @@
 
 Actions lie in [-1, 1]^2: ``(-1, -1)`` is the upper left corner of the image, ``(0, 0)`` its centre. An episode is one
 image, and has exactly T - 1 steps; it is terminated, never truncated. Observations are flat: with ``observe`` as
-`GLIMPSES` a glimpse ``[G, G, C]`` comes as ``G G C`` numbers. ``info`` holds, of each image, its ``index`` in the
+`GLIMPSES` a glimpse ``[G, G, C]`` comes as ``G G C`` numbers. ``info`` holds, for each image, its ``index`` in the
 split, ``label``, ``predicted``, ``correct`` and the present ``fixation`` in [0, 1]^2.
 
 Example:
@@ -19,10 +19,9 @@ Example:
   >>> environments = gymnasium.make_vec("foveax/Mnist5k-v0", num_envs=4)
   >>> observation, info = environments.reset(seed=0)
   >>> observation.shape, info["fixation"].tolist()[0]
-  ((4, 264), [0.5, 0.5])
+  ((4, 287), [0.5, 0.5])
 """
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -34,16 +33,17 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from foveax._types import InputError, Params
+from foveax.data.dataset import Data
 from foveax.data.load import load
-from foveax.environments.episodes import GLIMPSES, Episodes, Observed, alone, make_episodes
-from foveax.environments.lessons import Lessons, make_lessons
+from foveax.environments.classifier_training import ClassifierTraining, make_classifier_training
+from foveax.environments.episodes import GLIMPSES, Box, Episodes, Observed, make_episodes
 from foveax.environments.session import Session
-from foveax.pipelines import standard_pipeline
+from foveax.pipelines.named import Build, import_pipeline
 from foveax.plot.scanpath import trial_picture
-from foveax.training.config import Config
-from foveax.training.run import load_run
+from foveax.runs.config import TrainingConfig
+from foveax.runs.load import load_run
+from foveax.runs.pipeline import build_graph
 
-Seed = int | None
 RENDER_MODES = ["rgb_array"]
 
 
@@ -52,8 +52,8 @@ class FoveaxEnv(gymnasium.Env):
 
     Args:
       episodes: of `foveax.environments.make_episodes`.
-      params: of the classifier, by module, which then does not learn.
-      lessons: in which it learns (`foveax.environments.make_lessons`); one of the two.
+      params: of the modules in the environment, by name; or their training
+        (`foveax.environments.make_classifier_training`).
       render_mode: ``"rgb_array"``: the image with the scanpath so far, and the latest crop.
     """
 
@@ -62,26 +62,25 @@ class FoveaxEnv(gymnasium.Env):
     def __init__(
         self,
         episodes: Episodes,
+        params: Mapping[str, Params] | ClassifierTraining,
         *,
-        params: Mapping[str, Params] | None = None,
-        lessons: Lessons | None = None,
         render_mode: str | None = None,
     ):
-        self.session = Session(episodes, 1, params, lessons)
+        self.session = Session(episodes, 1, params)
         self.render_mode = _render_mode(render_mode)
-        self.observation_space, self.action_space = observation_space(episodes), _action_space()
+        self.observation_space, self.action_space = _spaces(episodes)
 
-    def reset(self, *, seed: Seed = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begins an episode on an image drawn at random: its observation, and info."""
         super().reset(seed=seed)
         del options
-        seen = self.session.reset(draw_seed(self.np_random))
-        return _only(alone(seen.observation)), _only(seen.info)
+        time_step = _first(self.session.reset(int(self.np_random.integers(2**32))))
+        return time_step.observation, time_step.info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Moves the eye to ``(action + 1) / 2``: observation, reward, terminated, truncated (never), and info."""
-        seen = self.session.step(np.asarray(action)[None])
-        return _only(alone(seen.observation)), float(seen.reward[0]), bool(seen.terminated[0]), False, _only(seen.info)
+        observation, reward, terminated, info = _first(self.session.step(np.asarray(action)[None]))
+        return observation, float(reward), bool(terminated), False, info
 
     def render(self) -> np.ndarray | None:
         """The trial so far, uint8 ``[height, width, 3]``; None without a render mode."""
@@ -100,8 +99,7 @@ class FoveaxVectorEnv(VectorEnv):
     Args:
       num_envs: how many.
       episodes: of `foveax.environments.make_episodes`.
-      params: of the classifier, by module, which then does not learn.
-      lessons: in which it learns; one of the two.
+      params: of the modules in the environment, by name; or their training.
       autoreset_mode: next step: the step after the end ignores its action and begins new episodes; same step: the last
         step begins them, and gives the last observations as ``info["final_obs"]``; disabled: `reset` must be called.
       render_mode: ``"rgb_array"``.
@@ -111,21 +109,20 @@ class FoveaxVectorEnv(VectorEnv):
         self,
         num_envs: int,
         episodes: Episodes,
+        params: Mapping[str, Params] | ClassifierTraining,
         *,
-        params: Mapping[str, Params] | None = None,
-        lessons: Lessons | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
     ):
-        self.session = Session(episodes, num_envs, params, lessons)
+        self.session = Session(episodes, num_envs, params)
         self.num_envs, self.render_mode = num_envs, _render_mode(render_mode)
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**FoveaxEnv.metadata, "autoreset_mode": self.autoreset_mode}
-        self.single_observation_space, self.single_action_space = observation_space(episodes), _action_space()
+        self.single_observation_space, self.single_action_space = _spaces(episodes)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
-    def reset(self, *, seed: Seed = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begins episodes on images drawn at random: observations, and infos.
 
         Raises:
@@ -140,18 +137,17 @@ class FoveaxVectorEnv(VectorEnv):
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Moves the eyes: observations, rewards, terminations, truncations (never) and infos."""
         truncations = np.zeros(self.num_envs, bool)
-        ended = self.session.glimpse == self.session.episodes.length - 1
+        ended = self.session.glimpse == self.session.episodes.graph.length - 1
         if ended and self.autoreset_mode == AutoresetMode.NEXT_STEP:
             observations, infos = self._begin()
             return observations, np.zeros(self.num_envs, np.float32), truncations.copy(), truncations, infos
-        seen = self.session.step(actions)
-        observations, infos = alone(seen.observation), seen.info
-        if seen.terminated.all() and self.autoreset_mode == AutoresetMode.SAME_STEP:
-            ended_in = {"final_obs": _one_by_one(observations, self.num_envs), "final_info": infos}
+        observations, rewards, terminations, infos = self.session.step(actions)
+        if terminations.all() and self.autoreset_mode == AutoresetMode.SAME_STEP:
+            final = {"final_obs": _one_by_one(observations, self.num_envs), "final_info": infos}
             everyone = np.ones(self.num_envs, bool)
             observations, infos = self._begin()
-            infos |= {**ended_in, **{f"_{name}": everyone.copy() for name in ended_in}}
-        return observations, seen.reward, seen.terminated, truncations, infos
+            infos |= {**final, **{f"_{name}": everyone.copy() for name in final}}
+        return observations, rewards, terminations, truncations, infos
 
     def render(self) -> tuple[np.ndarray, ...] | None:
         """The trials so far, uint8 ``[height, width, 3]`` each; None without a render mode."""
@@ -162,13 +158,13 @@ class FoveaxVectorEnv(VectorEnv):
         self.session.close()
 
     def _begin(self) -> tuple[Any, dict[str, Any]]:
-        seen = self.session.reset(draw_seed(self.np_random))
-        return alone(seen.observation), dict(seen.info)
+        time_step = self.session.reset(int(self.np_random.integers(2**32)))
+        return time_step.observation, time_step.info
 
 
 def make_env(*, render_mode: str | None = None, **options: Any) -> FoveaxEnv:
     """The entry point of the registered ids: options as in `make_vector_env`, without `num_envs`."""
-    return FoveaxEnv(**_of_options(**options), render_mode=render_mode)
+    return FoveaxEnv(**_make_parts(**options), render_mode=render_mode)
 
 
 def make_vector_env(
@@ -180,50 +176,58 @@ def make_vector_env(
 ) -> FoveaxVectorEnv:
     """The vector entry point of the registered ids.
 
-    The classifier's parameters, as they are now, are in ``unwrapped.session.params``.
+    The parameters of the modules in the environment, as they are now, are in ``unwrapped.session.params``.
 
     Args:
       num_envs: how many.
       autoreset_mode: as in `FoveaxVectorEnv`.
       render_mode: likewise.
-      **options: ``config``, a `foveax.Config`, or the JSON of some of its fields, which take the place of the id's: the
-        classifier starts new, and learns from the episodes. Or ``run``, the directory of a run, with its own
-        configuration: its classifier does not learn. And ``observe`` (`make_episodes`), and ``split``, train or, for
-        a run, test.
+      **options: all optional. ``config``, a `foveax.TrainingConfig`, or the JSON of some of its fields, which take the
+        place of the id's: the classifier starts new, and learns from the episodes. Or ``run``, the directory of a run,
+        with its own configuration: its classifier does not learn. ``data``, as in `foveax.train` and `foveax.load_run`;
+        ``data_dir``, with TFDS sets; ``pipeline``, ``(data) -> graph`` or its name, as ``"package.module:function"``;
+        ``agent``, the module that acts, and ``observe`` (`make_episodes`); ``split``, train or, for a run, test.
 
     Raises:
       InputError: if both `config` and `run` are given, or a classifier would learn from the test split.
     """
-    made = _of_options(**options)
-    return FoveaxVectorEnv(num_envs, **made, autoreset_mode=autoreset_mode, render_mode=render_mode)
+    return FoveaxVectorEnv(num_envs, **_make_parts(**options), autoreset_mode=autoreset_mode, render_mode=render_mode)
 
 
-def _of_options(
+def _make_parts(
     *,
-    config: Config | Mapping[str, Any] | None = None,
+    config: TrainingConfig | Mapping[str, Any] | None = None,
     run: str | None = None,
+    data: Data | None = None,
+    data_dir: str | None = None,
+    pipeline: Build | str | None = None,
+    agent: str | None = None,
     observe: Observed | list[str] = "agent",
     split: Literal["train", "test"] = "train",
     base: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The episodes that options ask for, with the parameters of a run, or the lessons of a new classifier.
+    """The episodes that options ask for, and parameters: those of a run, or the training of a new classifier.
 
     `base` is the configuration of a registered id.
     """
     observe = tuple(observe) if isinstance(observe, list) else observe
+    build = import_pipeline(pipeline) if isinstance(pipeline, str) else pipeline
     if run is not None:
         if config is not None:
             raise InputError("an environment is made of a config or of a run, which has its own; got both")
-        stored, data, _, params = load_run(run)
-        graph = standard_pipeline(stored.model, data.inputs, classes=data.classes)
-        return {"episodes": make_episodes(graph, data, split_name=split, observe=observe), "params": params}
+        loaded = load_run(run, data, pipeline=build, data_dir=data_dir)
+        graph = loaded.graph if loaded.graph.agents or build else build_graph(loaded.config, loaded.data)
+        episodes = make_episodes(graph, loaded.data, agent, split_name=split, observe=observe)
+        return {"episodes": episodes, "params": loaded.params}
     if split != "train":
         raise InputError(f"split must be train where the classifier learns; got {split!r}: give a run")
-    config = config if isinstance(config, Config) else Config.from_json(_merged(base or {}, config or {}))
-    data = config.prepare(load(config.data, data_dir=config.data_dir or None))
-    graph = dataclasses.replace(config, trainer="foveax").pipeline(data)
-    lessons = make_lessons(graph, config.learning, key=jax.random.key(config.seed), batch=config.batch)
-    return {"episodes": make_episodes(graph, data, observe=observe), "lessons": lessons}
+    if not isinstance(config, TrainingConfig):
+        config = TrainingConfig.from_json(_merged(base or {}, config or {}))
+    prepared = config.prepare(data or load(config.data, data_dir=data_dir))
+    graph = build_graph(config, prepared, build)
+    key = jax.random.key(config.seed)
+    training = make_classifier_training(graph, config.learning, agent, key=key, batch=config.batch)
+    return {"episodes": make_episodes(graph, prepared, agent, observe=observe), "params": training}
 
 
 def _merged(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -242,23 +246,16 @@ def _one_by_one(observations: Any, size: int) -> np.ndarray:
     return singles
 
 
-def observation_space(episodes: Episodes) -> spaces.Space:
-    """A box for what the agent reads, or a dictionary of boxes for ports."""
-    boxes: dict[str, spaces.Space] = {
-        name: spaces.Box(bounds.low, bounds.high, (bounds.size,), np.float32)
-        for name, bounds in episodes.observation.items()
-    }
-    space = alone(boxes)
-    return spaces.Dict(space) if isinstance(space, dict) else space
+def _spaces(episodes: Episodes) -> tuple[spaces.Space, spaces.Box]:
+    """The spaces of observations, a box or a dictionary of them, and of actions."""
 
+    def space(box: Box) -> spaces.Box:
+        return spaces.Box(box.low, box.high, box.shape, np.float32)
 
-def draw_seed(rng: np.random.Generator) -> int:
-    """A seed for a reset, from Gymnasium's generator."""
-    return int(rng.integers(2**32))
-
-
-def _action_space() -> spaces.Box:
-    return spaces.Box(-1.0, 1.0, (2,), np.float32)
+    observed, action = episodes.observation, spaces.Box(-1.0, 1.0, (2,), np.float32)
+    if isinstance(observed, Box):
+        return space(observed), action
+    return spaces.Dict({name: space(box) for name, box in observed.items()}), action
 
 
 def _render_mode(mode: str | None) -> str | None:
@@ -268,11 +265,11 @@ def _render_mode(mode: str | None) -> str | None:
 
 
 def _pictures(session: Session) -> list[np.ndarray]:
-    retina = session.episodes.graph.wiring.outputs["retina"]["glimpse"]
-    return [trial_picture(image, path, size=retina.shape[0]) for image, path in zip(*session.pictures(), strict=True)]
+    size = session.episodes.graph.roles.crop_size
+    return [trial_picture(image, path, size=size) for image, path in zip(*session.pictures(), strict=True)]
 
 
-def _only(tree: Any) -> Any:
+def _first(tree: Any) -> Any:
     """The only episode of a batch."""
     return jax.tree.map(lambda array: array[0], tree)
 
@@ -280,11 +277,11 @@ def _only(tree: Any) -> Any:
 IDS: dict[str, dict[str, Any]] = {
     "foveax/Mnist5k-v0": {},
     "foveax/Mnist5kGlimpses-v0": {"observe": list(GLIMPSES)},
-    "foveax/Translated5k-v0": {"base": {"task": "translated", "model": {"crop": 12}}},
-    "foveax/CuedPlace-v0": {"base": {"data": "cued_place", "shift": 0, "model": {"glimpses": 2}}},
-    "foveax/HiddenTarget-v0": {"base": {"data": "hidden_target", "shift": 0, "model": {"glimpses": 5}}},
+    "foveax/Translated5k-v0": {"base": {"task": "translated", "pipeline": {"crop_size": 12}}},
+    "foveax/CuedPlace-v0": {"base": {"data": "cued_place", "shift": 0, "pipeline": {"glimpses": 2}}},
+    "foveax/HiddenTarget-v0": {"base": {"data": "hidden_target", "shift": 0, "pipeline": {"glimpses": 5}}},
 }
-"""The registered ids, and what each is made with."""
+"""The registered ids, and the options of each."""
 
 for _name, _options in IDS.items():
     gymnasium.register(

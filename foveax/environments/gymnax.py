@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 
 from foveax._types import Array, Key, Params
-from foveax.environments.episodes import Episodes, Seen, Shown, alone
+from foveax.environments.episodes import BatchState, Box, Episodes
 
 
 class EnvParams(NamedTuple):
-    """What an environment is shown and judged by.
+    """The parameters and the images of an environment.
 
     Attributes:
       modules: the parameters of the graph's modules, by name.
@@ -25,24 +25,6 @@ class EnvParams(NamedTuple):
 
     modules: Mapping[str, Params]
     images: Mapping[str, Any]
-
-
-class Box(NamedTuple):
-    """A box of numbers, with the methods that gymnax's spaces have."""
-
-    low: float
-    high: float
-    shape: tuple[int, ...]
-    dtype: Any = jnp.float32
-
-    def sample(self, key: Key) -> Array:
-        """A point of the box, uniform."""
-        share = jax.random.uniform(key, self.shape, self.dtype)
-        return self.low * (1 - share) + self.high * share
-
-    def contains(self, point: Array) -> Array:
-        """Whether a point lies in the box."""
-        return jnp.all((point >= self.low) & (point <= self.high))
 
 
 class GymnaxEnvironment(NamedTuple):
@@ -58,7 +40,7 @@ class GymnaxEnvironment(NamedTuple):
       default_params: `EnvParams` of the images and the parameters given, which hold where no others are.
     """
 
-    reset: Callable[..., tuple[Any, Shown]]
+    reset: Callable[..., tuple[Any, BatchState]]
     step: Callable[..., tuple[Any, ...]]
     step_env: Callable[..., tuple[Any, ...]]
     observation_space: Callable[..., Any]
@@ -80,36 +62,33 @@ def make_gymnax(
       >>> import foveax as fx, jax
       >>> from foveax.environments import make_episodes
       >>> data = fx.load("mnist5k")
-      >>> graph = fx.standard_pipeline(fx.Model(hidden=8, features=8), data.inputs, classes=10)
+      >>> graph = fx.standard_pipeline(data, fx.PipelineConfig(hidden=8, features=8))
       >>> environment = make_gymnax(make_episodes(graph, data), fx.init(graph, jax.random.key(0)))
       >>> observation, state = environment.reset(jax.random.key(1), environment.default_params)
       >>> action = environment.action_space(environment.default_params).sample(jax.random.key(2))
       >>> _, state, reward, done, info = environment.step(jax.random.key(3), state, action, environment.default_params)
       >>> observation.shape, bool(done)
-      ((16,), False)
+      ((39,), False)
     """
-    boxes = {name: Box(bounds.low, bounds.high, (bounds.size,)) for name, bounds in episodes.observation.items()}
-
-    def observed(seen: Seen) -> Any:
-        return alone({name: part[0] for name, part in seen.observation.items()})
-
     default = EnvParams(params, jax.tree.map(jnp.asarray, dict(episodes.images)))
 
-    def reset(key: Key, params: EnvParams | None = None) -> tuple[Any, Shown]:
-        params = params or default
-        shown, seen = episodes.reset(params.modules, key, params.images, 1)
-        return observed(seen), shown
+    def first(batch: Any) -> Any:
+        return jax.tree.map(lambda array: array[0], batch)
 
-    def step_env(key: Key, state: Shown, action: Array, params: EnvParams | None = None) -> tuple[Any, ...]:
+    def reset(key: Key, params: EnvParams | None = None) -> tuple[Any, BatchState]:
+        params = params or default
+        state, time_step = episodes.reset(params.modules, key, params.images, 1)
+        return first(time_step.observation), state
+
+    def step_env(key: Key, state: BatchState, action: Array, params: EnvParams | None = None) -> tuple[Any, ...]:
         del key  # an episode draws all that it needs from the key of its reset
-        params = params or default
         fixation = (jnp.clip(action, -1, 1) + 1) / 2
-        shown, seen = episodes.step(params.modules, state, fixation[None])
-        info = {name: value[0] for name, value in seen.info.items()}
-        ends = (seen.terminated[0],) if step_values == 5 else (seen.terminated[0], jnp.zeros((), bool))
-        return observed(seen), shown, seen.reward[0], *ends, info
+        state, time_step = episodes.step((params or default).modules, state, fixation[None])
+        observation, reward, terminated, info = first(time_step)
+        ends = (terminated,) if step_values == 5 else (terminated, jnp.zeros((), bool))
+        return observation, state, reward, *ends, info
 
-    def step(key: Key, state: Shown, action: Array, params: EnvParams | None = None) -> tuple[Any, ...]:
+    def step(key: Key, state: BatchState, action: Array, params: EnvParams | None = None) -> tuple[Any, ...]:
         ended = step_env(key, state, action, params)
         begun = reset(key, params)
         now = jax.tree.map(lambda new, old: jax.lax.select(ended[3], new, old), begun, ended[:2])
@@ -119,7 +98,7 @@ def make_gymnax(
         reset=reset,
         step=step,
         step_env=step_env,
-        observation_space=lambda params=None: alone(boxes),
+        observation_space=lambda params=None: episodes.observation,
         action_space=lambda params=None: Box(-1.0, 1.0, (2,)),
         default_params=default,
     )

@@ -17,7 +17,7 @@ def make_environment(context: Mapping[str, Any]) -> FoveaxEnv | FoveaxVectorEnv:
         `foveax.environments.gymnasium.make_vector_env`.
 
     Example:
-      >>> make_environment({"num_envs": 2, "config": {"data": "one_place", "model": {"glimpses": 2}}}).num_envs
+      >>> make_environment({"num_envs": 2, "config": {"data": "one_place", "pipeline": {"glimpses": 2}}}).num_envs
       2
     """
     options = dict(context)
@@ -26,7 +26,7 @@ def make_environment(context: Mapping[str, Any]) -> FoveaxEnv | FoveaxVectorEnv:
 
 
 def with_environment(algorithm: Any, *, num_envs: int, **options: Any) -> Any:
-    """An RLlib `AlgorithmConfig` told to train in a batch of episodes: in this process, in one compiled step.
+    """An RLlib `AlgorithmConfig` that trains in a batch of episodes: in this process, in one compiled step.
 
     Args:
       algorithm: such as ``PPOConfig()``; it is changed, and returned.

@@ -8,11 +8,12 @@ from stable_baselines3.common.base_class import BaseAlgorithm  # pyright: ignore
 from stable_baselines3.common.vec_env import VecEnv  # pyright: ignore[reportMissingImports]
 
 from foveax._types import InputError, Params
+from foveax.environments.classifier_training import ClassifierTraining
 from foveax.environments.episodes import Episodes
 from foveax.environments.gymnasium import FoveaxVectorEnv
-from foveax.environments.lessons import Lessons
 from foveax.graph.modules import Module
-from foveax.networks.perceptron import Activation, Squash, perceptron_saccader
+from foveax.modules.perceptron import perceptron_saccader
+from foveax.networks.perceptron import Activation, Squash
 
 ACTIVATIONS: dict[str, Activation] = {"Tanh": "tanh", "ReLU": "relu"}
 
@@ -23,8 +24,8 @@ class FoveaxVecEnv(VecEnv):
     Args:
       num_envs: how many.
       episodes: of `foveax.environments.make_episodes`.
-      params: of the classifier, by module, which then does not learn.
-      lessons: in which it learns (`foveax.environments.make_lessons`); one of the two.
+      params: of the modules in the environment, by name; or their training
+        (`foveax.environments.make_classifier_training`).
       render_mode: ``"rgb_array"``.
     """
 
@@ -32,22 +33,13 @@ class FoveaxVecEnv(VecEnv):
         self,
         num_envs: int,
         episodes: Episodes,
+        params: Mapping[str, Params] | ClassifierTraining,
         *,
-        params: Mapping[str, Params] | None = None,
-        lessons: Lessons | None = None,
         render_mode: str | None = None,
     ):
-        self.environments = FoveaxVectorEnv(
-            num_envs,
-            episodes,
-            params=params,
-            lessons=lessons,
-            autoreset_mode="SameStep",
-            render_mode=render_mode,
-        )
-        super().__init__(
-            num_envs, self.environments.single_observation_space, self.environments.single_action_space
-        )  # asks for render_mode
+        batch = FoveaxVectorEnv(num_envs, episodes, params, autoreset_mode="SameStep", render_mode=render_mode)
+        self.environments = batch
+        super().__init__(num_envs, batch.single_observation_space, batch.single_action_space)  # asks for render_mode
 
     def reset(self) -> Any:
         """Begins new episodes: their observations. The seed is the first of those that `seed` set."""
@@ -65,12 +57,12 @@ class FoveaxVecEnv(VecEnv):
         """Moves the eyes: observations, rewards, which episodes ended, and an info for each."""
         observations, rewards, dones, _, infos = self.environments.step(self._actions)
         ended = infos.pop("final_obs", None)
-        told = _by_episode(infos.pop("final_info", infos), self.num_envs)
+        reports = _by_episode(infos.pop("final_info", infos), self.num_envs)
         if ended is not None:
             self.reset_infos = _by_episode({name: infos[name] for name in infos if name[0] != "_"}, self.num_envs)
-            for info, last in zip(told, ended, strict=True):
+            for info, last in zip(reports, ended, strict=True):
                 info.update({"terminal_observation": last, "TimeLimit.truncated": False})
-        return observations, rewards, dones, told
+        return observations, rewards, dones, reports
 
     def close(self) -> None:
         """Ends the use of the environments."""
@@ -101,12 +93,12 @@ class FoveaxVecEnv(VecEnv):
 
 
 def import_policy(model: BaseAlgorithm) -> tuple[Module, Params]:
-    """The policy that stable-baselines3 learnt, as a saccader and its parameters: its usual action, without noise.
+    """The policy that stable-baselines3 learnt, as a saccader and its parameters: the mode of its action.
 
     Put it in the place of another: ``graph.swap("saccader", module)``, ``{**params, "saccader": imported}``.
 
     Args:
-      model: PPO, A2C or SAC with an ``MlpPolicy`` of tanh or relu layers, trained on what the agent reads.
+      model: PPO, A2C or SAC with an ``MlpPolicy`` of tanh or relu layers, trained on the observation ``agent``.
 
     Raises:
       InputError: for any other policy.

@@ -1,22 +1,24 @@
 """Compiles a graph into one pure function: a scan over glimpses."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from foveax._types import Array, Key, Params
-from foveax.graph.graph import Graph, as_initial, glimpse_keys
-from foveax.graph.modules import State, Values
+from foveax._types import Array, InputError, Key, Params
+from foveax.graph.graph import Graph, Source, as_initial, glimpse_keys, parse_port
+from foveax.graph.modules import Factor, State, Values
 from foveax.graph.ports import GraphError
 
 UNROLL = 8
 """Glimpses unrolled into one turn of the compiled loop, so that XLA fuses across them."""
 
-Rollout = Callable[[Mapping[str, Params], Values, Key], dict[str, Array]]
-"""``(params, inputs, key) -> trajectory``, for one example."""
+Trajectory = dict[str, dict[str, Array]]
+"""What a rollout recorded: ``{module: {port: value}}``, each value with a leading ``[T]``."""
+Rollout = Callable[..., Trajectory]
+"""``(params, inputs, key, progress=1.0, hyperparameters=None) -> trajectory``, for one example."""
 
 
 def compile(graph: Graph, record: Sequence[str] | None = None) -> Rollout:
@@ -27,109 +29,141 @@ def compile(graph: Graph, record: Sequence[str] | None = None) -> Rollout:
 
     Args:
       graph: the pipeline.
-      record: the output ports to record, each as ``"module.port"``; None records all of them.
+      record: the ports to record, each as ``"module.port"`` or ``"memory.name"``; None records all of them.
 
     Returns:
-      ``(params, inputs, key) -> trajectory``: the parameters of `init`, the graph's inputs by name and a key, to the
-      recorded ports by ``"module.port"``, each with a leading ``[T]``.
+      ``(params, inputs, key, progress=1.0, hyperparameters=None) -> trajectory``: the parameters of `init` (a module
+      that has none can be left out), the graph's inputs by name, a key, the share of training that is done, and numbers
+      in the place of the graph's hyper-parameters, by name, to ``{module: {port: value}}``, each value with a leading
+      ``[T]``. A memory's value is the one that is read at that glimpse.
 
     Raises:
       GraphError: if a port to record does not exist; the message lists those that do.
 
     Example:
       >>> import foveax as fx, jax, jax.numpy as jnp
-      >>> graph = fx.standard_pipeline(fx.Model(), fx.image_source((28, 28, 1)), classes=10)
+      >>> graph = fx.standard_pipeline(fx.load("mnist5k"))
       >>> params = fx.init(graph, jax.random.key(0))
-      >>> inputs = {"image": jnp.zeros((28, 28, 1), jnp.uint8), "label": jnp.int32(3), "progress": jnp.float32(0)}
+      >>> inputs = {"image": jnp.zeros((28, 28, 1), jnp.uint8), "label": jnp.int32(3)}
       >>> trajectory = fx.compile(graph)(params, inputs, jax.random.key(1))
-      >>> trajectory["retina.fixation"].shape, trajectory["classifier.probabilities"].shape
+      >>> trajectory["memory"]["fixation"].shape, trajectory["decision"]["probabilities"].shape
       ((6, 2), (6, 10))
     """
-    ports = [f"{name}.{port}" for name in graph.wiring.order for port in graph.wiring.outputs[name]]
-    recorded = ports if record is None else list(record)
-    for port in recorded:
-        if port not in ports:
-            raise GraphError(f"no port {port!r} to record; there are {', '.join(ports)}")
+    recorded = recorded_ports(graph, record)
 
-    def rollout(params: Mapping[str, Params], inputs: Values, key: Key) -> dict[str, Array]:
-        random = [name for name in graph.wiring.order if graph.modules[name].random]
-        keys = {name: glimpse_keys(graph, key, name) for name in random}
-        states, fed_back = initial(graph)
-        body = functools.partial(_glimpse, graph, recorded, params, inputs)
+    def rollout(
+        params: Mapping[str, Params],
+        inputs: Values,
+        key: Key,
+        progress: Array | float = 1.0,
+        hyperparameters: Mapping[str, Any] | None = None,
+    ) -> Trajectory:
+        given = own_values(graph, inputs, hyperparameters)
+        keys = {name: glimpse_keys(graph, key, name) for name, module in graph.modules.items() if module.random}
+        glimpse = functools.partial(_glimpse, graph, recorded, params, given, progress)
         xs = (jnp.arange(graph.length), keys)
-        _, trajectory = jax.lax.scan(body, (states, fed_back), xs, unroll=min(graph.length, UNROLL))
-        return trajectory
+        return jax.lax.scan(glimpse, begin(graph), xs, unroll=min(graph.length, UNROLL))[1]
 
     return rollout
 
 
 def _glimpse(
-    graph: Graph, recorded: Sequence[str], params: Mapping[str, Params], inputs: Values, carry: Any, xs: Any
-) -> tuple[Any, dict[str, Array]]:
-    """One turn of the loop: every module once, in order; the body of the scan."""
-    (states, fed_back), (index, keys) = carry, xs
-    values: dict[str, Values] = {"input": inputs, "loop": loop_values(index, graph.length)}
-    new_states = {}
-    for name in graph.wiring.order:
-        values[name], new_states[name] = apply_module(graph, name, params, states, values, fed_back, keys)
-    return (new_states, feed_back(graph, values)), {port: read(values, port) for port in recorded}
-
-
-def initial(graph: Graph, *, without: str = "") -> tuple[dict[str, State], dict[tuple[str, str], Any]]:
-    """The states of the modules, but for one, and what is fed back, before the first glimpse."""
-    names = [name for name in graph.modules if name != without]
-    states = {name: graph.modules[name].begin(graph.wiring.inputs[name]) for name in names}
-    return states, {target: as_initial(source.initial) for target, source in graph.wiring.feedback.items()}
-
-
-def feed_back(graph: Graph, values: Mapping[str, Values]) -> dict[tuple[str, str], Any]:
-    """What the next glimpse is given of this one, by the ports that it enters."""
-    return {target: values[source.module][source.port] for target, source in graph.wiring.feedback.items()}
-
-
-def apply_module(
     graph: Graph,
-    name: str,
+    recorded: Sequence[Source],
     params: Mapping[str, Params],
-    states: Mapping[str, State],
-    values: Mapping[str, Values],
-    fed_back: Mapping[tuple[str, str], Any],
-    keys: Mapping[str, Key],
-) -> tuple[Values, State]:
-    """Runs one module of a glimpse on what those before it gave: its outputs and its state."""
-    arriving = arriving_at(graph, name, values, fed_back)
-    return graph.modules[name].apply(params[name], states[name], arriving, keys.get(name))
+    given: Mapping[str, Values],
+    progress: Array | float,
+    carry: Any,
+    xs: Any,
+) -> tuple[Any, Trajectory]:
+    """One turn of the loop, the body of the scan: every module once, in order, then the memory of the next glimpse."""
+    (states, memory), (index, keys) = carry, xs
+    values = {**given, "loop": loop_values(graph, index, progress), "memory": memory}
+    states = dict(states)
+    for name in graph.wiring.order:
+        arriving = arriving_at(graph, name, values)
+        values[name], states[name] = graph.modules[name].apply(
+            params.get(name, {}), states[name], arriving, keys.get(name)
+        )
+    return (states, remembered(graph, values)), select(values, recorded)
 
 
-def arriving_at(
-    graph: Graph, name: str, values: Mapping[str, Values], fed_back: Mapping[tuple[str, str], Any]
-) -> dict[str, Any]:
-    """What enters a module: of this glimpse, or fed back from the one before; with its gradient cut at an agent."""
-    arriving = {
-        port: fed_back[name, port] if source.initial is not None else values[source.module][source.port]
-        for port, source in graph.wiring.sources[name].items()
+def recorded_ports(graph: Graph, record: Sequence[str] | None = None) -> list[Source]:
+    """The ports to record; None stands for all of modules and of the memory."""
+    names = (*graph.wiring.order, "memory")
+    ports = [Source(name, port) for name in names for port in graph.wiring.outputs[name]]
+    if record is None:
+        return ports
+    for port in record:
+        source = parse_port(port)
+        if source.port not in graph.wiring.outputs.get(source.module, {}):
+            raise GraphError(f"no port {port!r} to record; there are {', '.join(map(str, ports))}")
+    return [parse_port(port) for port in record]
+
+
+def own_values(graph: Graph, inputs: Values, hyperparameters: Mapping[str, Any] | None) -> dict[str, Values]:
+    """The values at the graph's own ports that stay the same throughout a rollout."""
+    missing = [name for name in graph.inputs if name not in inputs]
+    if missing:
+        raise InputError(f"inputs must hold {', '.join(graph.inputs)}; they lack {', '.join(missing)}")
+    unknown = [name for name in hyperparameters or {} if name not in graph.hyperparameters]
+    if unknown:
+        there = ", ".join(graph.hyperparameters) or "none"
+        raise InputError(f"hyper-parameters must be those of the graph, {there}; got {', '.join(unknown)}")
+    numbers = {**graph.hyperparameters, **(hyperparameters or {})}
+    return {
+        "input": {name: inputs[name] for name in graph.inputs},
+        "hyperparameter": {name: jnp.asarray(value, jnp.float32) for name, value in numbers.items()},
     }
-    return _at_border(arriving, name, graph)
 
 
-def loop_values(index: Array, length: int) -> dict[str, Any]:
+def loop_values(graph: Graph, index: Array, progress: Array | float) -> dict[str, Any]:
     """The ports of ``loop`` at a glimpse."""
-    return {"index": index, "time": jax.nn.one_hot(index, length), "last": index == length - 1}
+    return {"index": index, "last": index == graph.length - 1, "progress": jnp.asarray(progress, jnp.float32)}
 
 
-def _at_border(arriving: Values, target: str, graph: Graph) -> dict[str, Any]:
-    """What enters a module, with the gradient stopped at an agent's border, or scaled where the agent allows."""
-    if graph.modules[target].agent:
-        return jax.lax.stop_gradient(dict(arriving))
-    crossed = dict(arriving)
-    for port, source in graph.wiring.sources[target].items():
-        agent = graph.modules[source.module].agent if source.module in graph.modules else None
-        if agent:
-            crossed[port] = scale_gradient(arriving[port], agent.pathwise)
-    return crossed
+def begin(graph: Graph, *, without: Iterable[str] = ()) -> tuple[dict[str, State], dict[str, Array]]:
+    """The states of the modules, but for some, and the memory, before the first glimpse."""
+    names = [name for name in graph.modules if name not in without]
+    states = {name: graph.modules[name].begin(graph.wiring.inputs[name]) for name in names}
+    return states, {name: as_initial(value) for name, value in graph.memory.items()}
 
 
-def scale_gradient(value: Any, scale: float) -> Any:
+def arriving_at(graph: Graph, name: str, values: Mapping[str, Values]) -> dict[str, Any]:
+    """What enters a module, with the gradient stopped if it is an agent, or scaled where it comes from one."""
+    sources = graph.wiring.sources[name]
+    if graph.modules[name].agent:
+        return jax.lax.stop_gradient({port: values[source.module][source.port] for port, source in sources.items()})
+    return {port: _leaving(graph, source, values) for port, source in sources.items()}
+
+
+def remembered(graph: Graph, values: Mapping[str, Values]) -> dict[str, Any]:
+    """The memory of the next glimpse: what was written at this one, or what was there."""
+    written = {name: _leaving(graph, source, values) for name, source in graph.wiring.writes.items()}
+    return {**values["memory"], **written}
+
+
+def select(values: Mapping[str, Values], ports: Iterable[Source]) -> Trajectory:
+    """The values at some ports, by module and port."""
+    chosen: Trajectory = {}
+    for source in ports:
+        chosen.setdefault(source.module, {})[source.port] = values[source.module][source.port]
+    return chosen
+
+
+def number(factor: Factor, hyperparameters: Values) -> Any:
+    """A factor's value: itself, or that of the hyper-parameter it names."""
+    return hyperparameters[factor] if isinstance(factor, str) else factor
+
+
+def _leaving(graph: Graph, source: Source, values: Mapping[str, Values]) -> Any:
+    """A value as it leaves a port: one of an agent with its gradient scaled."""
+    value = values[source.module][source.port]
+    agent = graph.modules[source.module].agent if source.module in graph.modules else None
+    return scale_gradient(value, number(agent.pathwise, values["hyperparameter"])) if agent else value
+
+
+def scale_gradient(value: Any, scale: Any) -> Any:
     """The same value; its gradient times `scale`, so that 0 stops it.
 
     Example:
@@ -141,9 +175,3 @@ def scale_gradient(value: Any, scale: float) -> Any:
     if not isinstance(scale, jax.Array) and scale == 0:
         return stopped
     return jax.tree.map(lambda leaf, stop: stop + scale * (leaf - stop), value, stopped)
-
-
-def read(values: Mapping[str, Values], port: str) -> Array:
-    """The value at an output port, given as ``"module.port"``."""
-    name, _, output = port.partition(".")
-    return values[name][output]

@@ -1,8 +1,8 @@
-"""The graph: modules, links between their ports, and a loop of T glimpses, checked when it is built."""
+"""The graph: modules, links between their ports, memory, and a loop of T glimpses, checked when it is built."""
 
 import dataclasses
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -10,34 +10,37 @@ import jax.numpy as jnp
 import numpy as np
 
 from foveax._types import Key, Params
-from foveax.graph.modules import AGENT_OUTPUTS, Module, Values
+from foveax.graph.modules import AGENT_OUTPUTS, Factor, Module, Values
 from foveax.graph.ports import GraphError, describe
 
-RESERVED = ("input", "loop")
+RESERVED = ("input", "loop", "memory", "hyperparameter")
+"""Names that stand for the graph's own ports."""
 
 
-class Feedback(NamedTuple):
-    """A link that carries a value to the next glimpse.
+class Roles(NamedTuple):
+    """What tools need to know of a graph, whatever its modules are called.
 
     Attributes:
-      link: ``"module.port -> module.port"``.
-      initial: the value at the first glimpse; Python floats become float32.
-
-    Example:
-      >>> import foveax as fx
-      >>> feedback = fx.Feedback("saccader.fixation -> retina.fixation", initial=(0.5, 0.5))
+      gaze: the memory that holds the place looked at, a fixation ``[2]``. Scanpaths, figures and controls are of it.
+      belief: the port, ``"module.port"``, of the probabilities of the classes ``[K]``. Accuracy is that of its argmax.
+      label: the port of the true class, int32, such as ``"input.label"``.
+      crop_size: side in pixels of the square that is seen about a fixation, for figures and coverage; 0 if what is seen
+        is no square: both are then left out.
+      scales: concentric squares, each twice as wide as the one before.
     """
 
-    link: str
-    initial: Any
+    gaze: str = ""
+    belief: str = ""
+    label: str = ""
+    crop_size: int = 0
+    scales: int = 1
 
 
 class Source(NamedTuple):
-    """Where an input port gets its value: an output port, of this glimpse or of the one before."""
+    """Where an input port or a memory gets its value: an output port."""
 
     module: str
     port: str
-    initial: Any = None
 
     def __str__(self) -> str:
         return f"{self.module}.{self.port}"
@@ -48,17 +51,17 @@ class Wiring(NamedTuple):
 
     Attributes:
       order: the modules, each after those that it reads.
-      sources: for each module, its fed input ports and where their values come from.
+      sources: for each module, its fed input ports, in the order of `Module.inputs`, and where their values come from.
       inputs: for each module, the `jax.ShapeDtypeStruct` at each fed input port.
-      outputs: likewise at each output port.
-      feedback: the sources that carry to the next glimpse, by the (module, port) that they feed.
+      outputs: likewise at each output port; also for ``input``, ``loop``, ``memory`` and ``hyperparameter``.
+      writes: for each memory that is written, where its next value comes from.
     """
 
     order: tuple[str, ...]
     sources: Mapping[str, Mapping[str, Source]]
     inputs: Mapping[str, Mapping[str, jax.ShapeDtypeStruct]]
     outputs: Mapping[str, Mapping[str, jax.ShapeDtypeStruct]]
-    feedback: Mapping[tuple[str, str], Source]
+    writes: Mapping[str, Source]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,22 +71,34 @@ class Graph:
     Attributes:
       inputs: the graph's own inputs for one example, by name, as `jax.ShapeDtypeStruct`: linked as ``input.NAME``, and
         the same at every glimpse.
-      modules: the modules by name.
-      links: ``"module.port -> module.port"``, or a `Feedback`. Besides ``input`` there is ``loop``, with the ports
-        ``index`` (int32, 0 to T - 1), ``time`` (float32 ``[T]``, the index as one-hot) and ``last`` (bool).
+      modules: the modules by name; names hold no dots.
+      links: ``"module.port -> module.port"``. Besides modules there are ``input``; ``loop``, with the ports ``index``
+        (int32, 0 to T - 1), ``last`` (bool) and ``progress`` (float32, the share of training done, 1 when it is over);
+        ``memory`` and ``hyperparameter``.
       length: the number of glimpses T.
+      memory: initial values by name; Python floats become float32. ``memory.NAME`` can be read by any module, and
+        written by one link, ``"module.port -> memory.NAME"``: what is read at a glimpse was written at the one before.
+      hyperparameters: floats by name, linked as ``hyperparameter.NAME``: they are arguments of the compiled program, so
+        that the members of a population can differ in them.
+      roles: what tools need to know of the graph.
 
     Raises:
       GraphError: for an unknown module or port (the message lists those that exist), an input with no source or two,
-        a shape or dtype that differ (both sides are printed), or a cycle without feedback (the cycle is printed).
+        a shape or dtype that differ (both sides are printed), a cycle within a glimpse (the cycle is printed), or a
+        role, reward or weight that names what does not exist.
 
     Example:
       >>> import foveax as fx
       >>> graph = fx.Graph(
       ...     inputs=fx.image_source((28, 28, 1)),
-      ...     modules={"retina": fx.cropper(size=9), "eye": fx.centre()},
-      ...     links=["input.image -> retina.image", fx.Feedback("eye.fixation -> retina.fixation", (0.5, 0.5))],
+      ...     modules={"retina": fx.cropper(9), "eye": fx.centre()},
+      ...     links=[
+      ...         "input.image -> retina.image",
+      ...         "memory.fixation -> retina.fixation",
+      ...         "eye.fixation -> memory.fixation",
+      ...     ],
       ...     length=6,
+      ...     memory={"fixation": (0.5, 0.5)},
       ... )
       >>> graph.wiring.outputs["retina"]["glimpse"].shape
       (9, 9, 1)
@@ -91,42 +106,62 @@ class Graph:
 
     inputs: Mapping[str, jax.ShapeDtypeStruct]
     modules: Mapping[str, Module]
-    links: tuple[str | Feedback, ...] | list[str | Feedback]
+    links: tuple[str, ...] | list[str]
     length: int
+    memory: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    hyperparameters: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    roles: Roles = dataclasses.field(default_factory=Roles)
     wiring: Wiring = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self):
         object.__setattr__(self, "wiring", _wire(self))
 
-    def add(self, *links: str | Feedback, **modules: Module) -> "Graph":
-        """The same graph with more modules and links.
+    @property
+    def agents(self) -> list[str]:
+        """The names of the modules that are agents."""
+        return [name for name, module in self.modules.items() if module.agent]
+
+    def add(
+        self,
+        *links: str,
+        memory: Mapping[str, Any] | None = None,
+        hyperparameters: Mapping[str, float] | None = None,
+        roles: Roles | None = None,
+        **modules: Module,
+    ) -> "Graph":
+        """The same graph with more modules, links, memory and hyper-parameters, or other roles.
 
         A module takes the place of one of its name; a link takes the place of one into the same port.
         """
-        fed = {_parse(link)[1] for link in links}
-        kept = [link for link in self.links if _parse(link)[1] not in fed]
-        return dataclasses.replace(self, modules={**self.modules, **modules}, links=[*kept, *links])
+        return dataclasses.replace(
+            self,
+            modules={**self.modules, **modules},
+            links=_with_links(self.links, links),
+            memory={**self.memory, **(memory or {})},
+            hyperparameters={**self.hyperparameters, **(hyperparameters or {})},
+            roles=self.roles if roles is None else roles,
+        )
 
     def unlink(self, *ports: str) -> "Graph":
-        """The same graph without the links into these input ports, each given as ``"module.port"``."""
+        """The same graph without the links into these ports, each given as ``"module.port"``."""
         fed = {".".join(_parse(link)[1]): link for link in self.links}
         for port in ports:
             if port not in fed:
                 raise GraphError(f"no link leads into {port}; links lead into {_list(fed)}")
-        kept = [link for port, link in fed.items() if port not in ports]
-        return dataclasses.replace(self, links=kept) if ports else self  # without wiring the same graph again
+        links = [link for port, link in fed.items() if port not in ports]
+        return dataclasses.replace(self, links=links) if ports else self  # without wiring the same graph again
 
     def remove(self, *names: str) -> "Graph":
-        """The same graph without some modules, and without the links into and out of them."""
+        """The same graph without some modules, the links into and out of them, and the roles that they had."""
         for name in names:
-            if name not in self.modules:
-                raise GraphError(f"no module {name!r} to remove; modules are {_list(self.modules)}")
+            self._check_there(name, "remove")
         modules = {name: module for name, module in self.modules.items() if name not in names}
         ends = {link: (_parse(link)[0].module, _parse(link)[1][0]) for link in self.links}
-        kept = [link for link in self.links if not set(ends[link]) & set(names)]
-        return dataclasses.replace(self, modules=modules, links=kept)
+        links = [link for link in self.links if not set(ends[link]) & set(names)]
+        lost = {role: "" for role in ("belief", "label") if getattr(self.roles, role).partition(".")[0] in names}
+        return dataclasses.replace(self, modules=modules, links=links, roles=self.roles._replace(**lost))
 
-    def swap(self, name: str, module: Module, *links: str | Feedback) -> "Graph":
+    def swap(self, name: str, module: Module, *links: str) -> "Graph":
         """The same graph with another module in the place of one; links into ports that it lacks are dropped.
 
         Args:
@@ -134,10 +169,31 @@ class Graph:
           module: the one to take its place.
           links: more links, as in `add`.
         """
-        fed = {_parse(link)[1] for link in links}
-        dropped = fed | {(name, port) for port in self.modules[name].inputs if port not in module.inputs}
-        kept = [link for link in self.links if _parse(link)[1] not in dropped]
-        return dataclasses.replace(self, modules={**self.modules, name: module}, links=[*kept, *links])
+        self._check_there(name, "swap")
+        ends = {link: _parse(link)[1] for link in self.links}
+        fitting = [link for link, (target, port) in ends.items() if target != name or port in module.inputs]
+        return dataclasses.replace(self, modules={**self.modules, name: module}, links=_with_links(fitting, links))
+
+    def reroute(self, source: str, to: str, **modules: Module) -> "Graph":
+        """The same graph in which all links from one output port lead from another instead.
+
+        Args:
+          source: the port that is read now, as ``"module.port"``.
+          to: the port to read instead.
+          modules: more modules, as in `add`; links into them must follow from `add` before.
+        """
+        ends = {link: _parse(link) for link in self.links}
+        there = dict.fromkeys(str(read) for read, _ in ends.values())
+        if source not in there:
+            raise GraphError(f"no link leads from {source}; links lead from {_list(there)}")
+        links = [
+            f"{to} -> {'.'.join(target)}" if str(read) == source else link for link, (read, target) in ends.items()
+        ]
+        return dataclasses.replace(self, modules={**self.modules, **modules}, links=links)
+
+    def _check_there(self, name: str, act: str) -> None:
+        if name not in self.modules:
+            raise GraphError(f"no module {name!r} to {act}; modules are {_list(self.modules)}")
 
 
 def init(graph: Graph, key: Key) -> dict[str, Params]:
@@ -145,26 +201,17 @@ def init(graph: Graph, key: Key) -> dict[str, Params]:
 
     Example:
       >>> import foveax as fx, jax
-      >>> graph = fx.standard_pipeline(fx.Model(), fx.image_source((28, 28, 1)), classes=10)
+      >>> graph = fx.standard_pipeline(fx.load("mnist5k"))
       >>> sorted(name for name, params in fx.init(graph, jax.random.key(0)).items() if params)
-      ['network', 'saccader']
+      ['classifier', 'saccader']
     """
     return {
         name: module.init(module_key(key, name), graph.wiring.inputs[name]) for name, module in graph.modules.items()
     }
 
 
-def loop_ports(length: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """The ports of ``loop`` in a graph of `length` glimpses."""
-    return {
-        "index": jax.ShapeDtypeStruct((), jnp.int32),
-        "time": jax.ShapeDtypeStruct((length,), jnp.float32),
-        "last": jax.ShapeDtypeStruct((), jnp.bool_),
-    }
-
-
 def as_initial(value: Any) -> jax.Array:
-    """A feedback's initial value as an array: Python floats as float32, integers as int32."""
+    """A memory's initial value as an array: Python floats as float32, integers as int32."""
     array = np.asarray(value)
     narrow = {np.dtype(np.float64): np.float32, np.dtype(np.int64): np.int32}.get(array.dtype, array.dtype)
     return jnp.asarray(array.astype(narrow))
@@ -180,61 +227,130 @@ def glimpse_keys(graph: Graph, key: Key, name: str) -> Key:
     return jax.random.split(module_key(key, name), graph.length)
 
 
-def _struct(initial: Any) -> jax.ShapeDtypeStruct:
-    return jax.eval_shape(lambda: as_initial(initial))
+def parse_port(port: str) -> Source:
+    """A port given as ``"module.port"``; a port's own name may hold dots, as those of inner layers do."""
+    module, _, name = port.partition(".")
+    return Source(module, name)
+
+
+def waiting_for(wiring: Wiring, names: Iterable[str]) -> set[str]:
+    """These modules, and those that wait for what they give within a glimpse."""
+    waiting = set(names)
+    for name in wiring.order:
+        if waiting.intersection(source.module for source in wiring.sources[name].values()):
+            waiting.add(name)
+    return waiting
 
 
 def _list(names: Any) -> str:
     return ", ".join(names) or "none"
 
 
-def _parse(link: str | Feedback) -> tuple[Source, tuple[str, str]]:
-    text, initial = (link.link, link.initial) if isinstance(link, Feedback) else (link, None)
-    ends = [end.strip().partition(".") for end in text.split("->")]
-    if len(ends) != 2 or not all(module and port for module, _, port in ends):
-        raise GraphError(f'a link must read "module.port -> module.port"; got "{text}"')
-    (module, _, port), (target, _, target_port) = ends
-    return Source(module, port, initial), (target, target_port)
+def _parse(link: str) -> tuple[Source, tuple[str, str]]:
+    ends = [end.strip() for end in link.split("->")] if isinstance(link, str) else []
+    if len(ends) != 2 or not all(all(end.partition(".")) for end in ends):
+        raise GraphError(f'a link must read "module.port -> module.port"; got {link!r}')
+    source, target = map(parse_port, ends)
+    return source, (target.module, target.port)
+
+
+def _with_links(links: Iterable[str], more: Iterable[str]) -> list[str]:
+    """Links, and more of them, each in the place of the one into the same port."""
+    fed = {_parse(link)[1]: link for link in links}
+    return list((fed | {_parse(link)[1]: link for link in more}).values())
 
 
 def _wire(graph: Graph) -> Wiring:
-    if graph.length < 1:
-        raise GraphError(f"length must be at least 1 glimpse; got {graph.length}")
-    for name in RESERVED:
-        if name in graph.modules:
-            raise GraphError(f"a module must not be called {name!r}: that name stands for the graph's own ports")
-    sources = _connect(graph)
+    _check_names(graph)
+    sources, writes = _connect(graph)
     order = _sort(sources)
-    outputs = {"input": dict(graph.inputs), "loop": loop_ports(graph.length)}
+    outputs: dict[str, Mapping[str, Any]] = {
+        "input": dict(graph.inputs),
+        "loop": _loop_ports(),
+        "memory": {name: jax.eval_shape(lambda: as_initial(value)) for name, value in graph.memory.items()},  # noqa: B023
+        "hyperparameter": {name: jax.ShapeDtypeStruct((), jnp.float32) for name in graph.hyperparameters},
+    }
     inputs = {}
     for name in order:
         inputs[name] = {port: _spec(source, outputs, f"{name}.{port}") for port, source in sources[name].items()}
         _check_ports(name, graph.modules[name], sources[name], inputs[name])
         outputs[name] = _infer(name, graph.modules[name], inputs[name])
-    fed = [(name, port, source) for name in order for port, source in sources[name].items()]
-    feedback = {(name, port): source for name, port, source in fed if source.initial is not None}
-    _check_feedback(feedback, outputs)
-    return Wiring(tuple(order), sources, inputs, outputs, feedback)
+    for name, source in writes.items():
+        given, held = describe(_spec(source, outputs, f"memory.{name}")), describe(outputs["memory"][name])
+        if given != held:
+            raise GraphError(f"{source} gives {given}, but memory.{name} begins with {held}")
+    wiring = Wiring(tuple(order), sources, inputs, outputs, writes)
+    _check_roles(graph.roles, wiring)
+    for name, module in graph.modules.items():
+        _check_training(name, module, graph, wiring)
+    return wiring
 
 
-def _connect(graph: Graph) -> dict[str, dict[str, Source]]:
-    """The source of each fed input port, by module and port; every name that appears in a link exists."""
-    sources: dict[str, dict[str, Source]] = {name: {} for name in graph.modules}
+def _check_names(graph: Graph) -> None:
+    if isinstance(graph.length, bool) or not isinstance(graph.length, int) or graph.length < 1:
+        raise GraphError(f"length must be a whole number, at least 1 glimpse; got {graph.length!r}")
+    for kind, names in (
+        ("module", graph.modules),
+        ("memory", graph.memory),
+        ("hyper-parameter", graph.hyperparameters),
+    ):
+        for name in names:
+            if not isinstance(name, str) or not name or "." in name:
+                raise GraphError(f"the name of a {kind} must be text without dots; got {name!r}")
+    for name in RESERVED:
+        if name in graph.modules:
+            raise GraphError(f"a module must not be called {name!r}: that name stands for the graph's own ports")
+    for name, value in graph.memory.items():
+        _check_initial(name, value)
+    for name, value in graph.hyperparameters.items():
+        if not isinstance(value, int | float | np.number | np.ndarray | jax.Array) or np.shape(value):
+            raise GraphError(f"the hyper-parameter {name!r} must be a number; got {value!r}")
+
+
+def _check_initial(name: str, value: Any) -> None:
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):
+        array = None
+    if array is None or not (array.dtype == bool or jnp.issubdtype(array.dtype, jnp.number)):
+        raise GraphError(f"memory {name!r} must begin with numbers of one shape; got {value!r}")
+    if array.dtype == np.int64 and (array != array.astype(np.int32)).any():
+        raise GraphError(f"memory {name!r} must begin with integers of 32 bits; got {value!r}")
+
+
+def _loop_ports() -> dict[str, jax.ShapeDtypeStruct]:
+    return {
+        "index": jax.ShapeDtypeStruct((), jnp.int32),
+        "last": jax.ShapeDtypeStruct((), jnp.bool_),
+        "progress": jax.ShapeDtypeStruct((), jnp.float32),
+    }
+
+
+def _connect(graph: Graph) -> tuple[dict[str, dict[str, Source]], dict[str, Source]]:
+    """The source of each fed input port, by module and port, and of each memory; every name in a link exists."""
+    fed: dict[tuple[str, str], Source] = {}
     for link in graph.links:
-        source, (name, port) = _parse(link)
-        for end in (source.module, name):
-            if end not in graph.modules and not (end in RESERVED and end == source.module):
-                raise GraphError(f"no module {end!r}; modules are {_list(graph.modules)}, and {_list(RESERVED)}")
-        if port not in graph.modules[name].inputs:
-            raise GraphError(f"no input port {port!r} on {name!r}; it has {_list(graph.modules[name].inputs)}")
-        if port in sources[name]:
-            raise GraphError(f"{name}.{port} has two sources: {sources[name][port]} and {source}; it must have one")
-        sources[name][port] = source
+        source, target = _parse(link)
+        for end, own in ((source.module, RESERVED), (target[0], ("memory",))):
+            if end not in graph.modules and end not in own:
+                there = f"modules are {_list(graph.modules)}, and {_list(own)}"
+                raise GraphError(f"no module {end!r}{' to link into' if end in RESERVED else ''}; {there}")
+        ports = graph.memory if target[0] == "memory" else graph.modules[target[0]].inputs
+        if target[1] not in ports:
+            kind = "memory" if target[0] == "memory" else "input port"
+            raise GraphError(f"no {kind} {target[1]!r} on {target[0]!r}; it has {_list(ports)}")
+        if target in fed:
+            raise GraphError(f"{'.'.join(target)} has two sources: {fed[target]} and {source}; it must have one")
+        fed[target] = source
     for name, module in graph.modules.items():
         for port, accepts in module.inputs.items():
-            if accepts.required and port not in sources[name]:
+            if accepts.required and (name, port) not in fed:
                 raise GraphError(f"{name}.{port} has no source; it needs a link that brings {accepts}")
-    return sources
+    sources = {
+        name: {port: fed[name, port] for port in module.inputs if (name, port) in fed}
+        for name, module in graph.modules.items()
+    }
+    return sources, {name: fed["memory", name] for name in graph.memory if ("memory", name) in fed}
 
 
 def _sort(sources: Mapping[str, Mapping[str, Source]]) -> list[str]:
@@ -244,12 +360,11 @@ def _sort(sources: Mapping[str, Mapping[str, Source]]) -> list[str]:
     def visit(name: str, path: tuple[str, ...]) -> None:
         if name in path:
             cycle = " -> ".join((*path[path.index(name) :][::-1], path[-1]))
-            raise GraphError(f"a cycle without feedback: {cycle}; make one of its links a Feedback")
+            raise GraphError(f"a cycle within a glimpse: {cycle}; let one of its links go through a memory")
         if name in order or name in RESERVED:
             return
         for source in sources[name].values():
-            if source.initial is None:
-                visit(source.module, (*path, name))
+            visit(source.module, (*path, name))
         order.append(name)
 
     for name in sources:
@@ -257,17 +372,11 @@ def _sort(sources: Mapping[str, Mapping[str, Source]]) -> list[str]:
     return order
 
 
-def _spec(source: Source, outputs: Mapping[str, Values], target: str) -> jax.ShapeDtypeStruct:
-    if source.initial is not None:
-        return _struct(source.initial)  # the source itself is compared once all outputs are known
-    _check_output(source, outputs, target)
+def _spec(source: Source, outputs: Mapping[str, Values], reader: str) -> Any:
+    if source.port not in outputs.get(source.module, {}):
+        there = _list(outputs.get(source.module, {}))
+        raise GraphError(f"no output port {source.port!r} on {source.module!r} to feed {reader}; it has {there}")
     return outputs[source.module][source.port]
-
-
-def _check_output(source: Source, outputs: Mapping[str, Values], target: str) -> None:
-    if source.port not in outputs[source.module]:
-        there = _list(outputs[source.module])
-        raise GraphError(f"no output port {source.port!r} on {source.module!r} to feed {target}; it has {there}")
 
 
 def _check_ports(name: str, module: Module, sources: Mapping[str, Source], inputs: Values) -> None:
@@ -284,28 +393,70 @@ def _infer(name: str, module: Module, inputs: Values) -> dict[str, jax.ShapeDtyp
 
     def one_glimpse(key: Key, values: Values) -> tuple[Values, Any, Any]:
         state = module.begin(inputs)
-        return *module.apply(module.init(key, inputs), state, values, key if module.random else None), state
+        outputs, after = module.apply(module.init(key, inputs), state, values, key if module.random else None)
+        return outputs, after, state
 
     try:
         outputs, after, before = jax.eval_shape(one_glimpse, jax.random.key(0), dict(inputs))
-    except (TypeError, ValueError) as error:
+    except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         takes = ", ".join(f"{port} {describe(value)}" for port, value in inputs.items())
         raise GraphError(f"module {name!r} cannot take {takes or 'no inputs'}: {error}") from error
+    if not isinstance(outputs, Mapping):
+        raise GraphError(f"module {name!r} must give its outputs as a dictionary by port; it gives {describe(outputs)}")
     if jax.tree.map(describe, before) != jax.tree.map(describe, after):
         raise GraphError(f"module {name!r} begins with the state {before} but leaves {after}; they must be alike")
-    for loss in module.losses:
-        if loss not in outputs or outputs[loss].shape != ():
-            raise GraphError(f"module {name!r} must give its loss {loss!r} as a scalar; it gives {_list(outputs)}")
-    missing = [port for port in AGENT_OUTPUTS if port not in outputs]
-    if module.agent and missing:
-        raise GraphError(f"agent {name!r} must give the outputs {_list(AGENT_OUTPUTS)}; it lacks {_list(missing)}")
     return dict(outputs)
 
 
-def _check_feedback(feedback: Mapping[tuple[str, str], Source], outputs: Mapping[str, Values]) -> None:
-    for (name, port), source in feedback.items():
-        _check_output(source, outputs, f"{name}.{port}")
-        given = describe(outputs[source.module][source.port])
-        initial = describe(_struct(source.initial))
-        if given != initial:
-            raise GraphError(f"{source} gives {given}, but its initial value for {name}.{port} is {initial}")
+def _check_roles(roles: Roles, wiring: Wiring) -> None:
+    outputs = wiring.outputs
+    if roles.crop_size < 0 or roles.scales < 1:
+        raise GraphError(f"crop_size must be at least 0 and scales at least 1; got {roles.crop_size}, {roles.scales}")
+    if roles.gaze:
+        if roles.gaze not in outputs["memory"]:
+            raise GraphError(f"the gaze must be a memory; got {roles.gaze!r}, memories are {_list(outputs['memory'])}")
+        _check_is(f"the gaze memory.{roles.gaze}", outputs["memory"][roles.gaze], "float32[2]")
+    if roles.belief:
+        belief = describe(_spec(parse_port(roles.belief), outputs, "the belief"))
+        if not belief.startswith("float32[") or belief.count(",") or belief == "float32[]":
+            raise GraphError(f"the belief {roles.belief} must be float32[K]; it is {belief}")
+    if roles.label:
+        _check_is(f"the label {roles.label}", _spec(parse_port(roles.label), outputs, "the label"), "int32[]")
+
+
+def _check_training(name: str, module: Module, graph: Graph, wiring: Wiring) -> None:
+    """What training reads of a module: its losses, metrics, experience and reward."""
+    outputs = wiring.outputs[name]
+    scalars = {**dict.fromkeys(module.losses, "loss"), **dict.fromkeys(module.metrics, "metric")}
+    for port, kind in scalars.items():
+        if port not in outputs or getattr(outputs[port], "shape", None) != ():
+            raise GraphError(f"module {name!r} must give its {kind} {port!r} as a scalar; it gives {_list(outputs)}")
+    for port, loss in module.losses.items():
+        _check_factor(loss.weight, f"the weight of {name}.{port}", graph)
+    if not module.agent:
+        return
+    missing = [port for port in AGENT_OUTPUTS if port not in outputs]
+    if missing:
+        raise GraphError(f"agent {name!r} must give the outputs {_list(AGENT_OUTPUTS)}; it lacks {_list(missing)}")
+    _check_factor(module.agent.pathwise, f"the pathwise share of {name}", graph)
+    reward = parse_port(module.agent.reward)
+    spec = _spec(reward, wiring.outputs, f"the reward of {name!r}")
+    _check_is(f"the reward {reward} of {name!r}", spec, "float32[]")
+    if reward.module in waiting_for(wiring, [name]):
+        raise GraphError(
+            f"the reward of {name!r} must not wait for its action of the same glimpse, since it pays the one before; "
+            f"{reward} does: let it read a memory"
+        )
+
+
+def _check_is(what: str, spec: Any, wanted: str) -> None:
+    if describe(spec) != wanted:
+        raise GraphError(f"{what} must be {wanted}; it is {describe(spec)}")
+
+
+def _check_factor(factor: Factor, what: str, graph: Graph) -> None:
+    if isinstance(factor, str) and factor not in graph.hyperparameters:
+        there = _list(graph.hyperparameters)
+        raise GraphError(
+            f"{what} must be a number or a hyper-parameter of the graph; got {factor!r}, there are {there}"
+        )

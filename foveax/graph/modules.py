@@ -1,40 +1,70 @@
 """Modules: pure functions with named, typed ports."""
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 
-from foveax._types import Key, Params
+from foveax._types import Array, Key, Params
 from foveax.graph.ports import Port
 
 Values = Mapping[str, Any]
 """The values at a module's ports, by the port's name."""
 State = Any
-"""What a module keeps from one glimpse to the next, within a rollout."""
+"""What a module carries from one glimpse to the next, within a rollout."""
+Factor = float | str
+"""A number, or the name of one of the graph's hyper-parameters."""
+
+
+class Loss(NamedTuple):
+    """How training minimises one of a module's outputs.
+
+    The term in the objective is ``weight * schedule(progress) * mean(loss)``, the mean over the batch and the glimpses.
+
+    Attributes:
+      weight: a number, or the name of a hyper-parameter of the graph.
+      schedule: from the share of training done, in [0, 1], to a factor; None keeps the weight constant.
+      glimpses: ``"each"``, or ``"last"`` to minimise the loss after the last glimpse alone.
+
+    Example:
+      >>> import foveax as fx
+      >>> fx.Loss(weight=0.1, schedule=lambda progress: 1 - progress).schedule(0.25)
+      0.75
+    """
+
+    weight: Factor = 1.0
+    schedule: Callable[[Array], Array] | None = None
+    glimpses: Literal["each", "last"] = "each"
 
 
 class Agent(NamedTuple):
     """What makes a module an agent: the part of a graph that is trained by reinforcement.
 
     Nothing flows back through an agent's border: the gradient of what enters it is stopped, and that of what leaves
-    it is scaled by `pathwise`, which is 0 for pure reinforcement learning. Its outputs hold its whole experience, by
-    these names: ``action`` (as sampled, before it is bounded), ``log_prob``, ``entropy``, ``value`` and ``reward``.
+    it is scaled by `pathwise`, which is 0 for pure reinforcement learning. Its outputs hold its experience, by these
+    names: ``action`` (as sampled, before it is bounded), ``log_prob``, ``entropy`` and ``value``.
 
     Attributes:
       evaluate: ``(params, state, outputs) -> (outputs, state)``: ``log_prob``, ``entropy`` and ``value`` of the action
         that earlier `outputs` hold, under other parameters.
-      mode: like `Module.apply`, but the action is the policy's most usual one, not a sample.
-      pathwise: the share of the gradient that passes from the action's consumers into the agent.
+      mode: like `Module.apply`, but the action is the mode of the policy, not a sample.
+      reward: the port that pays the agent, as ``"module.port"``, a float32 scalar: its value at glimpse t + 1 is the
+        reward of the action at glimpse t. Nothing needs to be linked.
+      pathwise: the share of the gradient that passes from the action's consumers into the agent: a number, or the name
+        of a hyper-parameter of the graph.
+      reach: the farthest that the agent can move along each axis in one saccade, as a fraction of the image, from the
+        place at its port ``position``; None for anywhere. Controls keep to it.
     """
 
     evaluate: Callable[[Params, State, Values], tuple[Values, State]]
     mode: Callable[[Params, State, Values, Key | None], tuple[Values, State]]
-    pathwise: float = 0.0
+    reward: str = "reward.reward"
+    pathwise: Factor = 0.0
+    reach: float | None = None
 
 
-AGENT_OUTPUTS = ("action", "log_prob", "entropy", "value", "reward")
+AGENT_OUTPUTS = ("action", "log_prob", "entropy", "value")
 
 
 def no_params(key: Key, inputs: Values) -> Params:
@@ -44,7 +74,7 @@ def no_params(key: Key, inputs: Values) -> Params:
 
 
 def no_state(inputs: Values) -> State:
-    """`Module.begin` of a module that remembers nothing."""
+    """`Module.begin` of a module that carries nothing."""
     del inputs
     return ()
 
@@ -59,7 +89,8 @@ class Module(NamedTuple):
       init: ``(key, inputs) -> params``, where `inputs` holds a `jax.ShapeDtypeStruct` for each port that is fed.
       begin: ``(inputs) -> state`` before the first glimpse, of the same kind of `inputs`.
       random: whether `apply` is given a fresh key at each glimpse.
-      losses: the outputs, scalars, that the module's training minimises.
+      losses: the outputs, scalars, that training minimises, and how.
+      metrics: the outputs, scalars, whose mean over a batch at the last glimpse is logged.
       agent: what reinforcement learning needs to know, if this is an agent.
       fit_every: after how many training steps, their gradients averaged, the parameters are updated.
     """
@@ -69,9 +100,24 @@ class Module(NamedTuple):
     init: Callable[[Key, Values], Params] = no_params
     begin: Callable[[Values], State] = no_state
     random: bool = False
-    losses: tuple[str, ...] = ()
+    losses: Mapping[str, Loss] = {}
+    metrics: tuple[str, ...] = ()
     agent: Agent | None = None
     fit_every: int = 1
+
+
+Losses = Iterable[str] | Mapping[str, Loss]
+"""The outputs to minimise: names, each with weight 1 at every glimpse, or a `Loss` by name."""
+
+
+def as_losses(losses: Losses) -> dict[str, Loss]:
+    """Losses by name.
+
+    Example:
+      >>> as_losses(("error",))
+      {'error': Loss(weight=1.0, schedule=None, glimpses='each')}
+    """
+    return dict(losses) if isinstance(losses, Mapping) else {name: Loss() for name in losses}
 
 
 def from_function(
@@ -79,7 +125,8 @@ def from_function(
     *,
     outputs: str | tuple[str, ...] = "output",
     ports: Mapping[str, Port] | None = None,
-    losses: tuple[str, ...] = (),
+    losses: Losses = (),
+    metrics: tuple[str, ...] = (),
 ) -> Module:
     """Makes a module of a plain function, for one example, without parameters.
 
@@ -87,7 +134,8 @@ def from_function(
       function: its parameters are the input ports; those with a default need no link; keyword-only ones are no ports.
       outputs: the name of its result, or the names of the results if it gives a tuple.
       ports: what the input ports accept, by name; those not named take anything.
-      losses: the outputs, scalars, that training minimises.
+      losses: the outputs, scalars, that training minimises: names, or a `Loss` by name.
+      metrics: the outputs, scalars, that are logged.
 
     Example:
       >>> import foveax as fx
@@ -103,7 +151,7 @@ def from_function(
         results = (result,) if isinstance(outputs, str) else result
         return dict(zip(names, results, strict=True)), state
 
-    return Module(inputs=signature_ports(function, ports or {}), apply=apply, losses=losses)
+    return Module(signature_ports(function, ports or {}), apply, losses=as_losses(losses), metrics=metrics)
 
 
 def signature_ports(function: Callable[..., Any], ports: Mapping[str, Port], skip: int = 0) -> dict[str, Port]:
@@ -120,11 +168,11 @@ def signature_ports(function: Callable[..., Any], ports: Mapping[str, Port], ski
 
 
 def batching(module: Module, *, every: int) -> Module:
-    """The batching capsule: the same module, fitted once every so many rollouts, to the mean of their gradients.
+    """The batching capsule: the same module, fitted once in so many steps, to the mean of their gradients.
 
     Example:
       >>> import foveax as fx
-      >>> fx.batching(fx.classifier(), every=4).fit_every
+      >>> fx.batching(fx.decision(), every=4).fit_every
       4
     """
     return module._replace(fit_every=every)

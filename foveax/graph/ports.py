@@ -35,6 +35,10 @@ class Port(NamedTuple):
 
     def refuses(self, value: jax.ShapeDtypeStruct, sizes: dict[str, int]) -> str | None:
         """Why `value` does not fit, or None. `sizes` holds what the module's letters stand for, and is added to."""
+        if self.shape is None and self.dtypes is None:
+            return None
+        if not isinstance(value, jax.ShapeDtypeStruct):
+            return "is not a single array"
         if self.dtypes is not None and value.dtype not in [np.dtype(dtype) for dtype in self.dtypes]:
             return f"has dtype {value.dtype}"
         if self.shape is None:
@@ -58,6 +62,8 @@ POINT = Port((2,), (jnp.float32,))
 """A fixation, as the fractions (x, y)."""
 
 
-def describe(value: jax.ShapeDtypeStruct) -> str:
+def describe(value: Any) -> str:
     """A value's dtype and shape as they are written in messages, such as ``float32[9, 9, 1]``."""
+    if not hasattr(value, "shape"):
+        return str(jax.tree.map(describe, value)).replace("'", "")
     return f"{value.dtype}[{', '.join(map(str, value.shape))}]"

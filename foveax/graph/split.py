@@ -1,4 +1,4 @@
-"""Splits a graph in two: an environment, and the agent that acts in it."""
+"""Splits a graph in two: an environment, and the modules that act in it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -7,187 +7,248 @@ import jax
 import jax.numpy as jnp
 
 from foveax._types import Array, Key, Params
-from foveax.graph.compile import apply_module, arriving_at, feed_back, initial, loop_values, read
-from foveax.graph.graph import Graph, glimpse_keys, module_key
+from foveax.graph.compile import (
+    Trajectory,
+    arriving_at,
+    begin,
+    loop_values,
+    own_values,
+    recorded_ports,
+    remembered,
+    select,
+)
+from foveax.graph.graph import Graph, Source, glimpse_keys, module_key, parse_port, waiting_for
 from foveax.graph.modules import State, Values
 from foveax.graph.ports import GraphError
 
+Ports = dict[str, Any]
+"""Values, or their shapes and dtypes, by module and port."""
 
-class EnvironmentState(NamedTuple):
+
+class EpisodeState(NamedTuple):
     """Where an episode stands: what the rest of this glimpse, and the next ones, need.
 
     Attributes:
       key: of the episode, from which each module's own are split as in the compiled graph.
       glimpse: int32, from 0.
       inputs: the graph's own, of the example looked at.
-      states: of the modules, after those of this glimpse that do not wait for the action.
+      states: of the modules in the environment, after those of this glimpse that do not wait for the action.
       values: what these gave, by module and port.
-      fed_back: what was fed back from the glimpse before, by the ports that it enters.
+      memory: as it is read at this glimpse.
     """
 
     key: Key
     glimpse: Array
     inputs: Values
     states: dict[str, State]
-    values: dict[str, Values]
-    fed_back: dict[tuple[str, str], Any]
+    values: Ports
+    memory: dict[str, Array]
 
 
-class Step(NamedTuple):
+class TimeStep(NamedTuple):
     """What an environment answers.
 
     Attributes:
-      observation: by the agent's input ports, without ``reward``.
-      reward: float32 ``[]``, for the action before; 0 at a reset.
-      terminated: bool ``[]``, whether this was the last glimpse.
-      info: the recorded ports of this glimpse, by ``"module.port"``.
+      observation: what enters the modules that act, by module and port.
+      reward: float32 ``[]`` by agent, for the action before; 0 at a reset.
+      terminated: bool ``[]``, whether this is the last glimpse.
+      info: the recorded ports, by module and port: of this glimpse, or of the one that the action has ended where they
+        wait for the action; zeros at a reset.
     """
 
-    observation: dict[str, Array]
-    reward: Array
+    observation: Ports
+    reward: dict[str, Array]
     terminated: Array
-    info: dict[str, Array]
+    info: Trajectory
 
 
 class Environment(NamedTuple):
-    """A graph without its agent: pure functions for one episode of T - 1 actions, to be jitted, vmapped and scanned.
+    """A graph without some of its modules: pure functions for one episode, to be jitted, vmapped and scanned.
 
     Attributes:
-      reset: ``(key, params, inputs) -> (state, step)``: the first glimpse, of the example that `inputs` hold by name.
-      step: ``(state, action, params) -> (state, step)``: ends this glimpse with the agent's action, and takes the next.
-        `action` holds a value for each port in the attribute `action`. Not to be called after the last glimpse.
-      observation: shape and dtype of each part of an observation.
-      action: shape and dtype of each port that leaves the agent, such as ``fixation``.
-      length: T.
+      reset: ``(key, params, inputs, progress=1.0) -> (state, time_step)``: the first glimpse, of the example that
+        `inputs` hold by name.
+      step: ``(state, action, params, progress=1.0) -> (state, time_step)``: ends this glimpse with the action, and
+        begins the next. `action` holds a value for each port in the attribute `action`. An episode has T - 1 actions;
+        one more, after the last glimpse, ends that glimpse: only `TimeStep.info` then has a meaning.
+      observation: shape and dtype of what enters the modules that act.
+      action: shape and dtype of what they give to the others, such as ``{"saccader": {"fixation": float32[2]}}``.
+      length: the number of glimpses T.
     """
 
-    reset: Callable[[Key, Mapping[str, Params], Values], tuple[EnvironmentState, Step]]
-    step: Callable[[EnvironmentState, Values, Mapping[str, Params]], tuple[EnvironmentState, Step]]
-    observation: dict[str, jax.ShapeDtypeStruct]
-    action: dict[str, jax.ShapeDtypeStruct]
+    reset: Callable[..., tuple[EpisodeState, TimeStep]]
+    step: Callable[..., tuple[EpisodeState, TimeStep]]
+    observation: Ports
+    action: Ports
     length: int
 
 
-class Player(NamedTuple):
-    """The agent of a split graph.
+class Actor(NamedTuple):
+    """A module that acts in the environment of a split graph.
 
     Attributes:
       init: ``(key) -> params``, the same as in the whole graph.
       begin: ``() -> state`` before the first glimpse.
-      act: ``(params, state, step, key) -> (outputs, state)``: all that the agent gives, among it what
-        `Environment.action` names. The key is that of the saccade (`saccade_keys`), or None for the usual action.
+      act: ``(params, state, observation, key) -> (outputs, state)``: all that the module gives, among it its part of
+        the action. The observation is the actor's own, by port; the key that of its glimpse (`actor_keys`), or None for
+        the mode of an agent's policy.
     """
 
     init: Callable[[Key], Params]
     begin: Callable[[], State]
-    act: Callable[[Params, State, Step, Key | None], tuple[Values, State]]
+    act: Callable[[Params, State, Values, Key | None], tuple[Values, State]]
 
 
-def split(graph: Graph, agent: str = "saccader", *, record: tuple[str, ...] = ()) -> tuple[Environment, Player]:
-    """Cuts a graph at the border of an agent: the links into it are the observation, those out of it the action.
+def split(graph: Graph, *names: str, record: tuple[str, ...] = ()) -> tuple[Environment, dict[str, Actor]]:
+    """Cuts a graph at the border of some modules: links into them are the observation, those out of them the action.
 
-    Rolling one against the other with the keys of the compiled graph gives its trajectory; but an agent that reads its
-    reward to act is told 0 before its first action. A glimpse is run in two parts: what does not wait for the action,
-    up to the observation, and what does, which begins the next step.
+    Rolling one against the other with the keys of the compiled graph gives its trajectory. A glimpse is run in two
+    parts: what does not wait for the action, up to the observation, and what does, which begins the next step.
 
     Args:
       graph: any graph that could be built.
-      agent: the name of the agent's module; other agents stay in the environment, and act there by themselves.
-      record: ports that `Step.info` holds, as ``"module.port"``, none of which may wait for the action.
+      names: of the modules to cut out; by default all agents. Agents that are not named stay in the environment, and
+        act there by themselves.
+      record: ports that `TimeStep.info` holds, as ``"module.port"`` or ``"memory.name"``.
+
+    Returns:
+      the environment, and an actor for each of the names.
 
     Raises:
-      GraphError: if there is no such agent, or a port to record does not exist or waits for the action.
+      GraphError: if there is no such module, a port to record does not exist or belongs to one that is cut out, or one
+        of the modules waits for another of them within a glimpse.
 
     Example:
       >>> import foveax as fx, jax, jax.numpy as jnp
-      >>> graph = fx.standard_pipeline(fx.Model(), fx.image_source((28, 28, 1)), classes=10)
-      >>> environment, player = fx.split(graph, record=("classifier.correct",))
+      >>> graph = fx.standard_pipeline(fx.load("mnist5k"))
+      >>> environment, actors = fx.split(graph, record=("decision.correct",))
       >>> params = fx.init(graph, jax.random.key(0))
-      >>> inputs = {"image": jnp.zeros((28, 28, 1), jnp.uint8), "label": jnp.int32(3), "progress": jnp.float32(1)}
-      >>> state, seen = environment.reset(jax.random.key(1), params, inputs)
-      >>> seen.observation["observation"].shape, bool(seen.terminated)
+      >>> inputs = {"image": jnp.zeros((28, 28, 1), jnp.uint8), "label": jnp.int32(3)}
+      >>> state, time_step = environment.reset(jax.random.key(1), params, inputs)
+      >>> time_step.observation["saccader"]["observation"].shape, bool(time_step.terminated)
       ((256,), False)
-      >>> state, seen = environment.step(state, {"fixation": jnp.array([0.2, 0.8])}, params)
-      >>> int(state.glimpse), sorted(seen.info)
-      (1, ['classifier.correct'])
+      >>> action = {"saccader": {"fixation": jnp.array([0.2, 0.8])}}
+      >>> state, time_step = environment.step(state, action, params)
+      >>> int(state.glimpse), time_step.info["decision"]["correct"].shape
+      (1, ())
     """
-    modules = [name for name, module in graph.modules.items() if module.agent]
-    if agent not in modules:
-        raise GraphError(f"agent must be one of the graph's agents, {', '.join(modules) or 'none'}; got {agent!r}")
-    waiting = downstream(graph, agent)
+    names = names or tuple(graph.agents)
+    waiting = waiting_for(graph.wiring, names)
+    _check_split(graph, names)
     first = [name for name in graph.wiring.order if name not in waiting]
-    rest = [name for name in graph.wiring.order if name in waiting and name != agent]
-    ready = [f"{name}.{port}" for name in (*first, "loop") for port in graph.wiring.outputs[name]]
-    for port in record:
-        if port not in ready:
-            raise GraphError(f"a port to record must not wait for the action: {port!r} is not among {', '.join(ready)}")
+    rest = [name for name in graph.wiring.order if name in waiting and name not in names]
+    recorded = recorded_ports(graph, record)
+    for source in recorded:
+        if source.module in names:
+            raise GraphError(f"a port to record must belong to the environment; {source} is the action's own")
+    now, ended = ([source for source in recorded if (source.module in rest) == late] for late in (False, True))
+    rewards = {name: parse_port(agent.reward) for name in names if (agent := graph.modules[name].agent)}
 
-    def look(key: Key, index: Array, inputs: Values, states: Any, fed_back: Any, params: Any) -> Any:
-        """The part of a glimpse that does not wait for the action, and what the agent is told of it."""
-        keys = _keys_at(graph, first, key, index)
-        values: dict[str, Values] = {"input": inputs, "loop": loop_values(index, graph.length)}
-        for name in first:
-            values[name], states[name] = apply_module(graph, name, params, states, values, fed_back, keys)
-        arriving = arriving_at(graph, agent, values, fed_back)
-        reward = jnp.where(index > 0, arriving.pop("reward", 0.0), 0.0).astype(jnp.float32)
-        info = {port: read(values, port) for port in record}
-        seen = {name: values[name] for name in first}
-        last = index == graph.length - 1
-        return EnvironmentState(key, index, inputs, states, seen, fed_back), Step(arriving, reward, last, info)
-
-    def reset(key: Key, params: Mapping[str, Params], inputs: Values) -> tuple[EnvironmentState, Step]:
-        begun, fed_back = initial(graph, without=agent)
-        return look(key, jnp.int32(0), inputs, begun, fed_back, params)
-
-    def step(state: EnvironmentState, action: Values, params: Mapping[str, Params]) -> tuple[EnvironmentState, Step]:
-        keys = _keys_at(graph, rest, state.key, state.glimpse)
-        loop = loop_values(state.glimpse, graph.length)
-        values: dict[str, Values] = {"input": state.inputs, "loop": loop, **state.values, agent: action}
+    def run(modules: list[str], state: EpisodeState, values: Ports, params: Mapping[str, Params]) -> dict[str, State]:
+        """Applies some of the modules of a glimpse, and adds what they give to the values."""
         states = dict(state.states)
-        for name in rest:
-            values[name], states[name] = apply_module(graph, name, params, states, values, state.fed_back, keys)
-        return look(state.key, state.glimpse + 1, state.inputs, states, feed_back(graph, values), params)
+        for name in modules:
+            module = graph.modules[name]
+            key = glimpse_keys(graph, state.key, name)[state.glimpse] if module.random else None
+            arriving = arriving_at(graph, name, values)
+            outputs, states[name] = module.apply(params.get(name, {}), states[name], arriving, key)
+            values[name] = dict(outputs)
+        return states
 
-    outputs = graph.wiring.outputs[agent]
-    acting = {source.port for name in graph.modules for source in graph.wiring.sources[name].values()
-              if source.module == agent}  # fmt: skip
-    observed = {port: spec for port, spec in graph.wiring.inputs[agent].items() if port != "reward"}
-    environment = Environment(reset, step, observed, {port: outputs[port] for port in sorted(acting)}, graph.length)
-    return environment, _player(graph, agent)
+    def own(state: EpisodeState, progress: Array | float) -> Ports:
+        loop = loop_values(graph, state.glimpse, progress)
+        return {**own_values(graph, state.inputs, None), "loop": loop, "memory": state.memory}
+
+    def look(
+        state: EpisodeState, params: Mapping[str, Params], progress: Array | float, after: Trajectory
+    ) -> tuple[EpisodeState, TimeStep]:
+        """The part of a glimpse that does not wait for the action."""
+        values = own(state, progress)
+        states = run(first, state, values, params)
+        reward = {name: jnp.where(state.glimpse > 0, values[port.module][port.port], 0.0)
+                  for name, port in rewards.items()}  # fmt: skip
+        info = select(values, now)
+        for module, ports in after.items():
+            info[module] = {**info.get(module, {}), **ports}
+        observation = {name: arriving_at(graph, name, values) for name in names}
+        state = state._replace(states=states, values={name: values[name] for name in first})
+        return state, TimeStep(observation, reward, state.glimpse == graph.length - 1, info)
+
+    def reset(
+        key: Key, params: Mapping[str, Params], inputs: Values, progress: Array | float = 1.0
+    ) -> tuple[EpisodeState, TimeStep]:
+        state = EpisodeState(key, jnp.int32(0), inputs, *_begin(graph, names))
+        return look(state, params, progress, _zeros(graph, ended))
+
+    def step(
+        state: EpisodeState, action: Ports, params: Mapping[str, Params], progress: Array | float = 1.0
+    ) -> tuple[EpisodeState, TimeStep]:
+        values = {**own(state, progress), **state.values, **action}
+        states = run(rest, state, values, params)
+        memory = remembered(graph, values)
+        state = state._replace(glimpse=state.glimpse + 1, states=states, memory=memory)
+        return look(state, params, progress, select(values, ended))
+
+    environment = Environment(reset, step, *_spaces(graph, names), graph.length)
+    return environment, {name: _actor(graph, name) for name in names}
 
 
-def saccade_keys(graph: Graph, key: Key, agent: str = "saccader") -> Key:
-    """The agent's keys of a rollout, ``[T]``, one per glimpse, as the compiled graph splits them from its key."""
-    return glimpse_keys(graph, key, agent)
+def actor_keys(graph: Graph, key: Key, name: str) -> Key:
+    """An actor's keys of a rollout, ``[T]``, one per glimpse, as the compiled graph splits them from its key."""
+    return glimpse_keys(graph, key, name)
 
 
-def _player(graph: Graph, agent: str) -> Player:
-    module = graph.modules[agent]
-    inputs = graph.wiring.inputs[agent]
+def _begin(graph: Graph, names: tuple[str, ...]) -> tuple[dict[str, State], Ports, dict[str, Array]]:
+    states, memory = begin(graph, without=names)
+    return states, {}, memory
 
-    def act(params: Params, state: State, step: Step, key: Key | None) -> tuple[Values, State]:
-        fed = {"reward": step.reward} if "reward" in inputs else {}
+
+def _zeros(graph: Graph, ports: list[Source]) -> Trajectory:
+    specs = select(graph.wiring.outputs, ports)
+    return jax.tree.map(lambda spec: jnp.zeros(spec.shape, spec.dtype), specs)
+
+
+def _spaces(graph: Graph, names: tuple[str, ...]) -> tuple[Ports, Ports]:
+    """Shapes and dtypes of the observation and of the action."""
+    action: Ports = {name: {} for name in names}
+    for port in acting_ports(graph, names):
+        action[port.module][port.port] = graph.wiring.outputs[port.module][port.port]
+    return {name: dict(graph.wiring.inputs[name]) for name in names}, action
+
+
+def acting_ports(graph: Graph, names: tuple[str, ...]) -> list[Source]:
+    """The ports by which some modules act: those that other modules or the memory read, in order of their names."""
+    wiring = graph.wiring
+    links = [source for name in graph.modules if name not in names for source in wiring.sources[name].values()]
+    return sorted({source for source in (*links, *wiring.writes.values()) if source.module in names})
+
+
+def _check_split(graph: Graph, names: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in graph.modules:
+            raise GraphError(f"no module {name!r} to split off; modules are {', '.join(graph.modules)}")
+    if not names:
+        raise GraphError("a graph without agents must be told which modules to split off; got none")
+    for name in names:
+        late = waiting_for(graph.wiring, [name]) - {name}
+        if late.intersection(names):
+            other = sorted(late.intersection(names))[0]
+            raise GraphError(f"modules that are split off must act at once; {other!r} waits for {name!r}")
+        agent = graph.modules[name].agent
+        if agent and parse_port(agent.reward).module in waiting_for(graph.wiring, names):
+            raise GraphError(
+                f"the reward of {name!r} must not wait for an action of the same glimpse; {agent.reward} does"
+            )
+
+
+def _actor(graph: Graph, name: str) -> Actor:
+    module = graph.modules[name]
+    inputs = graph.wiring.inputs[name]
+
+    def act(params: Params, state: State, observation: Values, key: Key | None) -> tuple[Values, State]:
         apply = module.agent.mode if key is None and module.agent else module.apply
-        return apply(params, state, {**step.observation, **fed}, key)
+        return apply(params, state, observation, key)
 
-    return Player(
-        init=lambda key: module.init(module_key(key, agent), inputs),
-        begin=lambda: module.begin(inputs),
-        act=act,
+    return Actor(
+        init=lambda key: module.init(module_key(key, name), inputs), begin=lambda: module.begin(inputs), act=act
     )
-
-
-def downstream(graph: Graph, agent: str) -> set[str]:
-    """The agent, and the modules that wait for its action within a glimpse."""
-    waiting = {agent}
-    for name in graph.wiring.order:
-        now = (source.module for source in graph.wiring.sources[name].values() if source.initial is None)
-        if waiting.intersection(now):
-            waiting.add(name)
-    return waiting
-
-
-def _keys_at(graph: Graph, names: list[str], key: Key, index: Array) -> dict[str, Key]:
-    """The keys of the random modules among these at a glimpse."""
-    random = [name for name in names if graph.modules[name].random]
-    return {name: glimpse_keys(graph, key, name)[index] for name in random}

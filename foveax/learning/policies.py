@@ -1,103 +1,213 @@
-"""The squashed Gaussian: a policy over the open unit square.
+"""Policies: distributions over the next fixation, each a tuple of pure functions for one saccade.
 
-An *action* ``u`` is what the Gaussian gives, ``u ~ N(location, deviation^2)`` in each of x and y; the *fixation* is
-its logistic squash, ``f = 1 / (1 + exp(-u))``, in (0, 1). The action is what is kept: its fixation, and the exact
-density of that fixation, follow from it, even where f rounds to 0 or 1. Near the centre, where the squash has the
-slope 1/4, a deviation of 1 is a quarter of the image.
+An *action* is what a policy draws; its *fixation*, in [0, 1]^2, follows from it. The action is what is kept: the
+fixation, and the exact probability of that fixation, follow from it even where the fixation rounds to 0 or 1.
 
-The density is that of the executed, bounded fixation (Haarnoja et al. 2018, https://arxiv.org/abs/1801.01290,
-appendix C): ``log π(f) = log N(u) - sum log(f (1 - f))``.
+`scale`, ``[2]`` and positive, is how widely a policy explores: the standard deviation of a Gaussian before it is
+squashed, the temperature of a categorical distribution. `position` is the present fixation.
 """
 
-from typing import Any
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
-from foveax._types import Array, Key
+from foveax._types import Array, InputError, Key
+
+GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 
 
-def squash(action: Array) -> Array:
-    """The fixation of an action.
+def _zeros(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+    del key
+    return jnp.zeros(shape, dtype)
+
+
+class Policy(NamedTuple):
+    """A distribution over the next fixation, given some numbers from a network.
+
+    Attributes:
+      size: how many numbers the network gives, the *heads* ``[size]``.
+      sample: ``(key, heads, scale) -> action``.
+      mode: ``(heads) -> action``, the most usual one.
+      log_prob: ``(action, heads, scale, position) -> []``, exact, in nats, of the executed fixation.
+      entropy: ``(action, heads, scale, position) -> []`` in nats, exact or an unbiased estimate from a sampled action,
+        differentiable in the heads.
+      fixation: ``(action, position) -> [2]`` in [0, 1]^2.
+      reach: the farthest move along each axis, as a fraction of the image; None for anywhere.
+      initial: a flax initializer of shape ``(glimpses, size)``: the heads of each glimpse before training, so that the
+        saccades of a rollout do not all begin at one place.
+    """
+
+    size: int
+    sample: Callable[[Key, Array, Array], Array]
+    mode: Callable[[Array], Array]
+    log_prob: Callable[[Array, Array, Array, Array], Array]
+    entropy: Callable[[Array, Array, Array, Array], Array]
+    fixation: Callable[[Array, Array], Array]
+    reach: float | None = None
+    initial: Callable[..., Array] = _zeros
+
+
+def squashed_gaussian(*, spread: float = 1.6) -> Policy:
+    """Anywhere in the image: a Gaussian ``u ~ N(heads, scale^2)`` along x and y, squashed to ``1 / (1 + exp(-u))``.
+
+    Near the centre, where the squash has the slope 1/4, a scale of 1 is a quarter of the image. The density is that of
+    the executed, bounded fixation f (Haarnoja et al. 2018, https://arxiv.org/abs/1801.01290, appendix C):
+    ``log π(f) = log N(u) - sum log(f (1 - f))``.
+
+    The entropy is ``H(f) = H(u) + E[sum log(f (1 - f))]``: the first term is exact, the second is taken at the action.
+    It pulls the location away from the border, where the squash leaves the fixation no room; the entropy of the
+    Gaussian alone would not move the location at all.
 
     Args:
-      action: ``[2]``, any reals.
-
-    Returns:
-      ``[2]`` in [0, 1].
+      spread: radius of the initial sequence of fixations before the squash (`sunflower`).
 
     Example:
       >>> import jax.numpy as jnp
-      >>> squash(jnp.zeros(2)).tolist()
+      >>> policy = squashed_gaussian()
+      >>> policy.fixation(jnp.zeros(2), jnp.zeros(2)).tolist()
       [0.5, 0.5]
-    """
-    return jax.nn.sigmoid(action)
-
-
-def sample(key: Key, location: Array, deviation: Array) -> Array:
-    """An action ``u = location + deviation * normal``: differentiable in both.
-
-    Args:
-      key: consumed.
-      location: ``[2]``.
-      deviation: ``[2]``, positive.
-
-    Returns:
-      ``[2]``.
-    """
-    return _gaussian(location, deviation).sample(seed=key)
-
-
-def log_prob(action: Array, location: Array, deviation: Array) -> Array:
-    """Exact log-density, in nats, of the fixation ``squash(action)``, with respect to area in fractions of the image.
-
-    Args:
-      action: ``[2]``.
-      location: ``[2]``.
-      deviation: ``[2]``, positive.
-
-    Returns:
-      a scalar.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> round(log_prob(jnp.zeros(2), jnp.zeros(2), jnp.ones(2)).item(), 4)
+      >>> round(policy.log_prob(jnp.zeros(2), jnp.zeros(2), jnp.ones(2), jnp.zeros(2)).item(), 4)
       0.9347
     """
-    return _gaussian(location, deviation).log_prob(action) - _log_slope(action)
+
+    def log_prob(action: Array, heads: Array, scale: Array, position: Array) -> Array:
+        del position
+        return _gaussian(heads, scale).log_prob(action) - _log_slope(action)
+
+    def entropy(action: Array, heads: Array, scale: Array, position: Array) -> Array:
+        del position
+        return _gaussian(heads, scale).entropy() + _log_slope(_moving(action, heads, scale))
+
+    def initial(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        return sunflower(key, shape, dtype, radius=spread)
+
+    return Policy(
+        size=2,
+        sample=lambda key, heads, scale: _gaussian(heads, scale).sample(seed=key),
+        mode=lambda heads: heads,
+        log_prob=log_prob,
+        entropy=entropy,
+        fixation=lambda action, position: jax.nn.sigmoid(action),
+        initial=initial,
+    )
 
 
-def entropy(action: Array, location: Array, deviation: Array) -> Array:
-    """Estimate, from one action, of the entropy of the fixation, in nats; unbiased.
+def bounded_gaussian(reach: float) -> Policy:
+    """Only so far at once, as an eye with oculomotor limits: a squashed Gaussian over the places within reach.
 
-    ``H(f) = H(u) + E[sum log(f (1 - f))]``: the first term is exact, the second is taken at the action. It pulls the
-    location away from the border, where the squash leaves the fixation no room; the entropy of the Gaussian alone
-    would not move the location at all.
+    Along each axis these are ``[max(0, p - reach), min(1, p + reach)] = [l, h]`` about the position p, and the fixation
+    is ``f = l + (h - l) / (1 + exp(-u))``, ``u ~ N(heads, scale^2)``. The action u is relative: 0 leads to the
+    middle of what is within reach, which is the position itself away from the border. The density with respect to f is
+    ``log π(f) = log N(u) - sum log((h - l) s (1 - s))``, ``s = 1 / (1 + exp(-u))``.
 
     Args:
-      action: ``[2]``, a sample, differentiable in location and deviation.
-      location: ``[2]``.
-      deviation: ``[2]``, positive.
+      reach: as a fraction of the image, in (0, 1].
 
-    Returns:
-      a scalar whose expectation is at most 0, the entropy of the uniform distribution over the unit square.
+    Raises:
+      InputError: if the reach is out of range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> policy = bounded_gaussian(0.1)
+      >>> [round(x, 2) for x in policy.fixation(jnp.array([50.0, 0.0]), jnp.array([0.5, 0.0])).tolist()]
+      [0.6, 0.05]
     """
-    return _gaussian(location, deviation).entropy() + _log_slope(action)
+    if not 0 < reach <= 1:
+        raise InputError(f"reach must be more than 0 and at most 1; got {reach}")
+
+    def within(position: Array) -> tuple[Array, Array]:
+        low = jnp.maximum(position - reach, 0.0)
+        return low, jnp.minimum(position + reach, 1.0) - low
+
+    def log_area(position: Array) -> Array:
+        return jnp.sum(jnp.log(within(position)[1]))
+
+    def log_prob(action: Array, heads: Array, scale: Array, position: Array) -> Array:
+        return _gaussian(heads, scale).log_prob(action) - _log_slope(action) - log_area(position)
+
+    def entropy(action: Array, heads: Array, scale: Array, position: Array) -> Array:
+        return _gaussian(heads, scale).entropy() + _log_slope(_moving(action, heads, scale)) + log_area(position)
+
+    def fixation(action: Array, position: Array) -> Array:
+        low, side = within(position)
+        return low + side * jax.nn.sigmoid(action)
+
+    return squashed_gaussian()._replace(log_prob=log_prob, entropy=entropy, fixation=fixation, reach=reach)
 
 
-def _log_slope(action: Array) -> Array:
-    import distrax
+def grid_categorical(side: int) -> Policy:
+    """One of ``side * side`` places, the centres of the cells of a grid; heads are logits, over the scale.
 
-    return distrax.Sigmoid().forward_log_det_jacobian(action).sum()
+    The action is the number of the cell, row by row; probabilities are masses, and the entropy is exact.
+
+    Args:
+      side: cells along each axis, at least 1.
+
+    Raises:
+      InputError: if the side is less than 1.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> policy = grid_categorical(2)
+      >>> policy.fixation(jnp.int32(1), jnp.zeros(2)).tolist()
+      [0.75, 0.25]
+      >>> round(policy.entropy(jnp.int32(0), jnp.zeros(4), jnp.ones(2), jnp.zeros(2)).item(), 4)
+      1.3863
+    """
+    if side < 1:
+        raise InputError(f"side must be at least 1 cell; got {side}")
+
+    def distribution(heads: Array, scale: Array) -> Any:
+        import distrax
+
+        return distrax.Categorical(logits=heads / scale[0])
+
+    def fixation(action: Array, position: Array) -> Array:
+        del position
+        cell = jnp.stack([action % side, action // side]).astype(jnp.float32)
+        return (cell + 0.5) / side
+
+    return Policy(
+        size=side * side,
+        sample=lambda key, heads, scale: distribution(heads, scale).sample(seed=key),
+        mode=lambda heads: jnp.argmax(heads).astype(jnp.int32),
+        log_prob=lambda action, heads, scale, position: distribution(heads, scale).log_prob(action),
+        entropy=lambda action, heads, scale, position: distribution(heads, scale).entropy(),
+        fixation=fixation,
+    )
 
 
-def _gaussian(location: Array, deviation: Array) -> Any:
-    import distrax  # slow to import, and needed only when a policy is traced
+def sunflower(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32, *, radius: float) -> Array:
+    """Points spread over a disc, turned at random, such that the first of them cover it, however many: an initializer.
 
-    return distrax.MultivariateNormalDiag(location, deviation)
+    Point k lies at the radius ``radius sqrt(v_k)``, v the van der Corput sequence 1/2, 1/4, 3/4, 1/8, ..., each a
+    golden angle, 2.4 rad, on from the one before (after Vogel 1979, Mathematical Biosciences 44).
+
+    Args:
+      key: of the turn.
+      shape: ``(points, 2)``.
+      dtype: of the result.
+      radius: of the disc.
+
+    Example:
+      >>> import jax
+      >>> points = sunflower(jax.random.key(0), (6, 2), radius=1.0)
+      >>> [round(float(distance), 3) for distance in (points**2).sum(-1)]
+      [0.5, 0.25, 0.75, 0.125, 0.625, 0.375]
+    """
+    order = jnp.arange(shape[0])
+    angle = 2 * jnp.pi * jax.random.uniform(key) + GOLDEN_ANGLE * order.astype(jnp.float32)
+    bits = jnp.right_shift((order + 1)[:, None], jnp.arange(16)[None, :]) & 1
+    share = jnp.sum(bits.astype(jnp.float32) * 0.5 ** jnp.arange(1, 17, dtype=jnp.float32)[None, :], axis=1)
+    points = radius * jnp.sqrt(share)[:, None] * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1)
+    return points.astype(dtype)
 
 
-def scheduled_deviation(start: float, end: float, progress: Array) -> Array:
-    """A deviation that falls from start to end: fast at first, then ever slower, on a logarithmic scale.
+def scheduled_scale(start: float | Array, end: float | Array, progress: Array) -> Array:
+    """A scale that falls from start to end: fast at first, then ever slower, on a logarithmic scale.
 
     ``end (start / end)^((1 - progress)^3)``. The eye begins by looking everywhere, so that the classifier learns to
     read all places and the policy is not caught by the nearest; most of training then goes to where it looks.
@@ -112,7 +222,23 @@ def scheduled_deviation(start: float, end: float, progress: Array) -> Array:
 
     Example:
       >>> import jax.numpy as jnp
-      >>> [round(scheduled_deviation(2.0, 0.2, jnp.float32(done)).item(), 2) for done in (0.0, 0.1, 0.5, 1.0)]
+      >>> [round(scheduled_scale(2.0, 0.2, jnp.float32(done)).item(), 2) for done in (0.0, 0.1, 0.5, 1.0)]
       [2.0, 1.07, 0.27, 0.2]
     """
     return end * (start / end) ** ((1 - progress) ** 3)
+
+
+def _moving(action: Array, heads: Array, scale: Array) -> Array:
+    """The action as it moves with the heads and the scale, whoever drew it: its noise is held."""
+    return heads + scale * jax.lax.stop_gradient((action - heads) / scale)
+
+
+def _log_slope(action: Array) -> Array:
+    """``sum log(s (1 - s))``, s the logistic squash of the action."""
+    return -jnp.sum(jax.nn.softplus(action) + jax.nn.softplus(-action))
+
+
+def _gaussian(loc: Array, scale: Array) -> Any:
+    import distrax  # slow to import, and needed only when a policy is traced
+
+    return distrax.MultivariateNormalDiag(loc, scale)

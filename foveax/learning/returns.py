@@ -24,10 +24,12 @@ def discounted_returns(reward_t: Array, discount: float) -> Array:
       >>> discounted_returns(jnp.array([0.0, 0.0, 1.0]), 0.5).tolist()
       [0.25, 0.5, 1.0]
     """
-    return generalized_advantages(reward_t, jnp.zeros_like(reward_t), discount, 1.0)
+    return truncated_generalized_advantage_estimation(reward_t, jnp.zeros_like(reward_t), discount, 1.0)
 
 
-def generalized_advantages(reward_t: Array, value_t: Array, discount: float, lambda_: float) -> Array:
+def truncated_generalized_advantage_estimation(
+    reward_t: Array, value_t: Array, discount: float, lambda_: float
+) -> Array:
     """Generalised advantage estimation, for an episode that ends after the last reward.
 
     ``δ_t = r_t + discount V_{t+1} - V_t``, ``A_t = δ_t + discount lambda_ A_{t+1}``, where the value after the end is
@@ -45,7 +47,7 @@ def generalized_advantages(reward_t: Array, value_t: Array, discount: float, lam
 
     Example:
       >>> import jax.numpy as jnp
-      >>> generalized_advantages(jnp.array([0.0, 1.0]), jnp.array([0.5, 0.5]), 1.0, 0.0).tolist()
+      >>> truncated_generalized_advantage_estimation(jnp.array([0.0, 1.0]), jnp.array([0.5, 0.5]), 1.0, 0.0).tolist()
       [0.0, 0.5]
     """
     chex.assert_rank([reward_t, value_t], 1)

@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from foveax._types import Array, InputError
@@ -37,6 +38,28 @@ def fourier_features(point: Array, *, bands: int) -> Array:
     return jnp.concatenate([centred, jnp.sin(angles), jnp.cos(angles)])
 
 
+def index_features(index: Array) -> Array:
+    """The number of a glimpse as the digits of an octal number, each one-hot, whatever the length of the rollout.
+
+    Four digits, up to 4,096 glimpses. A zero is left out above the lowest digit, so that the first eight glimpses are
+    simply one-hot.
+
+    Args:
+      index: int32, from 0.
+
+    Returns:
+      ``[29]``, float32.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> [jnp.flatnonzero(index_features(jnp.int32(index))).tolist() for index in (0, 5, 8, 13)]
+      [[0], [5], [0, 8], [5, 8]]
+    """
+    digits = jnp.right_shift(index, 3 * jnp.arange(4)) & 7
+    one_hot = jax.nn.one_hot(digits, 8)
+    return jnp.concatenate([one_hot[0], one_hot[1:, 1:].reshape(-1)])
+
+
 def kernel_windows(planes: Array) -> Array:
     """What the kernels of an encoder read: windows of 6 x 6 pixels at every second pixel of each scale.
 
@@ -58,7 +81,7 @@ def kernel_windows(planes: Array) -> Array:
     """
     size = planes.shape[0]
     if size < KERNEL:
-        raise InputError(f"crop must be at least {KERNEL} pixels to be read by kernels; got {size}")
+        raise InputError(f"crop_size must be at least {KERNEL} pixels to be read by kernels; got {size}")
     beyond = (size - KERNEL) % STRIDE
     planes = jnp.moveaxis(jnp.pad(planes, ((0, beyond), (0, beyond), (0, 0), (0, 0))), 2, 0)
     span = size + beyond - KERNEL + 1

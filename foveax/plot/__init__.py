@@ -1,4 +1,4 @@
-"""Figures. Functions draw into the axes given, or make some; matplotlib is imported only when one is called."""
+"""Figures. Functions draw into the axes given, or make some; matplotlib is imported when one is called."""
 
 from foveax.plot.curves import accuracy_by_glimpse as accuracy_by_glimpse
 from foveax.plot.curves import belief as belief
@@ -12,5 +12,5 @@ from foveax.plot.distributions import policy_field as policy_field
 from foveax.plot.scanpath import animate_trial as animate_trial
 from foveax.plot.scanpath import crops as crops
 from foveax.plot.scanpath import fixation_sheet as fixation_sheet
+from foveax.plot.scanpath import reconstruction as reconstruction
 from foveax.plot.scanpath import scanpath as scanpath
-from foveax.plot.scanpath import seen as seen

@@ -1,4 +1,4 @@
-"""What is believed, learned and gained: curves."""
+"""Curves of belief, learning, accuracy and speed."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -56,7 +56,7 @@ def learning_curve(
 
     Args:
       runs: by name, ``[R, M]``: R seeds, M times.
-      images: ``[M]``, images shown at each time.
+      images: ``[M]``, training images up to each time.
       title: of the figure, such as ``"accuracy"``.
       ax: where to draw; by default new axes.
 
@@ -74,18 +74,22 @@ def learning_curve(
         if values.ndim != 2 or values.shape[1] != len(images) or not len(values):
             raise InputError(f"runs must have the shape [R, {len(images)}]; {name} has {list(values.shape)}")
         colour, line = COLOURS[index % len(COLOURS)], LINES[index % len(LINES)]
-        ax.plot(images, values.mean(axis=0), color=colour, linestyle=line, label=name)
+        marker = "o" if len(images) == 1 else None  # a line of one point would not be visible
+        ax.plot(images, values.mean(axis=0), color=colour, linestyle=line, marker=marker, label=name)
         ax.fill_between(images, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.2, linewidth=0)
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     _legend(ax)
-    return plain(ax, x="images shown", y=title)
+    return plain(ax, x="training images", y=title)
 
 
-def accuracy_by_glimpse(accuracy: Mapping[str, np.ndarray], *, ax: "Axes | None" = None) -> "Axes":
+def accuracy_by_glimpse(
+    accuracy: Mapping[str, np.ndarray], *, title: str = "correct (%)", ax: "Axes | None" = None
+) -> "Axes":
     """Draws the accuracy after each glimpse, a line per policy: the eye's own, and its controls.
 
     Args:
       accuracy: by name, ``[T]`` shares.
+      title: of the vertical axis, in %.
       ax: where to draw; by default new axes.
 
     Returns:
@@ -94,11 +98,11 @@ def accuracy_by_glimpse(accuracy: Mapping[str, np.ndarray], *, ax: "Axes | None"
     ax = axes_or_new(ax)
     _lines(ax, {name: (np.arange(1, len(shares) + 1), shares) for name, shares in accuracy.items()})
     ax.set_xticks(np.arange(1, max(map(len, accuracy.values()), default=0) + 1))
-    return plain(ax, x="glimpse", y="correct (%)")
+    return plain(ax, x="glimpse", y=title)
 
 
 def speed_accuracy_curve(curves: Mapping[str, SpeedAccuracy], *, ax: "Axes | None" = None) -> "Axes":
-    """Draws what accuracy costs in glimpses, if looking stops once the belief is sure enough; a line per policy.
+    """Draws accuracy over glimpses, if looking stops once the belief is sure enough; a line per policy.
 
     Args:
       curves: by name, of `foveax.analysis.speed_accuracy`.
@@ -113,7 +117,7 @@ def speed_accuracy_curve(curves: Mapping[str, SpeedAccuracy], *, ax: "Axes | Non
 
 
 def _lines(ax: "Axes", curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
-    """A line of shares, drawn in %, for each name, told apart by colour, dashes and markers."""
+    """A line of shares, drawn in %, for each name, distinguished by colour, dashes and markers."""
     for index, (name, (x, shares)) in enumerate(curves.items()):
         which = index % len(COLOURS)
         style = {"color": COLOURS[which], "linestyle": LINES[which], "marker": MARKERS[which], "markersize": 4}
@@ -122,5 +126,5 @@ def _lines(ax: "Axes", curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> N
 
 
 def _legend(ax: "Axes") -> None:
-    """Above the axes, where it hides no line."""
+    """Draws the legend above the axes, so that it hides no line."""
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=7)

@@ -1,4 +1,4 @@
-"""Where fixations fall, how far and whereto saccades go, and where the eye would go from here."""
+"""Distributions of fixations and saccades: densities, amplitudes, directions, and the field of mean saccades."""
 
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+GRID = 7
+"""Places a side at which `policy_field` draws."""
+PANELS = 48
+"""Maps in a figure of `densities`."""
+
 
 def density(
     points: np.ndarray, *, height: int, width: int, image: np.ndarray | None = None, ax: "Axes | None" = None
 ) -> "Axes":
-    """Draws where points fall: their density, darker where more, with lines around half and nine tenths of the mass.
+    """Draws the density of points, darker where it is greater, with lines around half and nine tenths of the mass.
 
     Args:
       points: ``[N, 2]``, (x, y) as fractions of the image.
@@ -37,7 +42,7 @@ def density(
         show_image(ax, image)
     falling = np.sort(smooth.ravel())[::-1]
     levels = [falling[np.searchsorted(np.cumsum(falling), mass)] for mass in (0.9, 0.5)]
-    if levels[0] < levels[1]:
+    if levels[0] < levels[1] and min(height, width) > 1:
         ax.contour(smooth, levels=levels, colors=[FIRST, LAST], linewidths=1.2, linestyles=["--", "-"])
     ax.set(xticks=[], yticks=[])
     return ax
@@ -47,6 +52,8 @@ def densities(
     fixations: np.ndarray, *, height: int, width: int, label: np.ndarray | None = None, image: np.ndarray | None = None
 ) -> "Figure":
     """A figure of density maps, side by side: one per glimpse, or one per class of all saccades' landings.
+
+    Of more than 48 glimpses or classes, 48 are drawn, evenly spaced.
 
     Args:
       fixations: ``[N, T, 2]``, (x, y) as fractions of the image.
@@ -70,6 +77,9 @@ def densities(
         groups = {f"glimpse {index + 1}": fixations[:, index] for index in range(fixations.shape[1])}
     else:
         groups = {f"class {kind}": fixations[label == kind, 1:].reshape(-1, 2) for kind in np.unique(label)}
+    names = list(groups)
+    chosen = np.unique(np.linspace(0, len(names) - 1, min(len(names), PANELS)).round().astype(int))
+    groups = {names[index]: groups[names[index]] for index in chosen}
     columns = min(len(groups), 6)
     rows = -(-len(groups) // columns)
     figure = Figure(figsize=(1.3 * columns, 1.5 * rows), layout="constrained")
@@ -96,7 +106,7 @@ def amplitudes(fixations: np.ndarray, *, height: int, width: int, ax: "Axes | No
     Raises:
       InputError: if there are no saccades.
     """
-    lengths = _some(saccade_amplitudes(fixations, height=height, width=width))
+    lengths = _nonempty(saccade_amplitudes(fixations, height=height, width=width))
     ax = axes_or_new(ax)
     bins = np.linspace(0, max(lengths.max(), 1.0), 31)
     ax.hist(lengths, bins=bins, weights=np.full(len(lengths), 1 / len(lengths)), color=FIRST, edgecolor="black", lw=0.4)
@@ -127,7 +137,7 @@ def directions(
     """
     measure = saccade_turns if relative else saccade_directions
     angles = measure(fixations, height=height, width=width)
-    angles = _some(angles[~np.isnan(angles)])
+    angles = _nonempty(angles[~np.isnan(angles)])
     ax = axes_or_new(ax, polar=True)
     if ax.name != "polar":
         raise InputError("ax must be polar: figure.add_subplot(projection='polar')")
@@ -145,7 +155,7 @@ def directions(
 def policy_field(
     fixations: np.ndarray, *, image: np.ndarray, glimpse: int | None = None, ax: "Axes | None" = None
 ) -> "Axes":
-    """Draws where the eye goes from here: over a grid of places, the mean saccade of those that begin near each.
+    """Draws the field of saccades: over a grid of places, the mean of those that begin near each.
 
     Args:
       fixations: ``[N, T, 2]``, (x, y) as fractions of the image, T at least 2: many passes over one image from many
@@ -170,7 +180,7 @@ def policy_field(
     if glimpse is not None:
         begins, ends = begins[:, glimpse - 1 : glimpse], ends[:, glimpse - 1 : glimpse]
     begins, steps = begins.reshape(-1, 2), (ends - begins).reshape(-1, 2)
-    _some(steps)
+    _nonempty(steps)
     cell = np.clip(np.floor(begins / (sides + 1e-9) * GRID).astype(int), 0, GRID - 1)
     which = cell[:, 1] * GRID + cell[:, 0]
     counts = np.bincount(which, minlength=GRID**2)
@@ -181,11 +191,7 @@ def policy_field(
     return ax
 
 
-GRID = 7
-"""Places a side at which `policy_field` draws."""
-
-
-def _some(values: np.ndarray) -> np.ndarray:
+def _nonempty(values: np.ndarray) -> np.ndarray:
     if not values.size:
         raise InputError("fixations must hold at least one saccade, of some length")
     return values.ravel()

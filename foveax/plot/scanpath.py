@@ -1,8 +1,10 @@
-"""A scanpath over its image, what it saw, and a sheet or a film of trials."""
+"""Scanpaths over their images, crops and reconstructions along them, and sheets and films of trials."""
 
+import functools
 import itertools
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,14 +15,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+SHEET_COLUMNS = 4
+
 
 def scanpath(image: np.ndarray, fixations: np.ndarray, *, size: int | None = None, ax: "Axes | None" = None) -> "Axes":
     """Draws a scanpath over its image: numbered from 1, joined by arrows, the first a square, the last a diamond.
 
     Args:
-      image: ``[H, W, C]``, uint8 or a float in [0, 1], C of 1 or 3.
+      image: ``[H, W, C]``, uint8 or a float in [0, 1].
       fixations: ``[T, 2]``, (x, y) in [0, 1].
-      size: if given, the side of the crop in pixels, drawn as a square at the last fixation.
+      size: the side of the crop in pixels, drawn as a square at the last fixation; None or 0 draws none.
       ax: where to draw; by default new axes.
 
     Returns:
@@ -32,9 +36,10 @@ def scanpath(image: np.ndarray, fixations: np.ndarray, *, size: int | None = Non
     from matplotlib import patheffects
     from matplotlib.patches import Rectangle
 
-    ax, image = axes_or_new(ax), np.asarray(image)
+    ax = axes_or_new(ax)
+    image = np.asarray(image)
     show_image(ax, image)
-    points = _checked(fixations) * [image.shape[1] - 1, image.shape[0] - 1]
+    points = _check_scanpath(fixations) * [image.shape[1] - 1, image.shape[0] - 1]
     arrow = {"arrowstyle": "->", "color": LATER, "linewidth": 1.2, "shrinkA": 3, "shrinkB": 2}
     for start, end in itertools.pairwise(points):
         ax.annotate("", end, start, arrowprops=arrow, annotation_clip=False)
@@ -52,12 +57,12 @@ def scanpath(image: np.ndarray, fixations: np.ndarray, *, size: int | None = Non
 
 
 def crops(image: np.ndarray, fixations: np.ndarray, *, size: int, scales: int = 1, ax: "Axes | None" = None) -> "Axes":
-    """Draws what the retina cropped: the glimpses of a scanpath from left to right, a row per scale.
+    """Draws the retina's crops: the glimpses of a scanpath from left to right, a row per scale.
 
-    The network may be given their contrast and luminance apart (`foveax.contrast_luminance`).
+    The network may receive their contrast and luminance separately (`foveax.contrast_luminance`).
 
     Args:
-      image: ``[H, W, C]``, uint8 or a float in [0, 1], C of 1 or 3.
+      image: ``[H, W, C]``, uint8 or a float in [0, 1].
       fixations: ``[T, 2]``, (x, y) in [0, 1].
       size: side of a crop in pixels.
       scales: of the retina, the sharpest on top.
@@ -77,11 +82,13 @@ def crops(image: np.ndarray, fixations: np.ndarray, *, size: int, scales: int = 
     return ax
 
 
-def seen(image: np.ndarray, fixations: np.ndarray, *, size: int, scales: int = 1, ax: "Axes | None" = None) -> "Axes":
-    """Draws what has been seen so far: each pixel at the sharpest that any glimpse showed it, the rest hatched grey.
+def reconstruction(
+    image: np.ndarray, fixations: np.ndarray, *, size: int, scales: int = 1, ax: "Axes | None" = None
+) -> "Axes":
+    """Draws the image as reconstructed from its glimpses: each pixel from the sharpest of them, the rest hatched grey.
 
     Args:
-      image: ``[H, W, C]``, uint8 or a float in [0, 1], C of 1 or 3.
+      image: ``[H, W, C]``, uint8 or a float in [0, 1].
       fixations: ``[T, 2]``, (x, y) in [0, 1].
       size: side of a crop in pixels.
       scales: of the retina.
@@ -94,20 +101,20 @@ def seen(image: np.ndarray, fixations: np.ndarray, *, size: int, scales: int = 1
       InputError: if shapes do not fit.
     """
     ax = axes_or_new(ax)
-    picture, unseen = _reconstruction(image, fixations, size, scales)
+    picture, unknown = _reconstruct(image, fixations, size, scales)
     show_image(ax, picture)
-    if unseen.any():
-        ax.contourf(unseen.astype(float), levels=[0.5, 1.5], colors="none", hatches=["////"])
+    if unknown.any() and min(unknown.shape) > 1:
+        ax.contourf(unknown.astype(float), levels=[0.5, 1.5], colors="none", hatches=["////"])
     return ax
 
 
-def trial_picture(image: np.ndarray, fixations: np.ndarray, *, size: int) -> np.ndarray:
-    """A trial so far as a picture: the image with the scanpath, and beside it the latest crop.
+def trial_picture(image: np.ndarray, fixations: np.ndarray, *, size: int | None = None) -> np.ndarray:
+    """A trial so far as a picture: the image with the scanpath, and next to it the latest crop.
 
     Args:
-      image: ``[H, W, C]``, uint8 or a float in [0, 1], C of 1 or 3.
+      image: ``[H, W, C]``, uint8 or a float in [0, 1].
       fixations: ``[t, 2]``, (x, y) in [0, 1].
-      size: side of a crop in pixels.
+      size: side of a crop in pixels; None or 0 leaves the crop out.
 
     Returns:
       uint8 ``[height, width, 3]``.
@@ -122,36 +129,43 @@ def trial_picture(image: np.ndarray, fixations: np.ndarray, *, size: int) -> np.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.4, 2.8), layout="constrained")
-    cells = figure.subplots(1, 2, width_ratios=[2, 1])
+    figure = Figure(figsize=(4.4 if size else 2.8, 2.8), layout="constrained")
+    cells = figure.subplots(1, 2, width_ratios=[2, 1]) if size else [figure.add_subplot()]
     scanpath(image, fixations, size=size, ax=cells[0]).set_title(f"fixation {len(fixations)}", fontsize=9)
-    crops(image, fixations[-1:], size=size, ax=cells[1]).set_title("glimpse", fontsize=9)
+    if size:
+        crops(image, fixations[-1:], size=size, ax=cells[1]).set_title("glimpse", fontsize=9)
     return _pixels(figure)
 
 
-def fixation_sheet(images: np.ndarray, fixations: np.ndarray, *, titles: list[str], size: int) -> "Figure":
-    """A sheet of trials, four to a row: each image with its scanpath, and the crops that were taken below it.
+def fixation_sheet(
+    images: np.ndarray, fixations: np.ndarray, *, titles: Sequence[str] | None = None, size: int | None = None
+) -> "Figure":
+    """A sheet of trials, four to a row: each image with its scanpath and, below it, its crops.
 
     Args:
-      images: ``[N, H, W, C]``, uint8 or a float in [0, 1], C of 1 or 3.
+      images: ``[N, H, W, C]``, uint8 or a float in [0, 1].
       fixations: ``[N, T, 2]``, (x, y) in [0, 1].
-      titles: N lines, one above each image.
-      size: side of a crop in pixels.
+      titles: N lines, one above each image; by default none.
+      size: side of a crop in pixels; None or 0 leaves the crops out.
 
     Returns:
       the figure, which belongs to no window.
     """
     from matplotlib.figure import Figure
 
-    rows = -(-len(images) // 4)
-    figure = Figure(figsize=(10, 3.1 * rows), layout="constrained")
-    cells = figure.subplots(2 * rows, 4, height_ratios=[4, 1] * rows, squeeze=False)
+    rows = -(-len(images) // SHEET_COLUMNS)
+    heights = [4, 1] if size else [4]
+    figure = Figure(figsize=(10, (3.1 if size else 2.5) * rows), layout="constrained")
+    cells = figure.subplots(len(heights) * rows, SHEET_COLUMNS, height_ratios=heights * rows, squeeze=False)
     for ax in cells.ravel():
         ax.axis("off")
-    for index, (image, path, title) in enumerate(zip(images, fixations, titles, strict=True)):
-        row, column = 2 * (index // 4), index % 4
+    lines = [""] * len(images) if titles is None else titles
+    for index, (image, path, title) in enumerate(zip(images, fixations, lines, strict=True)):
+        row, column = divmod(index, SHEET_COLUMNS)
+        row *= len(heights)
         scanpath(image, path, size=size, ax=cells[row, column]).set_title(title, fontsize=9)
-        crops(image, path, size=size, ax=cells[row + 1, column])
+        if size:
+            crops(image, path, size=size, ax=cells[row + 1, column])
     return figure
 
 
@@ -160,21 +174,21 @@ def animate_trial(
     image: np.ndarray,
     fixations: np.ndarray,
     *,
-    size: int,
+    size: int | None = None,
     scales: int = 1,
     probabilities: np.ndarray | None = None,
     seconds: float = 0.8,
 ) -> None:
-    """Writes an animated GIF of a trial: at each fixation the scanpath so far, what has been seen, and the belief.
+    """Writes an animated GIF of a trial: at each fixation the scanpath so far, the `reconstruction`, and the belief.
 
     Args:
       path: of the file.
-      image: ``[H, W, C]``, uint8 or a float in [0, 1], C of 1 or 3.
+      image: ``[H, W, C]``, uint8 or a float in [0, 1].
       fixations: ``[T, 2]``, (x, y) in [0, 1].
-      size: side of a crop in pixels.
+      size: side of a crop in pixels; None or 0 leaves the reconstruction out.
       scales: of the retina.
       probabilities: ``[T, K]`` after each glimpse; without them the belief is left out.
-      seconds: that a fixation is shown.
+      seconds: the time for which each fixation stays.
 
     Raises:
       InputError: if shapes do not fit.
@@ -182,21 +196,31 @@ def animate_trial(
     from matplotlib.figure import Figure
     from PIL import Image
 
-    points, panels = _checked(fixations), 2 if probabilities is None else 3
+    points = _check_scanpath(fixations)
     if probabilities is not None and (np.ndim(probabilities) != 2 or len(probabilities) != len(points)):
         raise InputError(f"probabilities must have the shape [{len(points)}, K]; got {list(np.shape(probabilities))}")
+    panels = 1 + bool(size) + (probabilities is not None)
     frames = []
     for index in range(len(points)):
         figure = Figure(figsize=(2.6 * panels, 2.8), layout="constrained")
-        cells = figure.subplots(1, panels)
-        scanpath(image, points[: index + 1], size=size, ax=cells[0]).set_title(f"fixation {index + 1}", fontsize=9)
-        seen(image, points[: index + 1], size=size, scales=scales, ax=cells[1]).set_title("seen so far", fontsize=9)
+        cells = iter(figure.subplots(1, panels, squeeze=False)[0])
+        past = points[: index + 1]
+        scanpath(image, past, size=size, ax=next(cells)).set_title(f"fixation {index + 1}", fontsize=9)
+        if size:
+            reconstruction(image, past, size=size, scales=scales, ax=next(cells)).set_title("so far", fontsize=9)
         if probabilities is not None:
-            cells[2].bar(np.arange(probabilities.shape[1]), probabilities[index], color=LATER, edgecolor="black")
-            cells[2].set(ylim=(0, 1), xlabel="class", ylabel="probability")
-            cells[2].xaxis.get_major_locator().set_params(integer=True)
+            _bars(next(cells), probabilities[index])
         frames.append(Image.fromarray(_pixels(figure)))
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=round(1000 * seconds), loop=0)
+
+
+def _bars(ax: "Axes", probabilities: np.ndarray) -> None:
+    """Draws the belief after one glimpse, a bar per class."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.bar(np.arange(len(probabilities)), probabilities, color=LATER, edgecolor="black")
+    ax.set(ylim=(0, 1), xlabel="class", ylabel="probability")
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
 
 
 def _pixels(figure: "Figure") -> np.ndarray:
@@ -208,7 +232,7 @@ def _pixels(figure: "Figure") -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _checked(fixations: np.ndarray) -> np.ndarray:
+def _check_scanpath(fixations: np.ndarray) -> np.ndarray:
     fixations = np.asarray(fixations)
     if fixations.ndim != 2 or fixations.shape[-1] != 2 or not len(fixations) or not np.isfinite(fixations).all():
         raise InputError(f"fixations must be finite, of the shape [T, 2], T at least 1; got {list(fixations.shape)}")
@@ -216,34 +240,44 @@ def _checked(fixations: np.ndarray) -> np.ndarray:
 
 
 def _glimpses(image: np.ndarray, fixations: np.ndarray, size: int, scales: int) -> np.ndarray:
-    """The retina's own: ``[T, S, G, G, C]``."""
-    import jax
+    """The retina's glimpses: ``[T, S, G, G, C]``."""
     import jax.numpy as jnp
+
+    sample = _compiled_retina()
+    pixels = jnp.asarray(image)
+    points = jnp.asarray(_check_scanpath(fixations), jnp.float32)
+    return np.stack([np.asarray(sample(pixels, point, size=size, scales=scales)) for point in points])
+
+
+@functools.cache
+def _compiled_retina() -> Callable[..., Any]:
+    """`foveax.foveate`, compiled once for all glimpses of a film or sheet."""
+    import jax
 
     from foveax.retina.foveate import foveate
 
-    points = jnp.asarray(_checked(fixations), jnp.float32)
-    pixels = jnp.asarray(image)
-    return np.asarray(jax.vmap(lambda point: foveate(pixels, point, size=size, scales=scales))(points))
+    return jax.jit(foveate, static_argnames=("size", "scales"))
 
 
-def _reconstruction(image: np.ndarray, fixations: np.ndarray, size: int, scales: int) -> tuple[np.ndarray, np.ndarray]:
-    """The image as far as it was seen, float ``[H, W, C]``, and which of its pixels never were, bool ``[H, W]``.
+def _reconstruct(image: np.ndarray, fixations: np.ndarray, size: int, scales: int) -> tuple[np.ndarray, np.ndarray]:
+    """The image from its glimpses, float ``[H, W, C]``, and which of its pixels lie in none of them, bool ``[H, W]``.
 
     Coarse glimpses are laid first and sharper ones over them, each pixel from the crop's nearest.
     """
     if np.ndim(image) != 3:
         raise InputError(f"image must have the shape [H, W, C]; got {list(np.shape(image))}")
     height, width, channels = np.shape(image)
-    picture, unseen = np.full((height, width, channels), 0.5), np.ones((height, width), bool)
+    picture = np.full((height, width, channels), 0.5)
+    unknown = np.ones((height, width), bool)
     glimpses = _glimpses(image, fixations, size, scales)
     for scale in reversed(range(scales)):
         block = 1 << scale
-        for glimpse, point in zip(glimpses[:, scale], _checked(fixations), strict=True):
+        for glimpse, point in zip(glimpses[:, scale], _check_scanpath(fixations), strict=True):
             corner = point * [width - 1, height - 1] - (size * block - 1) / 2
             column = np.floor((np.arange(width) - corner[0] + 0.5) / block).astype(int)
             row = np.floor((np.arange(height) - corner[1] + 0.5) / block).astype(int)
             inside = ((row >= 0) & (row < size))[:, None] & ((column >= 0) & (column < size))[None]
-            laid = glimpse[np.clip(row, 0, size - 1)[:, None], np.clip(column, 0, size - 1)[None]]
-            picture, unseen = np.where(inside[..., None], laid, picture), unseen & ~inside
-    return picture, unseen
+            sampled = glimpse[np.clip(row, 0, size - 1)[:, None], np.clip(column, 0, size - 1)[None]]
+            picture = np.where(inside[..., None], sampled, picture)
+            unknown &= ~inside
+    return picture, unknown

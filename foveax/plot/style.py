@@ -1,4 +1,4 @@
-"""What all figures share: colours told apart by colour-blind readers, and in greyscale by line and marker."""
+"""Style of all figures: colours that colour-blind readers can distinguish, and in greyscale lines and markers."""
 
 from typing import TYPE_CHECKING
 
@@ -30,20 +30,23 @@ def axes_or_new(ax: "Axes | None", *, polar: bool = False) -> "Axes":
 def show_image(ax: "Axes", image: np.ndarray) -> None:
     """Draws an image ``[H, W, C]``, uint8 or a float in [0, 1], pixel by pixel, without axes.
 
+    An image of one channel is drawn in grey, one of three in colour, any other as the mean over its channels, in grey.
+
     Raises:
-      InputError: if it is not of that shape, with C of 1 or 3.
+      InputError: if it is not of that shape, with C at least 1.
     """
     image = np.asarray(image)
-    if image.ndim != 3 or image.shape[-1] not in (1, 3):
-        raise InputError(f"an image must have the shape [H, W, C], C of 1 or 3; got {list(image.shape)}")
-    shown = image[..., 0] if image.shape[-1] == 1 else image
-    shown = shown if image.dtype == np.uint8 else np.clip(shown, 0, 1)
-    ax.imshow(shown, cmap="gray", vmin=0, vmax=255 if image.dtype == np.uint8 else 1, interpolation="nearest")
+    if image.ndim != 3 or not image.shape[-1]:
+        raise InputError(f"an image must have the shape [H, W, C], C at least 1; got {list(image.shape)}")
+    largest = 255 if image.dtype == np.uint8 else 1
+    pixels = image if image.shape[-1] == 3 else image.mean(axis=-1)
+    pixels = pixels if image.dtype == np.uint8 else np.clip(pixels, 0, 1)
+    ax.imshow(pixels, cmap="gray", vmin=0, vmax=largest, interpolation="nearest")
     ax.axis("off")
 
 
 def plain(ax: "Axes", *, x: str, y: str) -> "Axes":
-    """Names the axes, and drops the frame where it says nothing."""
+    """Labels the axes, and removes the upper and right parts of their frame."""
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     ax.spines[["top", "right"]].set_visible(False)

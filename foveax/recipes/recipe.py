@@ -1,22 +1,25 @@
-"""Recipes: rows of configurations, run seed by seed, resumed where they stopped, told beside published figures."""
+"""Recipes: rows of configurations, run seed by seed, resumed where they stopped, printed next to published figures."""
 
 import dataclasses
 import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from foveax.environments.joint import train_with
-from foveax.training.config import Config
-from foveax.training.files import read_json, write_json
-from foveax.training.metrics_file import read_metrics
-from foveax.training.programs import keep_programs
-from foveax.training.provenance import machine, read_starts
+from foveax.evaluation.diagnosis import has_collapsed
+from foveax.pipelines.named import Build
+from foveax.runs.config import ExecutionConfig, TrainingConfig
+from foveax.runs.metrics_file import read_metrics
+from foveax.runs.provenance import read_starts
+from foveax.runs.train import train
+from foveax.runtime.compilation_cache import keep_compilation_cache
+from foveax.runtime.files import read_json, write_json
+from foveax.runtime.machine import machine
 
 COLUMNS = {"train": 8, "test": 8, "+-": 6, "worst": 8, "sequence": 10, "random": 8, "minutes": 9}
-"""Titles and widths; sequence and random are the same classifier under the best fixed sequence, and at random."""
+"""Titles and widths; sequence and random are the same pipeline under the best fixed sequence, and at random."""
 CURVE_POINTS = 20
 """Of a learning curve in the results."""
 
@@ -28,11 +31,16 @@ class Row(NamedTuple):
       config: of the training; its seed is the first.
       seeds: how many, counted on from there.
       published: what others report, as text.
+      pipeline: ``(data) -> graph``, as in `foveax.train`; None for the standard pipeline.
+      algorithm: of stable-baselines3, which then trains the saccader (`foveax.environments.sb3_training`); empty for
+        foveax's own training.
     """
 
-    config: Config
+    config: TrainingConfig
     seeds: int = 1
     published: str = "-"
+    pipeline: Build | None = None
+    algorithm: Literal["", "ppo", "a2c", "sac"] = ""
 
 
 class Recipe(NamedTuple):
@@ -40,7 +48,7 @@ class Recipe(NamedTuple):
 
     Attributes:
       title: what it is.
-      published: what the column of published figures holds, with its source.
+      published: the title of the column of published figures, with their source.
       rows: by name.
     """
 
@@ -58,60 +66,59 @@ def run_recipe(
     only: str = "",
     report: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Runs a recipe's rows, each seed in a run directory of its own, and keeps ``results.json`` up to date.
+    """Runs a recipe's rows, each seed in a run directory of its own, and updates ``results.json`` after each.
 
-    Runs that are finished are not repeated, one that was stopped continues. Programs are compiled once for all seeds
-    of a row, and kept in a private folder.
+    Runs that are finished are not repeated, one that was stopped is resumed. Programs are compiled once for all seeds
+    of a row, into a private compilation cache.
 
     Args:
       recipe: what to run.
       name: of the recipe, for the results.
       out: the folder of the results and of the run directories.
       data_dir: where TFDS sets lie.
-      only: run the rows whose name contains this; of the others, the results keep what they hold.
-      report: is told each row once it is done, and each run as it begins.
+      only: run the rows whose name contains this; the results of the others stay.
+      report: called with a line as each run begins, and with each row once it is done.
 
     Returns:
-      what ``results.json`` holds: ``rows``, each with the seeds' figures, on what machine each was begun, and their
+      the content of ``results.json``: ``rows``, each with the seeds' figures, on what machine each was begun, and their
       ``mean``, ``deviation`` and ``worst`` final test accuracy.
     """
     out.mkdir(parents=True, exist_ok=True)
-    keep_programs(out / "programs")
-    rows: dict[str, Any] = _kept(out / "results.json")
+    keep_compilation_cache(out / "compilation_cache")
+    rows: dict[str, Any] = _stored_rows(out / "results.json")
     results = {"recipe": name, "title": recipe.title, "published": recipe.published, "rows": rows}
     for row_name, row in recipe.rows.items():
         if only not in row_name:
             continue
         seeds = []
         for number in range(row.seeds):
-            config = dataclasses.replace(row.config, seed=row.config.seed + number, data_dir=data_dir)
+            config = dataclasses.replace(row.config, seed=row.config.seed + number)
             report(f"{row_name}, seed {config.seed}: {config.images:,} images")
-            seeds.append(_figures(out / _folder(row_name) / f"seed-{config.seed}", config))
-            told = {"published": row.published, "config": row.config.to_json()}
-            rows[row_name] = {**told, **_statistics(seeds), "seeds": seeds}
+            run = out / _folder(row_name) / f"seed-{config.seed}"
+            seeds.append(_figures(run, row._replace(config=config), ExecutionConfig(data_dir=data_dir)))
+            described = {"published": row.published, "config": row.config.to_json()}
+            rows[row_name] = {**described, **_statistics(seeds), "seeds": seeds}
             write_json(out / "results.json", results)
         report(_format_row(row_name, rows[row_name]))
     return results
 
 
-def _kept(results: Path) -> dict[str, Any]:
+def _stored_rows(results: Path) -> dict[str, Any]:
     """The rows of results that are there already."""
     return read_json(results)["rows"] if results.exists() else {}
 
 
-def _figures(run: Path, config: Config) -> dict[str, Any]:
-    """What the table needs of one run: trained, continued, or read if it is there already."""
-    done = run / "summary.json"
-    if not done.exists():
-        train_with(config.trainer, config, out=run)
-    summary, starts = read_json(done), read_starts(run)
-    policy = config.model.policy
+def _figures(run: Path, row: Row, execution: ExecutionConfig) -> dict[str, Any]:
+    """The figures of one run: trained, resumed, or read if it is there already."""
+    if not (run / "summary.json").exists():
+        _train(run, row, execution)
+    summary, starts = read_json(run / "summary.json"), read_starts(run)
     return {
-        "seed": config.seed,
+        "seed": row.config.seed,
         "test": {name: scores["accuracy"] for name, scores in summary["test"].items()},
         "train": summary["train"],
-        "own": policy,
-        "collapsed": summary["diagnosis"]["collapsed"],
+        "own": summary["own"],
+        "collapsed": has_collapsed(summary["diagnosis"]),
         "diagnosis": summary["diagnosis"],
         "images": summary["images"],
         "images_per_second": summary["images_per_second"],
@@ -120,6 +127,15 @@ def _figures(run: Path, config: Config) -> dict[str, Any]:
         "curve": _curve(run / "metrics.jsonl"),
         "machine": {name: starts[0].get(name) for name in machine()} if starts else None,
     }
+
+
+def _train(run: Path, row: Row, execution: ExecutionConfig) -> None:
+    if row.algorithm:
+        from foveax.environments.sb3_training import train_sb3
+
+        train_sb3(row.config, row.algorithm, out=run, execution=execution)
+    else:
+        train(row.config, pipeline=row.pipeline, out=run, execution=execution)
 
 
 def _curve(metrics: Path) -> list[list[float]]:
@@ -142,7 +158,7 @@ def _statistics(seeds: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def format_results(results: Mapping[str, Any]) -> str:
-    """The results of a recipe as a table, in %, beside the published figures."""
+    """The results of a recipe as a table, in %, next to the published figures."""
     header = "".join(f"{title:>{width}}" for title, width in COLUMNS.items())
     rows = [_format_row(name, row) for name, row in results["rows"].items()]
     return "\n".join([results["title"], f"{'':<48}{header}  published: {results['published']}", *rows])

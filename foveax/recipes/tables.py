@@ -4,9 +4,9 @@ import dataclasses
 from typing import Any
 
 from foveax.data.shapes import SHAPE_SETS
-from foveax.pipelines import Model, Policy
+from foveax.pipelines.standard import Eye, PipelineConfig
 from foveax.recipes.recipe import Recipe, Row
-from foveax.training.config import PRESETS, Config, Task, Trainer
+from foveax.runs.config import PRESETS, Task, TrainingConfig
 
 # The original report's Table 1, test accuracy in %: (reward, discount, policy learning rate), feed-forward, recurrent.
 # "binary" pays after the last glimpse; three rows lost their label and are taken as binary, which its sweep used.
@@ -27,14 +27,14 @@ def _table1() -> Recipe:
     rows = {}
     base = PRESETS["mnist"]
     for column, core in enumerate(CORES):
-        model = dataclasses.replace(base.model, core=core)
+        pipeline = dataclasses.replace(base.pipeline, core=core)
         for policy, *figures in BASELINES:
-            config = dataclasses.replace(base, model=dataclasses.replace(model, policy=policy))
+            config = dataclasses.replace(base, pipeline=dataclasses.replace(pipeline, policy=policy))
             rows[f"{core}, {policy}"] = Row(config, 3, figures[column])
         for name, reward, discount, rate, *figures in REPORTED:
             config = dataclasses.replace(
                 base,
-                model=dataclasses.replace(model, reward=reward),
+                pipeline=dataclasses.replace(pipeline, reward=reward),
                 learning=dataclasses.replace(base.learning, discount=discount, policy_learning_rate=rate),
             )
             rows[f"{core}, {name}, {discount}, {rate:g}"] = Row(config, 3, figures[column])
@@ -43,26 +43,26 @@ def _table1() -> Recipe:
     )
 
 
-def _digits(images: int, **model: Any) -> Config:
+def _digits(images: int, **pipeline: Any) -> TrainingConfig:
     """A long training on full MNIST."""
     long = PRESETS["mnist_long"]
-    return dataclasses.replace(long, images=images, model=dataclasses.replace(long.model, **model))
+    return dataclasses.replace(long, images=images, pipeline=dataclasses.replace(long.pipeline, **pipeline))
 
 
-def _canvas(task: Task, images: int, *, side: int = 60, warp: float = 0.0, **model: Any) -> Config:
-    """A training on a canvas, crops of 12x12 as RAM's: there gates and kernels pay, and what and where are added."""
-    long = _digits(images, crop=12, core="gru", kernels=32, layers=1, combine="add", **model)
+def _canvas(task: Task, images: int, *, side: int = 60, warp: float = 0.0, **pipeline: Any) -> TrainingConfig:
+    """A training on a canvas, crops of 12x12 as RAM's: there a GRU and kernels are worth their cost."""
+    long = _digits(images, crop_size=12, core="gru", kernels=32, layers=1, combine="add", **pipeline)
     return dataclasses.replace(long, task=task, canvas=side, shift=1 if warp else 0, warp=warp)
 
 
-def _clutter(images: int, *, side: int = 60, scales: int = 3) -> Config:
+def _clutter(images: int, *, side: int = 60, scales: int = 3) -> TrainingConfig:
     """A training among pieces of others, eight glimpses; half the learning rate of an empty canvas is better here."""
     canvas = _canvas("cluttered", images, side=side, warp=0.5, scales=scales, glimpses=8)
     return dataclasses.replace(canvas, learning=dataclasses.replace(canvas.learning, learning_rate=1e-3))
 
 
-def _known_answer(name: str, glimpses: int) -> Config:
-    return Config(data=name, images=500_000, shift=0, model=Model(glimpses=glimpses))
+def _known_answer(name: str, glimpses: int) -> TrainingConfig:
+    return TrainingConfig(data=name, images=500_000, shift=0, pipeline=PipelineConfig(glimpses=glimpses))
 
 
 DEFAULT = Recipe(
@@ -76,9 +76,9 @@ RAM = Recipe(
     {
         "9x9, 6 glimpses, 7 minutes": Row(_digits(3_000_000), 1, "98.88 (8x8)"),
         "9x9, 6 glimpses, long": Row(_digits(6_000_000), 2, "98.88 (8x8)"),
-        "8x8, 6 glimpses, long": Row(_digits(6_000_000, crop=8), 2, "98.88"),
+        "8x8, 6 glimpses, long": Row(_digits(6_000_000, crop_size=8), 2, "98.88"),
         **{
-            f"8x8, {glimpses} glimpses": Row(_digits(4_000_000, crop=8, glimpses=glimpses), 1, figure)
+            f"8x8, {glimpses} glimpses": Row(_digits(4_000_000, crop_size=8, glimpses=glimpses), 1, figure)
             for glimpses, figure in ((2, "96.21"), (3, "98.49"), (4, "98.46"))
         },
     },
@@ -116,24 +116,27 @@ KNOWN_ANSWERS = Recipe(
         for name, glimpses in (("one_place", 2), ("cued_place", 2), ("hidden_target", 5))
     },
 )
-POLICIES: tuple[tuple[Policy, int], ...] = (("learned", 3), ("random", 1), ("centre", 1))
-"""What is trained on shapes, and from how many seeds."""
+EYES: tuple[tuple[Eye, int], ...] = (("learned", 3), ("random", 1), ("centre", 1))
+"""Eyes that are trained on shapes, and the number of seeds."""
 SHAPES = Recipe(
     "Images of another kind, by the default recipe, 500,000 images",
     "-",
     {
-        f"{name}, {policy}": Row(Config(data=name, images=500_000, model=Model(policy=policy)), seeds)
+        f"{name}, {policy}": Row(
+            TrainingConfig(data=name, images=500_000, pipeline=PipelineConfig(policy=policy)), seeds
+        )
         for name in SHAPE_SETS
-        for policy, seeds in POLICIES
+        for policy, seeds in EYES
     },
 )
-TRAINERS: tuple[Trainer, ...] = ("foveax", "sb3_ppo", "sb3_sac")
-WHO_TRAINS = Recipe(
+_SMALL_CANVAS = TrainingConfig(images=200_000, task="translated", shift=0, pipeline=PipelineConfig(crop_size=12))
+TRAINERS = Recipe(
     "Who trains the saccader: bundled digits on an empty canvas of 60x60, 12x12, 6 glimpses, 200,000 images",
     "-",
     {
-        trainer: Row(Config(trainer=trainer, images=200_000, task="translated", shift=0, model=Model(crop=12)))
-        for trainer in TRAINERS
+        "foveax": Row(_SMALL_CANVAS),
+        "sb3_ppo": Row(_SMALL_CANVAS, algorithm="ppo"),
+        "sb3_sac": Row(_SMALL_CANVAS, algorithm="sac"),
     },
 )
 RECIPES = {
@@ -145,5 +148,5 @@ RECIPES = {
     "translated": TRANSLATED,
     "cluttered": CLUTTERED,
     "collapse": COLLAPSE,
-    "trainers": WHO_TRAINS,
+    "trainers": TRAINERS,
 }

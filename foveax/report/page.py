@@ -1,15 +1,19 @@
 """The page of a report: one HTML file that needs no other."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foveax.analysis.bootstrap import Interval
-from foveax.report.figures import Captioned
+from foveax.report.figures import CaptionedFigure
+from foveax.report.findings import Findings
 from foveax.report.tables import Cell, Table
-from foveax.training.config import Config
+from foveax.runs.pipeline import STOCK
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
@@ -28,52 +32,80 @@ PIXELS_PER_INCH, FILM_INCHES = 130, 7.0
 
 
 def page(
-    name: str,
-    config: Config,
-    verdict: Mapping[str, Any],
-    tables: list[Table],
-    drawn: Mapping[str, Captioned],
+    findings: Findings,
+    tables: Sequence[Table],
+    figures: Mapping[str, CaptionedFigure],
+    omissions: Sequence[str],
     folder: Path,
 ) -> str:
-    """The page as HTML: verdict, tables, figures, configuration.
+    """The page as HTML: verdicts, omissions, tables, figures, configuration.
 
     Args:
-      name: of the run.
-      config: of the run.
-      verdict: of `foveax.diagnose`.
+      findings: of the run.
       tables: in order.
-      drawn: the figures' captions, in order, by the names of their files.
-      folder: where the figures lie as PNG, and ``trial.gif``.
+      figures: in order, by the names of their files.
+      omissions: sentences on what is left out.
+      folder: where the figures lie as PNG, and ``trial.gif`` if there is a film.
     """
-    shown = [
-        _figure(folder / f"{file}.png", caption, drawing.get_figwidth()) for file, (caption, drawing) in drawn.items()
-    ]
+    title = _title(findings)
+    images = [_figure(folder / f"{name}.png", *captioned) for name, captioned in figures.items()]
+    film = folder / "trial.gif"
     parts = [
-        f"<h1>{escape(name)}</h1>",
-        f"<p>{escape(_summary(config))}</p>",
-        _verdict(verdict),
+        f"<h1>{escape(title)}</h1>",
+        f"<p>{escape(_summary(findings))}</p>",
+        *(_note(sentence) for sentence in (*_judged_on(findings), *omissions)),
+        *_verdicts(findings.diagnoses),
         *(_table(table) for table in tables),
-        *shown,
-        _figure(folder / "trial.gif", "A trial in time.", FILM_INCHES),
-        f"<details><summary>Configuration</summary><pre>{escape(_lines(config.to_json()))}</pre></details>",
+        *images,
+        *([_image(film, "A trial in time.", FILM_INCHES)] if findings.own.fixations is not None else []),
+        f"<details><summary>Configuration</summary><pre>{escape(_lines(_configuration(findings)))}</pre></details>",
     ]
-    head = f'<meta charset="utf-8"><title>{escape(name)}: foveax</title><style>{STYLE}</style>'
+    head = f'<meta charset="utf-8"><title>{escape(title)}: foveax</title><style>{STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(parts) + "\n</body></html>\n"
 
 
-def _summary(config: Config) -> str:
-    model = config.model
+def _title(findings: Findings) -> str:
+    run = findings.run
+    name = run.path.absolute().name
+    return f"{name}, judged on {run.judged_on}" if run.judged_on else name
+
+
+def _summary(findings: Findings) -> str:
+    config = findings.run.config
+    retina = findings.retina
+    crops = f"; crops of {retina['size']}x{retina['size']} pixels, scales: {retina['scales']}" if retina else ""
+    agents = ", ".join(findings.graph.agents) or "none"
     return (
-        f"{config.data}, {config.task}; {model.glimpses} glimpses of {model.crop}x{model.crop}, "
-        f"scales: {model.scales}; policy: {model.policy}; {config.images:,} images, seed {config.seed}."
+        f"Trained on {findings.trained_on}, {config.task}; {findings.graph.length} glimpses{crops}; agents: {agents}; "
+        f"{config.images:,} images, seed {config.seed}."
     )
 
 
-def _verdict(verdict: Mapping[str, Any]) -> str:
-    reasons = "; ".join(verdict["reasons"]) or "not collapsed"
-    kind = "verdict collapsed" if verdict["collapsed"] else "verdict"
-    told = f"The eye has collapsed: {reasons}" if verdict["collapsed"] else "The eye has not collapsed."
-    return f'<p class="{kind}">{escape(told)}</p>'
+def _judged_on(findings: Findings) -> list[str]:
+    """A sentence, if the data are not those of the training."""
+    judged_on = findings.run.judged_on
+    if not judged_on:
+        return []
+    return [
+        f"The run is judged on other data than it was trained on: every table, verdict and figure below is of the test "
+        f"images of {judged_on}. Only the learning curve is of the training."
+    ]
+
+
+def _verdicts(diagnoses: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A verdict for each agent, by its name if there are several."""
+    paragraphs = []
+    for name, measures in diagnoses.items():
+        eye = "The eye" if len(diagnoses) == 1 else name
+        reasons = "; ".join(measures["reasons"])
+        sentence = f"{eye} has collapsed: {reasons}" if measures["collapsed"] else f"{eye} has not collapsed."
+        kind = "verdict collapsed" if measures["collapsed"] else "verdict"
+        paragraphs.append(f'<p class="{kind}">{escape(sentence)}</p>')
+    return paragraphs
+
+
+def _note(sentence: str) -> str:
+    return f'<p class="note">{escape(sentence)}</p>'
 
 
 def _table(table: Table) -> str:
@@ -82,7 +114,7 @@ def _table(table: Table) -> str:
     return (
         f'<h2>{escape(table.title)}</h2>\n<div class="wide"><table id="{escape(table.name)}">'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>\n"
-        f'<p class="note">{escape(table.note)}</p>'
+        f"{_note(table.note)}"
     )
 
 
@@ -94,12 +126,25 @@ def _cell(cell: Cell) -> str:
     return f"{cell:.2f}" if abs(cell) >= 10 else f"{cell:.3f}"
 
 
-def _figure(file: Path, caption: str, inches: float) -> str:
+def _figure(file: Path, caption: str, figure: "Figure") -> str:
+    return _image(file, caption, figure.get_figwidth())
+
+
+def _image(file: Path, caption: str, inches: float) -> str:
+    """An image with its caption, held by the page itself."""
     kind = "gif" if file.suffix == ".gif" else "png"
     data = base64.b64encode(file.read_bytes()).decode()
     size = f'style="width: {round(PIXELS_PER_INCH * inches)}px"'
     image = f'<img {size} alt="{escape(caption)}" src="data:image/{kind};base64,{data}">'
     return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def _configuration(findings: Findings) -> dict[str, Any]:
+    """The configuration of the training, and its pipeline."""
+    config = findings.run.config.to_json()
+    function = findings.record.pipeline["function"]
+    own = {} if function in STOCK else {"pipeline": {"links": ", ".join(findings.graph.links)}}
+    return {**config, **own, "function": function, "arguments": findings.record.pipeline["arguments"]}
 
 
 def _lines(values: Mapping[str, Any], indent: str = "") -> str:

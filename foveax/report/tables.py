@@ -1,145 +1,184 @@
-"""The tables of a report: numbers beside their controls."""
+"""The tables of a report: numbers next to their controls."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from foveax import analysis
 from foveax.analysis.bootstrap import Interval
-from foveax.training.evaluate import Evaluation
+from foveax.evaluation.controls import own_name
+from foveax.evaluation.evaluate import table_title
+from foveax.report.findings import Findings, Track
 
 Cell = str | float | Interval
+READING_THRESHOLDS = ("1", "0.3", "0.1", "0.01")
+"""Entropies of the belief, in bits, at which looking stops in the table of reading times."""
 
 
 class Table(NamedTuple):
     """A table.
 
     Attributes:
-      name: of its file.
       title: above it.
-      note: below it: what the numbers are.
+      note: below it: the meaning of the numbers.
       header: of the columns.
       rows: each a name and its numbers; an interval stands for a mean and its 95 % bounds, over images.
     """
 
-    name: str
     title: str
     note: str
     header: list[str]
     rows: list[list[Cell]]
 
 
-def accuracy_table(evaluations: Mapping[str, Evaluation]) -> Table:
-    """Correct decisions after each glimpse, under the pipeline's own policy and under its controls."""
-    glimpses = next(iter(evaluations.values())).fixations.shape[1]
+def table_makers(findings: Findings) -> dict[str, Callable[[], Table | None]]:
+    """Functions that make the tables, by the names of their files; one gives None where its table does not apply."""
+    passes, people = findings.passes, findings.people
+    policy = "the policy's own passes"
+    makers = findings.by_track(
+        accuracy=accuracy_table,
+        statistics=statistics_table,
+        directions=direction_table,
+        information=information_table,
+        speed=speed_table,
+    )
+    return {
+        **makers,
+        "similarity_to_the_policys_own_passes": lambda: similarity_table(findings, policy, passes, "its mode"),
+        "prediction_of_the_policys_own_passes": lambda: density_table(findings, policy, passes),
+        "similarity_to_people": lambda: similarity_table(findings, "people", people, "the model"),
+        "prediction_of_people": lambda: density_table(findings, "people", people),
+    }
+
+
+def accuracy_table(findings: Findings, track: Track) -> Table | None:
+    """The score after each glimpse, under the pipeline's own policy and under its controls."""
+    if not track.evaluations:
+        return None
     rows: list[list[Cell]] = []
-    for name, done in evaluations.items():
-        last = analysis.bootstrap_mean(100.0 * (done.predicted[:, -1] == done.label))
-        rows.append([name, *(100 * done.accuracy[:-1]).tolist(), last])
-    header = ["fixations", *(f"glimpse {index + 1}" for index in range(glimpses))]
-    note = "Correct, in %, mean action, one pass; the last with its 95 % interval over images."
-    return Table("accuracy", "Decisions after each glimpse", note, header, rows)
+    for name, evaluation in track.evaluations.items():
+        last = _mean(100.0 * evaluation.score[:, -1])
+        rows.append([name, *(100 * evaluation.accuracy[:-1]).tolist(), last])
+    header = ["fixations", *(f"glimpse {index + 1}" for index in range(findings.graph.length))]
+    score = table_title(findings.own)
+    title = "Decisions after each glimpse" if score.startswith("test accuracy") else "Score after each glimpse"
+    note = f"{score.capitalize()}, mode of the policy, one pass; the last with its 95 % interval over images."
+    return Table(f"{title}{track.title}", note, header, rows)
 
 
-def statistics_table(evaluations: Mapping[str, Evaluation], *, height: int, width: int, crop: int) -> Table:
+def statistics_table(findings: Findings, track: Track) -> Table | None:
     """Statistics of scanpaths, of the own policy and its controls."""
-    sides = {"height": height, "width": width}
-    rows: list[list[Cell]] = []
-    for name, done in evaluations.items():
-        paths = done.fixations
-        amplitude = analysis.bootstrap_mean(analysis.saccade_amplitudes(paths, **sides).mean(axis=1))
-        away = analysis.bootstrap_mean(analysis.centre_distances(paths[:, 1:], **sides).mean(axis=1))
-        shares = (
-            analysis.refixation_rate(paths, **sides),
-            analysis.border_share(paths, **sides),
-            analysis.coverage(paths, size=crop, **sides),
-        )
-        entropy = analysis.map_entropy(paths[:, 1:].reshape(-1, 2))
-        rows.append([name, amplitude, away, *(100 * share for share in shares), entropy])
-    header = ["fixations", "amplitude", "from centre", "refixations", "border", "coverage", "map entropy"]
+    if not track.places:
+        return None
+    sides = findings.sides
+    crop_size = findings.retina.get("size", 0) if track.is_gaze else 0
+    rows: dict[str, dict[str, Cell]] = {}
+    for name, paths in track.places.items():
+        landings = paths[:, 1:]
+        rows[name] = {
+            "amplitude": _mean(analysis.saccade_amplitudes(paths, **sides).mean(axis=1)),
+            "from centre": _mean(analysis.centre_distances(landings, **sides).mean(axis=1)),
+            "refixations": 100 * analysis.refixation_rate(paths, **sides),
+            "border": 100 * analysis.border_share(paths, **sides),
+            **({"coverage": 100 * analysis.coverage(paths, size=crop_size, **sides)} if crop_size else {}),
+            "map entropy": analysis.map_entropy(landings.reshape(-1, 2)),
+        }
+    covered = ", and the share of the image that crops cover, in %" if crop_size else ", in %"
     note = (
         "Mean saccade amplitude and distance of the landings from the centre in pixels, each with its 95 % interval "
-        "over images; refixations within 3 pixels, landings within a pixel of the border, and the share of the image "
-        "that crops cover, in %; entropy of the map of landings in bits, on a grid of 8 by 8."
+        f"over images; refixations within 3 pixels, landings within a pixel of the border{covered}; entropy of the map "
+        "of landings in bits, on a grid of 8 by 8."
     )
-    return Table("statistics", "Scanpaths", note, header, rows)
+    return _score_table(f"Scanpaths{track.title}", note, rows, corner="fixations")
 
 
-def direction_table(fixations: np.ndarray, *, height: int, width: int) -> Table:
-    """Shares of saccades by direction, absolute and relative, and returns at each lag."""
-    sides = {"height": height, "width": width}
+def direction_table(findings: Findings, track: Track) -> Table | None:
+    """Shares of saccades by direction, absolute and relative, and returns at each lag, of the own policy."""
+    if not track.places:
+        return None
+    sides = findings.sides
+    fixations = track.places[own_name(findings.graph)]
+    measures = {
+        "direction: right, up, left, down": analysis.saccade_directions,
+        "turn: on, left, back, right": analysis.saccade_turns,
+    }
     rows: list[list[Cell]] = []
-    for name, angles in (
-        ("direction: right, up, left, down", analysis.saccade_directions(fixations, **sides)),
-        ("turn: on, left, back, right", analysis.saccade_turns(fixations, **sides)),
-    ):
+    for name, measure in measures.items():
+        angles = measure(fixations, **sides)
         known = angles[~np.isnan(angles)]
-        quarter = np.mod(np.rint(known / (np.pi / 2)).astype(int), 4)
-        counts = np.bincount(quarter, minlength=4)
-        rows.append([name, *(100 * counts / len(known)).tolist()] if len(known) else [name, *[""] * 4])
-    returns = analysis.return_rates(fixations, **sides)
-    rows.append(["returns at lag 1, 2, ...", *(100 * returns).tolist()])
-    longest = max(len(row) for row in rows)
-    filled = [[*row, *[""] * (longest - len(row))] for row in rows]
-    note = "In %: of saccades, by the nearest quarter; of fixations, those within 3 pixels of the one so many before."
-    return Table("directions", "Directions and returns", note, ["", *map(str, range(1, longest))], filled)
+        counts = np.bincount(np.mod(np.rint(known / (np.pi / 2)).astype(int), 4), minlength=4)
+        rows.append([name, *(100 * counts / len(known)).tolist()] if len(known) else [name])
+    rows.append(["returns at lag 1, 2, ...", *(100 * analysis.return_rates(fixations, **sides)).tolist()])
+    columns = max(5, len(rows[-1]))
+    filled = [[*row, *[""] * (columns - len(row))] for row in rows]
+    note = (
+        "In %: of saccades, by the nearest quarter; of fixations, those within 3 pixels of the one that many fixations "
+        "earlier."
+    )
+    return Table(f"Directions and returns{track.title}", note, ["", *map(str, range(1, columns))], filled)
 
 
-def information_table(verdict: Mapping[str, Any]) -> Table:
-    """What each landing says about the class, beside its shuffled control."""
-    names = {
+def information_table(findings: Findings, track: Track) -> Table | None:
+    """Information between each landing and the class, next to its shuffled control, and the entropy of the map."""
+    if not track.measures:
+        return None
+    titles = {
         "information": "information about the class",
         "information_shuffled": "of shuffled pairs",
         "map_entropy": "entropy of the map",
     }
-    rows: list[list[Cell]] = [[title, *verdict[name]] for name, title in names.items()]
-    saccades = len(verdict["information"])
-    header = ["bits", *(f"saccade {index + 1}" for index in range(saccades))]
-    return Table("information", "What landings tell", "Bits, on a grid of 8 by 8.", header, rows)
+    measures = track.measures
+    rows: list[list[Cell]] = [[title, *measures[name]] for name, title in titles.items() if name in measures]
+    header = ["bits", *(f"saccade {index}" for index in range(1, findings.graph.length))]
+    title = "Landings and the class" if "information" in measures else "Landings"
+    return Table(f"{title}{track.title}", "Bits, on a grid of 8 by 8.", header, rows)
 
 
-def speed_table(evaluations: Mapping[str, Evaluation]) -> Table:
-    """Speed and accuracy, if looking stops once the belief is sure enough."""
+def speed_table(findings: Findings, track: Track) -> Table | None:
+    """Reading time and accuracy, if looking stops once the belief is sure enough."""
+    if not track.evaluations or not findings.has_distributions:
+        return None
+    thresholds = np.array(READING_THRESHOLDS, np.float64)
     rows: list[list[Cell]] = []
-    for name, done in evaluations.items():
-        curve = analysis.speed_accuracy(done.probabilities, done.label, thresholds=np.array([1.0, 0.3, 0.1, 0.01]))
-        pairs = zip(curve.glimpses.tolist(), (100 * curve.accuracy).tolist(), strict=True)
-        rows.append([name, *(number for pair in pairs for number in pair)])
-    header = ["fixations", *(cell for bits in ("1", "0.3", "0.1", "0.01") for cell in (f"glimpses, {bits} bits", "%"))]
-    note = "Mean number of glimpses until the entropy of the belief falls under so many bits, and what is correct then."
-    return Table("speed", "Reading time", note, header, rows)
+    for name, evaluation in track.evaluations.items():
+        assert evaluation.probabilities is not None
+        assert evaluation.label is not None
+        curve = analysis.speed_accuracy(evaluation.probabilities, evaluation.label, thresholds=thresholds)
+        rows.append([name, *np.stack([curve.glimpses, 100 * curve.accuracy], axis=1).ravel().tolist()])
+    header = ["fixations", *(cell for bits in READING_THRESHOLDS for cell in (f"glimpses, {bits} bits", "%"))]
+    note = "Mean number of glimpses until the entropy of the belief falls below a threshold, and the accuracy then."
+    return Table(f"Reading time{track.title}", note, header, rows)
 
 
-def similarity_table(
-    whom: str, observers: np.ndarray, candidates: Mapping[str, np.ndarray], *, height: int, width: int
-) -> Table:
-    """How like observers' scanpaths others are."""
-    scores = analysis.compare_scanpaths(observers, candidates, height=height, width=width)
+def similarity_table(findings: Findings, observer: str, observers: np.ndarray | None, candidate: str) -> Table | None:
+    """Similarity of the gaze, under the name of the candidate, to the scanpaths ``[O, N, T, 2]`` of observers."""
+    gaze = findings.own.fixations
+    if observers is None or gaze is None:
+        return None
+    scores = analysis.compare_scanpaths(observers, {candidate: gaze[: observers.shape[1]]}, **findings.sides)
     note = (
-        f"Scanpaths compared with those of {whom} on the same image, beside controls and the ceiling between "
+        f"Scanpaths compared with those of {observer} on the same image, next to controls and the ceiling between "
         "observers, each with its 95 % interval over images. MultiMatch and ScanMatch: 1 is alike; levenshtein in "
         f"edits and time warping in pixels: 0 is alike. Of each scanpath the first {observers.shape[2]} fixations."
     )
-    return _scored(f"similarity to {whom}", f"Likeness to {whom}", note, scores)
+    return _score_table(f"Likeness to {observer}", note, scores)
 
 
-def density_table(
-    whom: str, observers: np.ndarray, densities: Mapping[str, np.ndarray], *, height: int, width: int
-) -> Table:
-    """How well maps predict where observers look."""
-    scores = analysis.compare_densities(observers, densities, height=height, width=width)
+def density_table(findings: Findings, observer: str, observers: np.ndarray | None) -> Table | None:
+    """Scores of maps, that of the policy's passes among them, that predict where observers ``[O, N, T, 2]`` look."""
+    passes = findings.passes
+    if observers is None or passes is None or len(observers) < 2:
+        return None
+    images = min(observers.shape[1], passes.shape[1])
+    model = {"the model": analysis.observed_densities(passes[:, :images], **findings.sides)}
+    maps = {} if observers is passes else model
+    scores = analysis.compare_densities(observers[:, :images], maps, **findings.sides)
     note = (
-        f"Maps scored by where half of {whom} land; the ceiling is the map of the other half. Information gain in bits "
-        "over the map of all other images, KL in nats; all with their 95 % intervals over images."
+        f"Maps scored by where half of {observer} land; the ceiling is the map of the other half. Information gain in "
+        "bits over the map of all other images, KL in nats; all with their 95 % intervals over images."
     )
-    return _scored(f"prediction of {whom}", f"Predicting {whom}", note, scores)
-
-
-def _scored(name: str, title: str, note: str, scores: Mapping[str, Mapping[str, Interval]]) -> Table:
-    rows: list[list[Cell]] = [[candidate, *found.values()] for candidate, found in scores.items()]
-    header = ["", *next(iter(scores.values()))]
-    return Table(name.replace(" ", "_").replace("'", ""), title, note, header, rows)
+    return _score_table(f"Predicting {observer}", note, scores)
 
 
 def expanded(table: Table) -> list[list[Cell]]:
@@ -149,3 +188,16 @@ def expanded(table: Table) -> list[list[Cell]]:
              for index, title in enumerate(table.header)]  # fmt: skip
     rows = [[list(cell) if isinstance(cell, Interval) else [cell] for cell in row] for row in table.rows]
     return [[cell for cells in row for cell in cells] for row in [names, *rows]]
+
+
+def _score_table(title: str, note: str, scores: Mapping[str, Mapping[str, Cell]], corner: str = "") -> Table:
+    """A table of scores by row and column."""
+    rows: list[list[Cell]] = [[name, *columns.values()] for name, columns in scores.items()]
+    return Table(title, note, [corner, *next(iter(scores.values()))], rows)
+
+
+def _mean(values: np.ndarray) -> Interval:
+    """A mean with its interval; without one where the values are not all finite, as losses may be."""
+    if np.isfinite(values).all():
+        return analysis.bootstrap_mean(values)
+    return Interval(float(values.mean()), float("nan"), float("nan"))

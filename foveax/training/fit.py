@@ -15,9 +15,10 @@ from foveax._types import Batch, InputError, Key, Metrics
 from foveax.data.dataset import Data, Render, Split
 from foveax.data.mapped import take
 from foveax.data.order import batch_indices, epoch_orders
+from foveax.learning.hyperparameters import Hyperparameters
+from foveax.training.collectives import BATCH
 from foveax.training.learner import Learner, TrainState
 from foveax.training.mesh import POPULATION, check_divides, local_copy, place, place_rows, sharded
-from foveax.training.shards import BATCH
 
 STREAM_BYTES = 64 * 2**20
 """Streamed batches are moved in blocks of up to this size, so that memory stays bounded."""
@@ -33,6 +34,7 @@ def fit(
     dispatch: int = 100,
     resident_bytes: int = 2**31,
     mesh: Mesh | None = None,
+    hyperparameters: Hyperparameters | None = None,
 ) -> Iterator[tuple[TrainState, Metrics]]:
     """Trains from a state up to a number of steps, yielding after every dispatch.
 
@@ -51,10 +53,11 @@ def fit(
       mesh: the devices of all processes, by the axes ``"population"`` and ``"batch"``, which divide the members and the
         rows of each batch; each device keeps the parameters of its members. The training is the same, but for the
         rounding of sums. Every process calls this alike. None uses one device.
+      hyperparameters: in the place of the learner's own; of a population, with a leading ``[P]``.
 
     Yields:
       the state, which is donated when the iterator goes on, and the metrics, averaged over those steps of the dispatch
-      that were not skipped, with the state's ``step``, ``skipped`` and ``skipped_in_a_row``.
+      that were not skipped, with the state's ``step``, ``skipped`` and ``consecutive_skips``.
 
     Raises:
       InputError: if the batch is larger than the split, or the mesh does not divide it evenly.
@@ -62,8 +65,8 @@ def fit(
     Example:
       >>> import foveax as fx, jax
       >>> data = fx.load("mnist5k")
-      >>> graph = fx.standard_pipeline(fx.Model(hidden=16, features=16), data.inputs, classes=data.classes)
-      >>> learner = fx.make_learner(graph, fx.Learning(), steps=20)
+      >>> graph = fx.standard_pipeline(data, fx.PipelineConfig(hidden=16, features=16))
+      >>> learner = fx.make_learner(graph, fx.LearningConfig(), steps=20)
       >>> for state, metrics in fx.fit(learner, data, learner.init(jax.random.key(0)), steps=20, batch=8):
       ...     print(int(state.step))
       20
@@ -86,13 +89,17 @@ def fit(
     if mesh:
         check_divides(mesh, batch, len(orders) if population else None)
         state, render_key = place((state, render_key), mesh, *members)
+    own = jax.tree.map(lambda value: np.full(state.key.shape, value, np.float32), learner.hyperparameters)
+    given = jax.tree.map(lambda value: np.asarray(value, np.float32), hyperparameters)
+    hyper = own if hyperparameters is None else given
+    hyper = place(hyper, mesh, *members) if mesh else jax.device_put(hyper)
     run = make_dispatch(learner, data.render, population=population, mesh=mesh)
     feeds = (indices(first) for first, _ in blocks)
     axes = (*members, None, BATCH)
     feeds, arrays = (_streamed if streamed else _resident)(data.train, feeds, mesh, axes)
     counts = (place(np.int32(count), mesh) if mesh else jax.device_put(np.int32(count)) for _, count in blocks)
     for feed, count in zip(feeds, counts, strict=True):
-        state, metrics = run(state, count, feed, render_key, arrays)
+        state, metrics = run(state, count, feed, render_key, arrays, hyper)
         yield state, metrics
 
 
@@ -103,42 +110,50 @@ def _data_keys(key: Key) -> tuple[Key, Key]:
 
 
 def make_dispatch(learner: Learner, render: Render, *, population: bool, mesh: Mesh | None) -> Callable[..., Any]:
-    """The compiled program of a dispatch: ``(state, count, feed, render_key, arrays) -> (state, metrics)``.
+    """The compiled program of a dispatch: ``(state, count, feed, render_key, arrays, hyper) -> (state, metrics)``.
 
     On a mesh only the learner's step is divided by hand; the rendering, which may look across the whole batch, is
     divided by the compiler.
     """
     run = functools.partial(_dispatch, sharded(learner, mesh) if mesh else learner, render)
     if population:
-        run = jax.vmap(run, in_axes=(0, None, 0, 0, None), spmd_axis_name=POPULATION if mesh else None)
+        run = jax.vmap(run, in_axes=(0, None, 0, 0, None, 0), spmd_axis_name=POPULATION if mesh else None)
     return jax.jit(run, donate_argnums=0)
 
 
 def _dispatch(
-    learner: Learner, render: Render, state: TrainState, count: int, feed: Any, render_key: Key, arrays: Batch
+    learner: Learner,
+    render: Render,
+    state: TrainState,
+    count: int,
+    feed: Any,
+    render_key: Key,
+    arrays: Batch,
+    hyper: Hyperparameters,
 ) -> tuple[TrainState, Metrics]:
     """The first `count` steps of a feed, so that one program serves the last, shorter dispatch too.
 
     The feed holds indices into arrays on the device or, where there are none, the batches themselves.
     """
 
-    @jax.jit  # inlined by the compiler, and traced once for both of its uses below
-    def step(state: TrainState, index: Any) -> tuple[TrainState, Metrics]:
-        shown = jax.tree.map(lambda leaf: leaf[index], feed)
-        batch = {name: array[shown] for name, array in arrays.items()} if arrays else shown
-        return learner.step(state, render(jax.random.fold_in(render_key, state.step), batch))
+    def batch_of(step: Any, index: Any) -> Batch:
+        chosen = jax.tree.map(lambda leaf: leaf[index], feed)
+        batch = {name: array[chosen] for name, array in arrays.items()} if arrays else chosen
+        return render(jax.random.fold_in(render_key, step), batch)
 
     def body(index: Any, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
         before, sums = carry
-        state, metrics = step(before, index)
+        state, metrics = step(before, batch_of(before.step, index), hyper)
         made = state.skipped == before.skipped
         return state, {name: total + jnp.where(made, metrics[name], 0) for name, total in sums.items()}
 
-    zeros = jax.tree.map(lambda spec: jnp.zeros(spec.shape, spec.dtype), jax.eval_shape(step, state, 0)[1])
+    step = jax.jit(learner.step)  # inlined by the compiler, and traced once for both of its uses
+    specs = jax.eval_shape(step, state, jax.eval_shape(batch_of, state.step, 0), hyper)[1]
+    zeros = jax.tree.map(lambda spec: jnp.zeros(spec.shape, spec.dtype), specs)
     skipped = state.skipped
     state, sums = jax.lax.fori_loop(0, count, body, (state, zeros))
     made = (count - (state.skipped - skipped)).astype(jnp.float32)
-    counts = {name: getattr(state, name) for name in ("step", "skipped", "skipped_in_a_row")}
+    counts = {name: getattr(state, name) for name in ("step", "skipped", "consecutive_skips")}
     return state, {**{name: total / made for name, total in sums.items()}, **counts}
 
 

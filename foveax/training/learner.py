@@ -1,20 +1,21 @@
 """The learner: one pure step that trains every module of a graph, supervised and by reinforcement."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from foveax._types import Array, Batch, Key, Metrics, Params
-from foveax.analysis.scanpaths import BORDER_PIXELS, REFIXATION_PIXELS
-from foveax.graph import compile as compile_graph
-from foveax.graph.graph import Graph, as_initial, init
-from foveax.graph.modules import AGENT_OUTPUTS
-from foveax.training.config import Learning
-from foveax.training.optimizers import is_finite, make_optimizer, update
-from foveax.training.reinforcement import agent_loss, progress_at, replayed_loss, with_advantages
-from foveax.training.shards import averaged, example_keys
+from foveax._types import BORDER_PIXELS, REFIXATION_PIXELS, Array, Batch, InputError, Key, Metrics, Params
+from foveax.graph.compile import Trajectory, number
+from foveax.graph.compile import compile as compile_graph
+from foveax.graph.graph import Graph, Source, as_initial, init, parse_port
+from foveax.graph.modules import AGENT_OUTPUTS, Loss, Module
+from foveax.learning.hyperparameters import Hyperparameters, LearningConfig
+from foveax.learning.ppo import agent_loss, with_credit
+from foveax.training.collectives import averaged, example_keys, gathered
 
 
 class TrainState(NamedTuple):
@@ -26,9 +27,8 @@ class TrainState(NamedTuple):
       step: int32, the steps done.
       key: the same throughout: each step's keys are folded from it and the number of the step.
       skipped: int32, the steps whose update was skipped, since a loss or gradient was not finite.
-      skipped_in_a_row: int32, the latest of these without one between that was made. Once there are
-        `Learning.skips_in_a_row`, all further updates are skipped: the parameters stay the last good ones.
-      varied: hyper-parameters that are arrays, by name, which differ between the members of a population.
+      consecutive_skips: int32, the steps skipped since the last update that was made. Once there are
+        `LearningConfig.max_skips`, all further updates are skipped: the parameters stay the last good ones.
     """
 
     params: dict[str, Params]
@@ -36,106 +36,178 @@ class TrainState(NamedTuple):
     step: Array
     key: Key
     skipped: Array
-    skipped_in_a_row: Array
-    varied: dict[str, Array] = {}  # noqa: RUF012
+    consecutive_skips: Array
 
 
 class Learner(NamedTuple):
-    """Two pure functions: `init(key) -> state` and `step(state, batch) -> (state, metrics)`.
+    """Two pure functions, and the numbers that they are to be given.
 
-    A batch holds, with a leading ``[B]``, the graph's inputs by name, but for ``progress``, which the step supplies.
+    Attributes:
+      init: ``(key) -> state``.
+      step: ``(state, batch, hyperparameters=None) -> (state, metrics)``; a batch holds, with a leading ``[B]``, the
+        graph's inputs by name; without hyper-parameters the step takes those below.
+      hyperparameters: of the configuration and the graph.
     """
 
     init: Callable[[Key], TrainState]
-    step: Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+    step: Callable[..., tuple[TrainState, Metrics]]
+    hyperparameters: Hyperparameters
 
 
-def make_learner(graph: Graph, learning: Learning, *, steps: int) -> Learner:
+def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learner:
     """The learner of a graph: one forward pass, one backward pass, one update of each module.
 
     A step minimises the sum of all modules' declared losses, over all parameters but the agents', and for each agent
     its policy and value losses less its entropy bonus. The pass that produced the trajectory is the one that is
     differentiated; later PPO epochs compute the agent again, on the experience of that pass. If a loss or a gradient is
     not finite, no module is updated, and the step is counted as skipped. Metrics are scalars:
-    ``loss/MODULE.PORT`` for each declared loss, ``accuracy`` if there is a port ``classifier.correct``, and per agent
-    ``policy_loss``, ``value_loss``, ``entropy``, ``kl`` (between the policies before and after the epochs) and
-    ``reward`` (mean sum over an episode), each under the agent's name; and where the agent has a port ``aim``, the
-    graph an input ``image``, and the fixation is fed back, the signs of collapse ``refixation`` and ``border``
-    (`foveax.diagnose`), of its aims.
+    ``loss/MODULE.PORT`` for each declared loss, without its weight; ``MODULE.PORT`` for each declared metric;
+    ``accuracy`` if the graph declares a belief and a label; and per agent ``policy_loss``, ``value_loss``, ``entropy``,
+    ``kl`` (between the policies before and after the epochs) and ``reward`` (mean sum over an episode), each under the
+    agent's name; and where the agent has a port ``mode``, acts on a memory, and the graph has an input ``image``, the
+    signs of collapse ``refixation`` and ``border`` (`foveax.diagnose`), of its modes.
 
     Args:
       graph: with any number of losses and agents.
       learning: weights, rates and discounts.
-      steps: the length of training, along which learning rates, deviations and the entropy bonus fall.
+      steps: the length of training, along which learning rates, scales and the entropy bonus fall.
 
     Example:
       >>> import foveax as fx, jax, jax.numpy as jnp
-      >>> graph = fx.standard_pipeline(fx.Model(), fx.image_source((28, 28, 1)), classes=10)
-      >>> learner = fx.make_learner(graph, fx.Learning(), steps=100)
+      >>> learner = fx.make_learner(fx.standard_pipeline(fx.load("mnist5k")), fx.LearningConfig(), steps=100)
       >>> state = learner.init(jax.random.key(0))
       >>> batch = {"image": jnp.zeros((8, 28, 28, 1), jnp.uint8), "label": jnp.zeros(8, jnp.int32)}
       >>> state, metrics = jax.jit(learner.step)(state, batch)
-      >>> int(state.step), round(float(metrics["loss/classifier.cross_entropy"]), 1)
+      >>> int(state.step), round(float(metrics["loss/decision.cross_entropy"]), 1)
       (1, 2.3)
     """
     moving = graph.length > 1  # with a single glimpse no action is credited
-    agents = {name: module.agent for name, module in graph.modules.items() if module.agent and moving}
-    losses = [f"{name}.{port}" for name, module in graph.modules.items() for port in module.losses]
-    observed = ["classifier.correct"] if "correct" in graph.wiring.outputs.get("classifier", {}) else []
-    experience = [f"{name}.{port}" for name in agents for port in _experience_ports(graph, name, learning.epochs)]
-    rollout = jax.vmap(compile_graph(graph, [*losses, *observed, *experience]), in_axes=(None, 0, 0))
-    optimizers = {name: make_optimizer(graph.modules[name], learning, steps=steps) for name in graph.modules}
+    agents = {name: agent for name, module in graph.modules.items() if (agent := module.agent) and moving}
+    losses = {
+        Source(name, port): loss for name, module in graph.modules.items() for port, loss in module.losses.items()
+    }
+    observed = [Source(name, port) for name, module in graph.modules.items() for port in module.metrics]
+    observed += [parse_port(port) for port in (graph.roles.belief, graph.roles.label) if port]
+    experience = {name: _experience(graph, name, learning.epochs) for name in agents}
+    needed = [*losses, *observed, *(source for sources in experience.values() for source in sources)]
+    needed += [parse_port(agent.reward) for agent in agents.values()]
+    rollout = jax.vmap(
+        compile_graph(graph, sorted({str(source) for source in needed})), in_axes=(None, 0, 0, None, None)
+    )
+    defaults = learning.hyperparameters(dict(graph.hyperparameters))
+
+    def optimizers(hyper: Hyperparameters) -> dict[str, optax.GradientTransformation]:
+        return {name: make_optimizer(module, learning, hyper, steps=steps) for name, module in graph.modules.items()}
 
     def start(key: Key) -> TrainState:
         params_key, step_key = jax.random.split(key)
         params = init(graph, params_key)
-        optimizer = {name: optimizers[name].init(params[name]) for name in params}
-        step, skipped, in_a_row = (jnp.zeros((), jnp.int32) for _ in range(3))  # each its own: they are donated
-        return TrainState(params, optimizer, step, step_key, skipped, in_a_row)
+        optimizer = {name: optimizers(defaults)[name].init(params[name]) for name in params}
+        step, skipped, consecutive = (jnp.zeros((), jnp.int32) for _ in range(3))  # each its own: they are donated
+        return TrainState(params, optimizer, step, step_key, skipped, consecutive)
 
     def objective(
-        params: dict[str, Params], inputs: Batch, progress: Array, keys: Key
+        params: dict[str, Params], inputs: Batch, progress: Array, keys: Key, hyper: Hyperparameters
     ) -> tuple[Array, tuple[dict, Metrics]]:
-        trajectory = rollout(params, inputs, keys)
-        metrics = {f"loss/{port}": _supervised(trajectory[port], learning.supervise) for port in losses}
-        total = sum(metrics.values(), start=jnp.zeros(()))
-        if observed:
-            metrics["accuracy"] = jnp.mean(trajectory["classifier.correct"][:, -1].astype(jnp.float32))
-        episodes = {name: with_advantages(_saccades(trajectory, name), learning) for name in agents}
-        for name, episode in episodes.items():
-            loss, terms = agent_loss(episode, episode, progress, learning)
-            total += loss
+        trajectory = rollout(params, inputs, keys, progress, hyper.graph)
+        total, metrics = _supervised(trajectory, losses, progress, hyper)
+        metrics |= _observed(trajectory, graph)
+        episodes = {}
+        for name, agent in agents.items():
+            episode = _saccades(trajectory, experience[name], parse_port(agent.reward))
+            episode = with_credit(episode, hyper, normalize=learning.normalize, gather=gathered)
+            loss, terms = agent_loss(episode, episode, hyper, bonus_at(hyper, progress, learning))
+            total, episodes[name] = total + loss, episode
+            terms["reward"] = jnp.mean(jnp.sum(episode["reward"], axis=1))
+            terms |= _gaze(episode, graph, name)
             metrics |= {f"{name}/{term}": value for term, value in terms.items()}
-            metrics[f"{name}/reward"] = jnp.mean(jnp.sum(episode["reward"], axis=1))
-            begins = _first_fixation(graph, name)
-            if "aim" in episode and "image" in graph.inputs and begins is not None:
-                gaze = _gaze(episode["aim"], begins, graph.inputs["image"].shape)
-                metrics |= {f"{name}/{sign}": value for sign, value in gaze.items()}
         return total, (episodes, metrics)
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        size = len(next(iter(batch.values())))
-        keys = example_keys(jax.random.fold_in(state.key, state.step), size)
+    def step(
+        state: TrainState, batch: Batch, hyperparameters: Hyperparameters | None = None
+    ) -> tuple[TrainState, Metrics]:
+        hyper = defaults if hyperparameters is None else hyperparameters
+        keys = example_keys(jax.random.fold_in(state.key, state.step), _size(graph, batch))
         progress = progress_at(state.step, steps)
-        inputs = {**batch, "progress": jnp.broadcast_to(progress, (size,))}
-        inputs = {name: inputs[name] for name in graph.inputs}
         differentiate = jax.value_and_grad(objective, has_aux=True)
-        (total, (episodes, metrics)), grads = differentiate(state.params, inputs, progress, keys)
+        (total, (episodes, metrics)), grads = differentiate(state.params, batch, progress, keys, hyper)
         total, grads, metrics = averaged((total, grads, metrics))
-        made = is_finite(total, grads) & (state.skipped_in_a_row < learning.skips_in_a_row)
-        params, optimizer = _updated(optimizers, grads, state.optimizer, state.params, made)
-        for name, agent in agents.items():
+        made = is_finite(total, grads) & (state.consecutive_skips < learning.max_skips)
+        own = optimizers(hyper)
+        params, optimizer = _updated(own, grads, state.optimizer, state.params, made)
+        for name in agents if learning.epochs > 1 else ():
+            again = functools.partial(replayed_loss, graph.modules[name], graph.wiring.inputs[name])
             for _ in range(learning.epochs - 1):
-                again = jax.value_and_grad(replayed_loss, has_aux=True)
-                replayed = again(params[name], graph, name, agent, episodes[name], progress, learning)
+                bonus = bonus_at(hyper, progress, learning)
+                replayed = jax.value_and_grad(again, has_aux=True)(params[name], episodes[name], hyper, bonus)
                 (loss, terms), grad = averaged(replayed)
                 made &= is_finite(loss, {name: grad})
-                moved = _updated(optimizers, {name: grad}, optimizer, params, made)
+                moved = _updated(own, {name: grad}, optimizer, params, made)
                 params, optimizer = ({**old, **new} for old, new in zip((params, optimizer), moved, strict=True))
                 metrics |= {f"{name}/{term}": value for term, value in terms.items()}
         return _counted(state._replace(params=params, optimizer=optimizer), made), metrics
 
-    return Learner(jax.jit(start), step)  # init is many small operations, each of which would be compiled by itself
+    return Learner(jax.jit(start), step, defaults)  # init is many small operations, compiled as one
+
+
+def replayed_loss(
+    module: Module, inputs: Mapping[str, Any], params: Params, episodes: Mapping[str, Array], hyper: Hyperparameters,
+    entropy: Any,
+) -> tuple[Array, Metrics]:  # fmt: skip
+    """An agent's loss when it is computed again, glimpse by glimpse, on the experience of an earlier pass.
+
+    Args:
+      module: the agent.
+      inputs: the specifications at its input ports.
+      params: that learn.
+      episodes: of `with_credit`: all that the agent gave, and its credit.
+      hyper: as in `agent_loss`.
+      entropy: likewise.
+    """
+    agent = module.agent
+    assert agent is not None
+    judged = ("log_prob", "value", "entropy")
+
+    def replay(outputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        def glimpse(state: Any, outputs: Mapping[str, Array]) -> tuple[Any, Mapping[str, Array]]:
+            again, state = agent.evaluate(params, state, outputs)
+            return state, {port: again[port] for port in judged}
+
+        return jax.lax.scan(glimpse, module.begin(inputs), outputs, unroll=True)[1]
+
+    credit = ("reward", "return", "advantage", "baselined")
+    own = {port: value for port, value in episodes.items() if port not in credit}
+    return agent_loss(jax.vmap(replay)(own), episodes, hyper, entropy)
+
+
+def progress_at(step: Array, steps: int) -> Array:
+    """The share of training that is done before a step."""
+    return jnp.minimum(step.astype(jnp.float32) / steps, 1.0)
+
+
+def make_optimizer(
+    module: Module, learning: LearningConfig, hyper: Hyperparameters, *, steps: int
+) -> optax.GradientTransformation:
+    """Adam with clipped gradients, its rate scheduled over a training of so many steps, for one module."""
+    rate = hyper.policy_learning_rate if module.agent else hyper.learning_rate
+    every = max(module.fit_every, 1 if module.agent else learning.fit_every)
+    updates = max(steps * (learning.epochs if module.agent else 1) // every, 1)
+    schedule = optax.cosine_decay_schedule(rate, updates) if learning.decay == "cosine" else rate
+    optimizer = optax.chain(optax.clip_by_global_norm(hyper.gradient_clip), optax.adam(schedule))
+    return optimizer if every == 1 else optax.MultiSteps(optimizer, every).gradient_transformation()
+
+
+def update(optimizer: optax.GradientTransformation, grads: Params, state: Any, params: Params) -> tuple[Params, Any]:
+    """Parameters and optax's state after a step along a gradient."""
+    with jax.numpy_dtype_promotion("standard"):  # optax raises floats to the power of an integer count
+        updates, state = optimizer.update(grads, state, params)
+    return optax.apply_updates(params, updates), state
+
+
+def is_finite(loss: Array, grads: Mapping[str, Params]) -> Array:
+    """Whether a loss and all of its gradients are finite: so are their norms, which clipping computes anyway."""
+    norms = [optax.tree.norm(grad) for grad in grads.values() if jax.tree.leaves(grad)]
+    return jnp.isfinite(jnp.stack([loss, *norms])).all()
 
 
 def _updated(
@@ -160,50 +232,84 @@ def _counted(state: TrainState, made: Array) -> TrainState:
     return state._replace(
         step=state.step + 1,
         skipped=state.skipped + jnp.where(made, 0, 1),
-        skipped_in_a_row=jnp.where(made, 0, state.skipped_in_a_row + 1),
+        consecutive_skips=jnp.where(made, 0, state.consecutive_skips + 1),
     )
 
 
-def _saccades(trajectory: Metrics, name: str) -> dict[str, Array]:
-    """An agent's outputs over its T - 1 saccades, ``[B, T - 1, ...]``, with the reward that followed each."""
-    ports = {port.partition(".")[2]: value for port, value in trajectory.items() if port.startswith(f"{name}.")}
-    return {port: value[:, :-1] for port, value in ports.items()} | {"reward": ports["reward"][:, 1:]}
+def _size(graph: Graph, batch: Batch) -> int:
+    """The number B of examples in a batch, which must hold all inputs of the graph."""
+    missing = [name for name in graph.inputs if name not in batch]
+    if missing:
+        raise InputError(f"a batch must hold {', '.join(graph.inputs)}; it lacks {', '.join(missing)}")
+    return len(next(iter(batch.values())))
 
 
-def _experience_ports(graph: Graph, name: str, epochs: int) -> list[str]:
+def _supervised(
+    trajectory: Trajectory, losses: Mapping[Source, Loss], progress: Array, hyper: Hyperparameters
+) -> tuple[Array, Metrics]:
+    """The weighted sum of the declared losses, and each by itself: its mean over the batch and its glimpses."""
+    total, metrics = jnp.zeros(()), {}
+    for source, loss in losses.items():
+        value = trajectory[source.module][source.port]  # [B, T]
+        mean = jnp.mean(value[:, -1] if loss.glimpses == "last" else value)
+        metrics[f"loss/{source}"] = mean
+        weight = number(loss.weight, hyper.graph)
+        scheduled = mean if loss.schedule is None else loss.schedule(progress) * mean
+        total += scheduled if isinstance(weight, float | int) and weight == 1 else weight * scheduled
+    return total, metrics
+
+
+def _observed(trajectory: Trajectory, graph: Graph) -> Metrics:
+    """The declared metrics after the last glimpse, and the accuracy of the belief."""
+    ports = [Source(name, port) for name, module in graph.modules.items() for port in module.metrics]
+    metrics = {str(port): jnp.mean(trajectory[port.module][port.port][:, -1].astype(jnp.float32)) for port in ports}
+    if graph.roles.belief and graph.roles.label:
+        belief, label = (parse_port(port) for port in (graph.roles.belief, graph.roles.label))
+        predicted = jnp.argmax(trajectory[belief.module][belief.port][:, -1], axis=-1)
+        correct = predicted == trajectory[label.module][label.port][:, -1]
+        metrics["accuracy"] = jnp.mean(correct.astype(jnp.float32))
+    return metrics
+
+
+def _experience(graph: Graph, name: str, epochs: int) -> list[Source]:
     """What is recorded of an agent: all that it gives if it is to be computed again, else what is needed of it."""
-    needed = (*AGENT_OUTPUTS, "aim")
-    return [port for port in graph.wiring.outputs[name] if epochs > 1 or port in needed]
+    needed = (*AGENT_OUTPUTS, "mode")
+    return [Source(name, port) for port in graph.wiring.outputs[name] if epochs > 1 or port in needed]
 
 
-def _first_fixation(graph: Graph, name: str) -> Array | None:
-    """Where an eye is before its first saccade, ``[2]``, if its fixation is fed back."""
-    sources = [
-        source for source in graph.wiring.feedback.values() if (source.module, source.port) == (name, "fixation")
-    ]
-    return as_initial(sources[0].initial) if sources else None
+def _saccades(trajectory: Trajectory, experience: list[Source], reward: Source) -> dict[str, Array]:
+    """An agent's outputs over its T - 1 saccades, ``[B, T - 1, ...]``, with the reward that followed each."""
+    paid = trajectory[reward.module][reward.port][:, 1:]
+    return {source.port: trajectory[source.module][source.port][:, :-1] for source in experience} | {"reward": paid}
 
 
-def _gaze(aims: Array, begins: Array, image: tuple[int, ...]) -> Metrics:
-    """Signs of collapse: how many of the late aims ``[B, T - 1, 2]`` return to an earlier one, or lie on the border.
+def bonus_at(hyper: Hyperparameters, progress: Array, learning: LearningConfig) -> Any:
+    """The weight of the entropy bonus now."""
+    return hyper.entropy if learning.decay == "constant" else hyper.entropy * (1 - progress)
 
-    Late is from the second half of the glimpses on; the eye begins at ``[2]``; the image is ``[H, W, C]``.
+
+def _gaze(episode: Mapping[str, Array], graph: Graph, name: str) -> Metrics:
+    """Signs of collapse: the share of the late modes that return to an earlier one, or lie on the border.
+
+    Late is from the second half of the glimpses on. Nothing of an agent whose modes do not go into a memory of places.
     """
+    memories = [memory for memory, source in graph.wiring.writes.items() if source.module == name]
+    place = jax.ShapeDtypeStruct((2,), jnp.float32)
+    if "mode" not in episode or "image" not in graph.inputs or len(memories) != 1:
+        return {}
+    initial = as_initial(graph.memory[memories[0]])
+    if (initial.shape, initial.dtype) != (place.shape, place.dtype):
+        return {}
+    image, modes = graph.inputs["image"].shape, jax.lax.stop_gradient(episode["mode"])
     sides = jnp.array([image[1] - 1, image[0] - 1], jnp.float32)
-    saccades = aims.shape[1]
-    late = saccades // 2
-    aims = jax.lax.stop_gradient(aims)
-    points = jnp.concatenate([jnp.broadcast_to(begins, (len(aims), 1, 2)), aims], axis=1) * sides[None, None, :]
+    late = modes.shape[1] // 2
+    begins = jnp.broadcast_to(initial, (len(modes), 1, 2))
+    points = jnp.concatenate([begins, modes], axis=1) * sides[None, None, :]
     ends = points[:, 1 + late :]
     distance = jnp.linalg.norm(ends[:, :, None] - points[:, None, :], axis=-1)
-    earlier = jnp.tri(saccades + 1, k=-1, dtype=bool)[None, 1 + late :]
+    earlier = jnp.tri(modes.shape[1] + 1, k=-1, dtype=bool)[None, 1 + late :]
     border = jnp.minimum(ends, sides[None, None, :] - ends) <= BORDER_PIXELS
     return {
         "refixation": jnp.mean(((distance <= REFIXATION_PIXELS) & earlier).any(axis=-1).astype(jnp.float32)),
         "border": jnp.mean(border.any(axis=-1).astype(jnp.float32)),
     }
-
-
-def _supervised(loss: Array, supervise: str) -> Array:
-    """The mean over a batch of ``[B, T]`` losses: of each glimpse, or of the last alone."""
-    return jnp.mean(loss[:, -1] if supervise == "last" else loss)

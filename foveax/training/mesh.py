@@ -11,8 +11,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from foveax._types import InputError
 from foveax.data.mapped import take
+from foveax.training.collectives import BATCH
 from foveax.training.learner import Learner
-from foveax.training.shards import BATCH
 
 POPULATION = "population"
 """The mesh axis along which the members of a population are divided."""
@@ -55,7 +55,9 @@ def training_mesh(devices: int = 1, *, members: int = 1) -> Mesh | None:
 def sharded(learner: Learner, mesh: Mesh) -> Learner:
     """The same learner, whose step is computed by shards of the batch along the mesh's axis of that name."""
     whole, rows = PartitionSpec(), PartitionSpec(BATCH)
-    step = jax.shard_map(learner.step, mesh=mesh, in_specs=(whole, rows), out_specs=(whole, whole), check_vma=False)
+    step = jax.shard_map(
+        learner.step, mesh=mesh, in_specs=(whole, rows, whole), out_specs=(whole, whole), check_vma=False
+    )
     return learner._replace(step=step)
 
 

@@ -1,0 +1,136 @@
+"""Checked fields for configurations: frozen dataclasses that name the field of every bad value."""
+
+import dataclasses
+import difflib
+import json
+import math
+import typing
+from collections.abc import Mapping
+from typing import Any, Self
+
+from foveax._types import InputError
+
+
+def bounded(default: Any, low: float = -math.inf, high: float = math.inf, *, above: float | None = None) -> Any:
+    """A numeric dataclass field whose value must lie in ``[low, high]``, and be more than `above` if that is given."""
+    return dataclasses.field(default=default, metadata={"low": low, "high": high, "above": above})
+
+
+class Checked:
+    """Base of the configurations: checks its fields when it is made, and goes to JSON and back without loss."""
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
+            value = getattr(self, field.name)
+            _check_value(field, value)
+            if field.type is float and isinstance(value, int):  # so that equal configurations are equal as JSON
+                object.__setattr__(self, field.name, float(value))
+
+    def to_json(self) -> dict[str, Any]:
+        """The configuration as plain JSON types; tuples become lists."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))  # pyright: ignore[reportArgumentType]
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The configuration that `to_json` wrote.
+
+        Raises:
+          InputError: for a key that is no field (with a suggestion), or a value that its field refuses.
+        """
+        if not isinstance(values, Mapping):
+            raise InputError(f"{cls.__name__} must be a JSON object; got {type(values).__name__}")
+        fields = {field.name: field for field in dataclasses.fields(cls)}  # pyright: ignore[reportArgumentType]
+        for name in values:
+            if name not in fields:
+                near = difflib.get_close_matches(str(name), fields, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(fields)}"
+                raise InputError(f"{cls.__name__} has no field {_repr(name)}{hint}")
+        return cls(**{name: _from_json(fields[name], value) for name, value in values.items()})
+
+
+def _from_json(field: dataclasses.Field, value: Any) -> Any:
+    kind = field.type
+    if isinstance(kind, type) and issubclass(kind, Checked):
+        if not isinstance(value, Mapping):
+            raise InputError(f"{field.name} must be a JSON object, a {kind.__name__}; got {_repr(value)}")
+        return kind.from_json(value)
+    return _as_tuple(kind, value)
+
+
+def _as_tuple(kind: Any, value: Any) -> Any:
+    """JSON's lists as tuples, where and as deeply as the field has them."""
+    if typing.get_origin(kind) is not tuple or not isinstance(value, list):
+        return value
+    return tuple(_as_tuple(typing.get_args(kind)[0], item) for item in value)
+
+
+def _check_value(field: dataclasses.Field, value: Any) -> None:
+    kind: Any = field.type
+    choices = typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else ()
+    if choices and not (isinstance(value, str) and value in choices):
+        raise InputError(f"{field.name} must be one of {', '.join(map(repr, choices))}; got {_repr(value)}")
+    if typing.get_origin(kind) is tuple and not _fits(kind, value):
+        items = "text" if _item(kind) is str else "finite numbers"
+        raise InputError(f"{field.name} must be {kind} of {items}; got {_repr(value)}")
+    if isinstance(kind, type) and issubclass(kind, Checked) and not isinstance(value, kind):
+        raise InputError(f"{field.name} must be a {kind.__name__}; got {_repr(value)}")
+    if kind in (int, float, bool, str):
+        _check_scalar(field, value)
+
+
+def _item(kind: Any) -> Any:
+    """What a tuple's type holds, however deep."""
+    return _item(typing.get_args(kind)[0]) if typing.get_origin(kind) is tuple else kind
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    """Whether a value is of a tuple's type, down to text or finite numbers."""
+    if kind is str:
+        return isinstance(value, str)
+    if typing.get_origin(kind) is not tuple:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and _finite(value)
+    items = typing.get_args(kind)
+    if not isinstance(value, tuple) or (items[-1] is not Ellipsis and len(value) != len(items)):
+        return False
+    return all(_fits(items[0], item) for item in value)
+
+
+def _check_scalar(field: dataclasses.Field, value: Any) -> None:
+    kind: Any = field.type
+    accepted = (int, float) if kind is float else (kind,)
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+        raise InputError(f"{field.name} must be {kind.__name__}; got {_repr(value)}")
+    if kind not in (int, float):
+        return
+    low, high, above = (field.metadata.get(name) for name in ("low", "high", "above"))
+    within = _finite(value) and (low is None or low <= value) and (high is None or value <= high)
+    if not within or (above is not None and value <= above):
+        raise InputError(f"{field.name} must be {_describe(low, high, above)}; got {_repr(value)}")
+
+
+def _finite(value: float) -> bool:
+    """Whether a number is one that a float can hold."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _repr(value: Any) -> str:
+    """What came, as far as it can be said in a line."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__} too large to print"
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def _describe(low: float | None, high: float | None, above: float | None) -> str:
+    parts = []
+    if above is not None:
+        parts.append(f"more than {above}")
+    if low is not None and math.isfinite(low):
+        parts.append(f"at least {low}")
+    if high is not None and math.isfinite(high):
+        parts.append(f"at most {high}")
+    return " and ".join(parts) or "finite"

@@ -1,0 +1,45 @@
+"""A data set's fingerprint: what is compared to know its images again."""
+
+import hashlib
+import mmap
+from typing import Any
+
+import numpy as np
+
+from foveax.data.dataset import Data
+from foveax.data.mapped import take
+
+SAMPLED_ROWS = 256
+"""Rows of an array in a file that are read for its digest, spread evenly over it."""
+
+
+def fingerprint(data: Data) -> dict[str, Any]:
+    """Classes, and for each array of each split its dtype, shape and SHA-256, as JSON types.
+
+    Of an array that lies in a file, and may be larger than memory, the digest is of 256 rows spread over it.
+
+    Example:
+      >>> import foveax as fx
+      >>> fingerprint(fx.load("mnist5k"))["train"]["image"][:2]
+      ['uint8', [5000, 28, 28, 1]]
+    """
+    splits = {"train": data.train, "test": data.test}
+    digests = {name: {key: _digest(array) for key, array in sorted(split.items())} for name, split in splits.items()}
+    return {"classes": data.classes, **digests}
+
+
+def _digest(array: np.ndarray) -> list[Any]:
+    digest = hashlib.sha256()
+    if _is_mapped(array):
+        digest.update(b"sample")
+        rows = np.unique(np.linspace(0, len(array) - 1, SAMPLED_ROWS).astype(int))
+        digest.update(np.ascontiguousarray(take(array, rows)).data)
+    else:
+        digest.update(np.ascontiguousarray(array).data)
+    return [str(array.dtype), list(array.shape), digest.hexdigest()]
+
+
+def _is_mapped(array: Any) -> bool:
+    while array is not None and not isinstance(array, mmap.mmap):
+        array = getattr(array, "base", None)
+    return array is not None

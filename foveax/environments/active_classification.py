@@ -1,0 +1,281 @@
+"""The reverse: a foveax classifier and saccader in an active-classification environment that others wrote.
+
+Such an environment must be:
+
+* a Gymnasium environment, or a batch of them (`gymnasium.vector.VectorEnv`);
+* its observation a dictionary with a *glimpse*, a box of floats or uint8 ``[G, G, C]``, and a *position*, a finite box
+  of two numbers: where the glimpse was taken;
+* its action a dictionary with a *movement*, a finite box of two numbers: where to look next, as a position, or by how
+  much to move; and a *prediction*, a `Discrete` of K classes, or a box of K log-probabilities, which are at most 0;
+* its episodes of exactly T steps: each step is given a prediction from the glimpses so far, and where to look next;
+* its ``info`` at the end of an episode with the *label*.
+
+The entries may have other names (`Names`). Its reward is reported, and not learnt from: the saccader is paid by the
+graph's own reward, as in all of foveax.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+
+from foveax._types import Array, InputError, Key, Params
+from foveax.data.dataset import Data
+from foveax.evaluation.evaluate import greedy
+from foveax.graph import split
+from foveax.graph.graph import Graph, Roles, parse_port
+from foveax.graph.modules import zeros_like
+from foveax.graph.split import EpisodeState
+from foveax.modules.retina import received_glimpses
+from foveax.pipelines import PipelineConfig, standard_pipeline
+
+RETINA, GAZE = "retina", "fixation"
+"""The module of the standard pipeline whose place the environment takes, and the memory that its eye writes."""
+
+
+class Names(NamedTuple):
+    """The entries of an environment's observations, actions and infos."""
+
+    glimpse: str = "glimpse"
+    position: str = "position"
+    movement: str = "movement"
+    prediction: str = "prediction"
+    label: str = "label"
+
+
+class ActiveClassification(NamedTuple):
+    """An environment of others, checked, with the pipeline that acts in it.
+
+    Attributes:
+      environments: a batch of B.
+      graph: its module ``retina`` stands for the environment: it takes the glimpses and positions of an episode, the
+        graph's inputs ``glimpses`` ``[T, G, G, C]`` and ``positions`` ``[T, 2]``.
+      names: of the entries.
+      movement: ``"absolute"``, where to look next, or ``"relative"``, by how much to move.
+      sampling: `split_at_retina` of the graph, whose saccader explores.
+      greedy: likewise, but the saccader takes the mode of its policy.
+    """
+
+    environments: VectorEnv
+    graph: Graph
+    names: Names
+    movement: Literal["absolute", "relative"]
+    sampling: tuple[Callable[..., Any], Callable[..., Any]]
+    greedy: tuple[Callable[..., Any], Callable[..., Any]]
+
+
+class PlayedEpisodes(NamedTuple):
+    """A batch of episodes, from beginning to end: NumPy arrays.
+
+    With the same inputs and keys, the compiled graph gives the same trajectories, and all its ports.
+
+    Attributes:
+      probabilities: ``[B, T, K]`` after each glimpse.
+      fixations: ``[B, T, 2]``, where the saccader chose to look after each glimpse.
+      glimpses: ``[B, T, G, G, C]`` in [0, 1] where they came as uint8.
+      positions: ``[B, T, 2]`` in [0, 1], where they were taken.
+      label: ``[B]`` int32.
+      reward: ``[B, T]``, the environment's own.
+    """
+
+    probabilities: np.ndarray
+    fixations: np.ndarray
+    glimpses: np.ndarray
+    positions: np.ndarray
+    label: np.ndarray
+    reward: np.ndarray
+
+    @property
+    def inputs(self) -> dict[str, np.ndarray]:
+        """The graph's inputs, ``[B, ...]`` by name."""
+        return {"glimpses": self.glimpses, "positions": self.positions, "label": self.label}
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """Share of correct predictions after each glimpse, ``[T]``."""
+        return (self.probabilities.argmax(axis=-1) == self.label[:, None]).mean(axis=0)
+
+
+def make_active_classification(
+    environment: gymnasium.Env | VectorEnv,
+    config: PipelineConfig,
+    *,
+    names: Names | None = None,
+    movement: Literal["absolute", "relative"] = "absolute",
+) -> ActiveClassification:
+    """Checks an environment of others, and makes the standard pipeline for it.
+
+    Args:
+      environment: as the head of this module says; a single one becomes a batch of one.
+      config: of the pipeline; its number of glimpses is the number of steps of an episode, and its retina is not used.
+      names: of the entries.
+      movement: what a movement is: where to look next in the space of positions, or the way there.
+
+    Raises:
+      InputError: if the spaces are not of that kind; the message says what must hold, and what came.
+    """
+    names = names or Names()
+    if config.glimpses < 2:
+        raise InputError(f"an episode must have at least 2 glimpses to be acted in; got {config.glimpses}")
+    single, disabled = environment, AutoresetMode.DISABLED
+    batch = SyncVectorEnv([lambda: single], autoreset_mode=disabled) if isinstance(single, gymnasium.Env) else single
+    observation, action = batch.single_observation_space, batch.single_action_space
+    glimpse = _entry(observation, names.glimpse, "observation")
+    for space, name, kind in ((observation, names.position, "observation"), (action, names.movement, "action")):
+        box = _entry(space, name, kind)
+        if not isinstance(box, spaces.Box) or box.shape != (2,) or not box.is_bounded():
+            raise InputError(f"{kind} {name!r} must be a bounded box of 2 numbers; got {box}")
+    classes = _classes(_entry(action, names.prediction, "action"), names.prediction)
+    if not isinstance(glimpse, spaces.Box) or not 1 <= len(glimpse.shape) <= 3:
+        raise InputError(f"observation {names.glimpse!r} must be a box of 1 to 3 axes; got {glimpse}")
+    sides = (*glimpse.shape, 1, 1)[:3]
+    graph = _pipeline(config, sides, classes)
+    return ActiveClassification(batch, graph, names, movement, split_at_retina(graph), split_at_retina(greedy(graph)))
+
+
+def play_episodes(
+    task: ActiveClassification,
+    params: Mapping[str, Params],
+    *,
+    keys: Key,
+    progress: float = 1.0,
+    sample: bool = False,
+) -> PlayedEpisodes:
+    """Plays a batch of episodes: the classifier predicts after each glimpse, the saccader moves.
+
+    Args:
+      task: of `make_active_classification`.
+      params: of its graph's modules, by name (`foveax.init`).
+      keys: ``[B]``, of the saccader's exploration; the images are the environment's own affair.
+      progress: the share of training done, for a scheduled scale.
+      sample: whether the saccader explores, as in training, or takes the mode of its policy.
+
+    Raises:
+      InputError: if an episode has not exactly as many steps as the pipeline has glimpses, or there is no label at its
+        end.
+    """
+    environments, names, length = task.environments, task.names, task.graph.length
+    begin, predict = task.sampling if sample else task.greedy
+    state = begin(keys, params, progress)
+    observation, info = environments.reset()
+    steps: list[tuple[np.ndarray, ...]] = []
+    for number in range(1, length + 1):
+        glimpse, position = _read(task, observation)
+        state, *outputs = predict(state, glimpse, position, params, progress)
+        probabilities, fixation = map(np.asarray, outputs)
+        action = _action(task, probabilities, fixation, position)
+        observation, reward, terminated, truncated, info = environments.step(action)
+        ended = terminated | truncated
+        steps.append((probabilities, fixation, glimpse, position, reward))
+        if ended.any() != (number == length) or ended.any() != ended.all():
+            raise InputError(
+                f"an episode must end after exactly {length} steps; after {number} of them "
+                f"{ended.sum()} of {len(ended)} had ended"
+            )
+    label = _label(info, names.label, environments.num_envs)
+    *values, rewards = (np.stack(parts, axis=1) for parts in zip(*steps, strict=True))
+    return PlayedEpisodes(*values, label=label, reward=rewards)
+
+
+def _pipeline(config: PipelineConfig, shape: tuple[int, ...], classes: int) -> Graph:
+    """The standard pipeline with a retina that receives glimpses, and their positions in the place of the gaze."""
+    glimpses = config.glimpses
+    received = {
+        "glimpses": np.zeros((1, glimpses, *shape), np.float32),
+        "positions": np.zeros((1, glimpses, 2), np.float32),
+    }
+    image = {"image": np.zeros((1, config.crop_size, config.crop_size, 1), np.uint8)}  # for the retina that goes
+    arrays = {**image, **received, "label": np.zeros(1, np.int32)}
+    standard = standard_pipeline(Data(arrays, arrays, classes), config)
+    links = [f"input.{name} -> {RETINA}.{name}" for name in received]
+    retina = received_glimpses(contrast=config.contrast)
+    graph = standard.swap(RETINA, retina, *links, f"loop.index -> {RETINA}.index")
+    graph = graph.reroute(f"memory.{GAZE}", f"{RETINA}.position")
+    inputs = {name: spec for name, spec in graph.inputs.items() if name not in image}
+    return dataclasses.replace(graph, inputs=inputs, roles=Roles(belief=graph.roles.belief, label=graph.roles.label))
+
+
+def split_at_retina(graph: Graph) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The pipeline without its retina, for a batch, glimpse by glimpse.
+
+    Returns:
+      ``(keys, params, progress) -> state`` and ``(state, glimpse, position, params, progress) -> (state, probabilities,
+      fixation)``, compiled: what the classifier makes of a glimpse, ``[B, K]``, and where to look next, ``[B, 2]``.
+    """
+    belief, fixation = parse_port(graph.roles.belief), graph.wiring.writes[GAZE]
+    environment, actors = split(graph, RETINA, record=(str(belief), str(fixation)))
+
+    def begin(key: Key, params: Any, progress: Any) -> EpisodeState:
+        return environment.reset(key, params, zeros_like(graph.inputs), progress)[0]
+
+    def predict(state: EpisodeState, glimpse: Array, position: Array, params: Any, progress: Any) -> tuple[Any, ...]:
+        received = {"glimpses": glimpse[None], "positions": position[None], "index": jnp.int32(0)}
+        outputs, _ = actors[RETINA].act({}, (), received, None)
+        after, time_step = environment.step(state, {RETINA: outputs}, params, progress)
+        ended = {**time_step.info, **state.values}  # of the same glimpse: what waited for the retina, and what did not
+        return after, *(ended[port.module][port.port] for port in (belief, fixation))
+
+    batched = jax.vmap(begin, in_axes=(0, None, None)), jax.vmap(predict, in_axes=(0, 0, 0, None, None))
+    return jax.jit(batched[0]), jax.jit(batched[1])
+
+
+def _entry(space: spaces.Space, name: str, kind: str) -> spaces.Space:
+    if not isinstance(space, spaces.Dict):
+        raise InputError(f"{kind}s must be a dictionary with {name!r}; got {space}")
+    if name not in space.spaces:
+        raise InputError(f"{kind}s must have an entry {name!r}; they have {', '.join(space.spaces)}")
+    return space.spaces[name]
+
+
+def _classes(space: spaces.Space, name: str) -> int:
+    """The number of classes in a space of predictions."""
+    if isinstance(space, spaces.Discrete) and space.start == 0:
+        return int(space.n)
+    if isinstance(space, spaces.Box) and len(space.shape) == 1 and (space.low < 0).all():
+        return space.shape[0]
+    raise InputError(f"action {name!r} must be Discrete from 0, or a box of one log-probability per class; got {space}")
+
+
+def _read(task: ActiveClassification, observation: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Glimpses as float32 ``[B, G, G, C]``, where uint8 becomes [0, 1], and positions ``[B, 2]`` in [0, 1]."""
+    glimpse = np.asarray(observation[task.names.glimpse])
+    scaled = glimpse.astype(np.float32) / (255 if glimpse.dtype == np.uint8 else 1)
+    low, high = _limits(task)
+    position = (np.asarray(observation[task.names.position]) - low) / (high - low)
+    return scaled.reshape(len(glimpse), *task.graph.inputs["glimpses"].shape[1:]), position.astype(np.float32)
+
+
+def _limits(task: ActiveClassification) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the greatest position."""
+    space: Any = task.environments.single_observation_space
+    return space[task.names.position].low, space[task.names.position].high
+
+
+def _action(
+    task: ActiveClassification, probabilities: np.ndarray, fixation: np.ndarray, position: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The batch's actions: movements and predictions in the environment's own spaces."""
+    space: Any = task.environments.single_action_space
+    moves, predicts = space[task.names.movement], space[task.names.prediction]
+    low, high = _limits(task)
+    wanted = low + fixation * (high - low) if task.movement == "absolute" else (fixation - position) * (high - low)
+    movement = np.clip(wanted, moves.low, moves.high)
+    if isinstance(predicts, spaces.Box):
+        log_probability = np.log(np.maximum(probabilities, 1e-12))
+        prediction = np.clip(log_probability, predicts.low, predicts.high).astype(predicts.dtype)
+    else:
+        prediction = probabilities.argmax(axis=-1)
+    return {task.names.movement: movement.astype(moves.dtype), task.names.prediction: prediction}
+
+
+def _label(info: dict[str, Any], name: str, size: int) -> np.ndarray:
+    final = info.get("final_info", info)
+    if name not in final:
+        raise InputError(f"the info at an episode's end must hold {name!r}; it holds {', '.join(final) or 'nothing'}")
+    return np.asarray(final[name]).reshape(size).astype(np.int32)

@@ -1,0 +1,252 @@
+"""Evaluation: the mode of the policy, one pass, and the table of its numbers."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from foveax._types import Batch, InputError, Key, Params
+from foveax.analysis.scanpaths import refixation_rate, saccade_amplitudes
+from foveax.data.dataset import SAMPLED_BYTES, Split
+from foveax.data.mapped import take
+from foveax.graph.compile import compile as compile_graph
+from foveax.graph.compile import number
+from foveax.graph.graph import Graph, Source, parse_port
+from foveax.graph.split import acting_ports
+
+
+class Evaluation(NamedTuple):
+    """What a pipeline did with a split: NumPy arrays.
+
+    Attributes:
+      probabilities: ``[N, T, K]`` after each glimpse; None if the graph declares no belief.
+      label: ``[N]`` int32; None if the graph declares no label.
+      fixations: ``[N, T, 2]``, the gaze; None if the graph declares none.
+      tracks: ``[N, T, 2]`` by agent: where the places that it chose were at each glimpse.
+      losses: ``[N, T]``, the weighted sum of the graph's losses.
+      metrics: ``[N, T]`` by ``"module.port"``, the graph's declared metrics.
+    """
+
+    probabilities: np.ndarray | None
+    label: np.ndarray | None
+    fixations: np.ndarray | None
+    tracks: dict[str, np.ndarray]
+    losses: np.ndarray
+    metrics: dict[str, np.ndarray]
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The most probable class after each glimpse, ``[N, T]`` int32.
+
+        Raises:
+          InputError: if the graph declares no belief.
+        """
+        if self.probabilities is None:
+            raise InputError("the graph must declare a belief to have predictions; its roles name none")
+        return self.probabilities.argmax(axis=-1).astype(np.int32)
+
+    @property
+    def score(self) -> np.ndarray:
+        """What is compared between controls, ``[N, T]``: correct decisions or, without a belief, minus the losses."""
+        if self.probabilities is None or self.label is None:
+            return -self.losses
+        return (self.predicted == self.label[:, None]).astype(np.float32)
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """The mean score after each glimpse, ``[T]``: the share of correct decisions, if there is a belief."""
+        return self.score.mean(axis=0, dtype=np.float64)
+
+
+Evaluator = Callable[..., Evaluation]
+"""``(params, split, key, hyperparameters=None) -> evaluation``; these take the place of the graph's own, by name."""
+
+
+def greedy(graph: Graph) -> Graph:
+    """The same graph, whose agents take the mode of their policy instead of a sample."""
+    modules = {name: module._replace(apply=agent.mode) if (agent := module.agent) else module
+               for name, module in graph.modules.items()}  # fmt: skip
+    return dataclasses.replace(graph, modules=modules)
+
+
+def evaluate(graph: Graph, params: dict[str, Params], split: Split, *, key: Key, batch: int = 500) -> Evaluation:
+    """Shows a split to a pipeline, once: the mode of its policies, one pass, no averaging.
+
+    Args:
+      graph: of which the roles say what is evaluated.
+      params: by module.
+      split: arrays with a leading ``[N]``, by the graph inputs that they feed.
+      key: of the modules that draw.
+      batch: examples at a time, or the number that takes 256 MB.
+
+    Example:
+      >>> import foveax as fx, jax
+      >>> data = fx.load("mnist5k")
+      >>> graph = fx.standard_pipeline(data, fx.PipelineConfig(hidden=16, features=16))
+      >>> params = fx.init(graph, jax.random.key(0))
+      >>> fx.evaluate(graph, params, data.test, key=jax.random.key(1)).fixations.shape
+      (1000, 6, 2)
+    """
+    return make_evaluator(graph, batch=batch)(params, split, key)
+
+
+def make_evaluator(graph: Graph, *, batch: int = 500, tracks: Mapping[str, Source] | None = None) -> Evaluator:
+    """`evaluate` for a graph, compiled once for many calls; tracks are by default those of its own agents."""
+    if tracks is None:
+        tracks = {name: port for name in graph.agents if (port := track(graph, name))}
+    losses = {
+        Source(name, port): loss for name, module in graph.modules.items() for port, loss in module.losses.items()
+    }
+    metrics = [Source(name, port) for name, module in graph.modules.items() for port in module.metrics]
+    gaze = f"memory.{graph.roles.gaze}" if graph.roles.gaze else ""
+    ports = [graph.roles.belief, graph.roles.label, gaze, *map(str, (*tracks.values(), *losses, *metrics))]
+    rollout = jax.jit(
+        jax.vmap(compile_graph(greedy(graph), sorted(set(filter(None, ports)))), in_axes=(None, 0, 0, None, None))
+    )
+
+    def evaluator(
+        params: dict[str, Params], split: Batch, key: Key, hyperparameters: Mapping[str, Any] | None = None
+    ) -> Evaluation:
+        hyper = {**graph.hyperparameters, **(hyperparameters or {})}
+        recorded = _in_parts(functools.partial(_at_the_end, rollout, hyper), graph, params, split, key, batch)
+
+        def read(port: str | Source) -> Any:
+            source = parse_port(str(port))
+            return recorded[source.module][source.port] if source.module else None
+
+        label = read(graph.roles.label)
+        shape = (_size(graph, split), graph.length)
+        weighted = (float(number(loss.weight, hyper)) * read(source) for source, loss in losses.items())
+        total = sum(weighted, start=np.zeros(shape, np.float32))
+        return Evaluation(
+            probabilities=read(graph.roles.belief),
+            label=None if label is None else label[:, 0],
+            fixations=read(gaze),
+            tracks={name: _places(source, read(source)) for name, source in tracks.items()},
+            losses=total,
+            metrics={str(source): read(source).astype(np.float32) for source in metrics},
+        )
+
+    return evaluator
+
+
+def track(graph: Graph, agent: str) -> Source | None:
+    """Where an agent's places can be read: the memory that it writes, else its port; None if it chooses no place."""
+    port = place_port(graph, agent)
+    memories = [name for name, source in graph.wiring.writes.items() if source == port]
+    return Source("memory", memories[0]) if memories else port
+
+
+def place_port(graph: Graph, agent: str) -> Source | None:
+    """The one port by which an agent acts that gives a place, float32 ``[2]``; None if there is none, or several."""
+    ports = [port for port in acting_ports(graph, (agent,)) if _is_place(graph.wiring.outputs[port.module][port.port])]
+    return ports[0] if len(ports) == 1 else None
+
+
+def as_arrays(evaluation: Evaluation) -> dict[str, np.ndarray]:
+    """An evaluation as arrays by name, without what the graph does not declare."""
+    arrays = {name: getattr(evaluation, name) for name in ("probabilities", "label", "fixations", "losses")}
+    if evaluation.probabilities is not None:
+        arrays["predicted"] = evaluation.predicted
+    arrays |= {f"track_{name}": places for name, places in evaluation.tracks.items()}
+    arrays |= evaluation.metrics
+    return {name: array for name, array in arrays.items() if array is not None}
+
+
+def sample_scanpaths(graph: Graph, params: dict[str, Params], split: Split, *, key: Key, passes: int) -> np.ndarray:
+    """Scanpaths of policies that are sampled, as in training, not taken at their mode: ``[O, N, T, 2]``, O passes.
+
+    Args:
+      graph: that declares a gaze.
+      params: by module.
+      split: arrays with a leading ``[N]``, by the graph inputs that they feed; all shown at once.
+      key: of the passes.
+      passes: O.
+    """
+    gaze = graph.roles.gaze
+    rollout = jax.jit(jax.vmap(compile_graph(graph, [f"memory.{gaze}"]), in_axes=(None, 0, 0)))
+    size = _size(graph, split)
+    inputs = {name: split[name] for name in graph.inputs}
+    scanpaths = [rollout(params, inputs, jax.random.split(once, size)) for once in jax.random.split(key, passes)]
+    return np.stack([np.asarray(trajectory["memory"][gaze]) for trajectory in scanpaths])
+
+
+def scores(evaluation: Evaluation, *, height: int, width: int) -> dict[str, Any]:
+    """The numbers of an evaluation's table: accuracy after each glimpse, saccade amplitude and refixation rate.
+
+    Args:
+      evaluation: of N examples.
+      height: of the images in pixels.
+      width: of the images in pixels.
+
+    Returns:
+      ``accuracy`` (T mean scores), ``amplitude`` (mean, in pixels; None where there are no saccades) and
+      ``refixation`` (share within 3 pixels of an earlier fixation; likewise).
+    """
+    fixations, sides = evaluation.fixations, {"height": height, "width": width}
+    row: dict[str, Any] = {"accuracy": evaluation.accuracy.tolist(), "amplitude": None, "refixation": None}
+    if fixations is not None and fixations.shape[1] > 1:
+        row["amplitude"] = float(saccade_amplitudes(fixations, **sides).mean())
+        row["refixation"] = refixation_rate(fixations, **sides)
+    return row
+
+
+def format_table(rows: Mapping[str, Mapping[str, Any]], title: str = "test accuracy (%)") -> str:
+    """A table of `scores`, a row each, as text."""
+    glimpses = len(next(iter(rows.values()))["accuracy"])
+    columns = range(glimpses) if glimpses <= 10 else range(glimpses - 10, glimpses)
+    wide = max(len(title), *map(len, rows)) + 1
+    header = f"{title:<{wide}}" + "".join(f"{f'glimpse {index + 1}':>12}" for index in columns)
+    lines = [f"{header}{'amplitude':>12}{'refixation':>12}"]
+    for name, row in rows.items():
+        accuracy = "".join(f"{100 * row['accuracy'][index]:>12.2f}" for index in columns)
+        amplitude = "-" if row["amplitude"] is None else f"{row['amplitude']:.1f} px"
+        refixation = "-" if row["refixation"] is None else f"{100 * row['refixation']:.0f} %"
+        lines.append(f"{name:<{wide}}{accuracy}{amplitude:>12}{refixation:>12}")
+    return "\n".join(lines)
+
+
+def table_title(evaluation: Evaluation) -> str:
+    """What the scores of an evaluation are."""
+    decides = evaluation.probabilities is not None and evaluation.label is not None
+    return "test accuracy (%)" if decides else "-100 x test loss"
+
+
+def _in_parts(
+    rollout: Callable[..., Any], graph: Graph, params: dict[str, Params], split: Batch, key: Key, batch: int
+) -> dict[str, dict[str, np.ndarray]]:
+    """The trajectories of a split, some examples at a time."""
+    size = _size(graph, split)
+    keys = jax.random.split(key, size)
+    at_once = min(batch, max(SAMPLED_BYTES // sum(split[name][:1].nbytes for name in graph.inputs), 1))
+    parts = []
+    for start in range(0, size, at_once):
+        rows = np.minimum(np.arange(start, start + at_once), size - 1)  # the last is filled with its last row
+        inputs = {name: take(split[name], rows) for name in graph.inputs}
+        parts.append(jax.tree.map(np.asarray, rollout(params, inputs, keys[rows])))
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays)[:size], *parts)
+
+
+def _at_the_end(rollout: Callable[..., Any], hyper: Mapping[str, Any], params: Any, inputs: Batch, keys: Key) -> Any:
+    """A rollout as training leaves it: progress is 1."""
+    return rollout(params, inputs, keys, 1.0, hyper)
+
+
+def _size(graph: Graph, split: Batch) -> int:
+    """The number of examples in a split, which must hold all inputs of the graph."""
+    missing = [name for name in graph.inputs if name not in split]
+    if missing:
+        raise InputError(f"a split must hold {', '.join(graph.inputs)}; it lacks {', '.join(missing)}")
+    return len(next(iter(split.values())))
+
+
+def _is_place(spec: Any) -> bool:
+    return getattr(spec, "shape", None) == (2,) and spec.dtype == np.float32
+
+
+def _places(source: Source, values: np.ndarray) -> np.ndarray:
+    """Places at each glimpse ``[N, T, 2]``; an action's, which is of the glimpse after it, one glimpse later."""
+    return values if source.module == "memory" else np.concatenate([values[:, :1], values[:, :-1]], axis=1)

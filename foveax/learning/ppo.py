@@ -1,0 +1,78 @@
+"""PPO, with REINFORCE next to it: an agent's loss over a batch of episodes, and the credit of its actions."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from foveax._types import Array, Metrics
+from foveax.learning.hyperparameters import Hyperparameters
+from foveax.learning.losses import approximate_kl, clipped_surrogate_loss, reinforce_loss, value_loss
+from foveax.learning.returns import discounted_returns, truncated_generalized_advantage_estimation
+
+Episodes = Mapping[str, Array]
+"""Arrays ``[B, T - 1, ...]`` by name, of B episodes of T - 1 actions."""
+
+
+def agent_loss(episodes: Episodes, acted: Episodes, hyper: Hyperparameters, entropy: Any) -> tuple[Array, Metrics]:
+    """An agent's loss over a batch of episodes, and its terms.
+
+    ``L = ppo L_clip + reinforce L_reinforce + value L_value - entropy H``, each the mean over the batch.
+
+    Args:
+      episodes: ``log_prob``, ``value`` and ``entropy`` ``[B, T - 1]`` under the parameters that learn.
+      acted: ``log_prob`` ``[B, T - 1]`` under those that acted, and what `with_credit` adds, ``[B, T - 1]``.
+      hyper: the weights, and the clipping range.
+      entropy: the weight of the entropy bonus now.
+
+    Returns:
+      the loss, a scalar, and ``policy_loss``, ``value_loss``, ``entropy`` and ``kl``.
+    """
+    log_prob, old_log_prob = episodes["log_prob"], jax.lax.stop_gradient(acted["log_prob"])
+    surrogate = jax.vmap(clipped_surrogate_loss, in_axes=(0, 0, 0, None))
+    ppo_loss = jnp.mean(surrogate(log_prob, old_log_prob, acted["advantage"], hyper.epsilon))
+    policy_loss = hyper.ppo * ppo_loss + hyper.reinforce * jnp.mean(
+        jax.vmap(reinforce_loss)(log_prob, acted["baselined"])
+    )
+    terms = {
+        "policy_loss": policy_loss,
+        "value_loss": jnp.mean(jax.vmap(value_loss)(episodes["value"], acted["return"])),
+        "entropy": jnp.mean(episodes["entropy"]),
+        "kl": jnp.mean(jax.vmap(approximate_kl)(log_prob, old_log_prob)),
+    }
+    return policy_loss + hyper.value * terms["value_loss"] - entropy * terms["entropy"], terms
+
+
+def with_credit(
+    episodes: Episodes,
+    hyper: Hyperparameters,
+    *,
+    normalize: Literal["glimpse", "batch", "none"],
+    gather: Callable[[Any], Any] = lambda tree: tree,
+) -> dict[str, Array]:
+    """A batch of episodes with the ``return`` and what credits each action, standardised.
+
+    PPO credits the ``advantage``, REINFORCE the return less the value as it was, ``baselined``.
+
+    Args:
+      episodes: ``reward`` and ``value`` ``[B, T - 1]``, and what else there is.
+      hyper: the discounts.
+      normalize: standardise over the batch at each glimpse, over batch and glimpses together, or not.
+      gather: from a shard's arrays to those of the whole batch, where a batch is divided.
+    """
+    reward, value = episodes["reward"], jax.lax.stop_gradient(episodes["value"])
+    estimate = jax.vmap(truncated_generalized_advantage_estimation, in_axes=(0, 0, None, None))
+    advantages = estimate(reward, value, hyper.discount, hyper.gae_lambda)
+    returns = jax.vmap(discounted_returns, in_axes=(0, None))(reward, hyper.discount)
+    credit = {"advantage": advantages, "baselined": returns - value}
+    if normalize != "none":
+        credit = _standardized(credit, 0 if normalize == "glimpse" else None, gather(credit))
+    return {**episodes, "return": returns, **credit}
+
+
+def _standardized(credit: dict[str, Array], axis: int | None, whole: dict[str, Array]) -> dict[str, Array]:
+    """Credit ``[B, T - 1]`` by name, less its mean and over its standard deviation in the whole batch."""
+    mean = {name: jnp.mean(value, axis, keepdims=True) for name, value in whole.items()}
+    scale = {name: jnp.std(value, axis, keepdims=True) for name, value in whole.items()}
+    return {name: (value - mean[name]) / (scale[name] + 1e-6) for name, value in credit.items()}

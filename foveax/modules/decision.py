@@ -1,0 +1,47 @@
+"""The decision as a module: what logits say of the class, and how wrong they are."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from foveax._types import Array, Key, Params
+from foveax.graph.modules import Loss, Module, State, Values
+from foveax.graph.ports import Port
+
+LABEL = Port((), (jnp.int32,))
+LOGITS = Port(("K",), (jnp.float32,))
+
+
+def decision(*, weight: float | str = 1.0, glimpses: Literal["each", "last"] = "each") -> Module:
+    """Turns logits into a decision and, next to the label, into a loss.
+
+    Inputs: ``logits`` ``[K]``, ``label`` (int32). Outputs: ``probabilities`` ``[K]``, ``predicted`` (int32),
+    ``correct`` (bool) and ``cross_entropy`` ``-log p(label)`` in nats, which is its loss.
+
+    Args:
+      weight: of the loss (`Loss`).
+      glimpses: whose cross-entropy is minimised: the mean over each, or that of the last.
+
+    Example:
+      >>> import foveax as fx
+      >>> fx.decision(glimpses="last").losses["cross_entropy"].glimpses
+      'last'
+    """
+
+    def decide(logits: Array, label: Array) -> dict[str, Array]:
+        predicted = jnp.argmax(logits).astype(jnp.int32)
+        return {
+            "probabilities": jax.nn.softmax(logits),
+            "predicted": predicted,
+            "correct": predicted == label,
+            "cross_entropy": optax.losses.softmax_cross_entropy_with_integer_labels(logits, label),
+        }
+
+    def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
+        del params, key
+        return decide(**inputs), state
+
+    losses = {"cross_entropy": Loss(weight, glimpses=glimpses)}
+    return Module(inputs={"logits": LOGITS, "label": LABEL}, apply=apply, losses=losses)

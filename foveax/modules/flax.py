@@ -1,0 +1,147 @@
+"""Modules of flax networks, linen or nnx: every inner layer becomes an output port."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import flax.linen as nn
+import jax
+from flax.traverse_util import flatten_dict
+
+from foveax._types import Key, Params
+from foveax.graph.modules import Losses, Module, State, Values, as_losses, signature_ports, zeros_like
+from foveax.graph.ports import Port
+
+if TYPE_CHECKING:
+    from flax import nnx
+
+Ports = Mapping[str, Port]
+
+
+def from_linen(module: nn.Module, *, ports: Ports | None = None, losses: Losses = ()) -> Module:
+    """Makes a module of a flax linen module that keeps no state.
+
+    The parameters of its ``__call__`` are the input ports; those with a default need no link. If it gives a
+    dictionary, its keys are output ports, otherwise the one port ``output``. Each inner layer is an output port too,
+    under its path, such as ``encoder.what``.
+
+    Args:
+      module: for one example; only the collection ``params`` is kept.
+      ports: what the input ports accept, by name; those not named take anything.
+      losses: the outputs, scalars, that training minimises: names, or a `Loss` by name.
+
+    Example:
+      >>> import foveax as fx, flax.linen as nn, jax
+      >>> module = fx.from_linen(nn.Sequential([nn.Dense(8), nn.relu, nn.Dense(10)]), ports={})
+    """
+
+    def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
+        del key
+        outputs, inner = module.apply(params, **inputs, capture_intermediates=True, mutable=["intermediates"])
+        return _with_layers(outputs, inner["intermediates"]), state
+
+    return Module(
+        inputs=signature_ports(type(module).__call__, ports or {}, skip=1),
+        apply=apply,
+        init=lambda key, inputs: _only_params(module.init(key, **zeros_like(inputs))),
+        losses=as_losses(losses),
+    )
+
+
+def from_linen_cell(module: nn.Module, *, ports: Ports | None = None, losses: Losses = ()) -> Module:
+    """Makes a module of a flax linen module that carries state from glimpse to glimpse.
+
+    It follows the protocol of `flax.linen.RNNCellBase`: ``__call__(carry, ...) -> (carry, outputs)`` and
+    ``initialize_carry(rng, input_shape)``, which is given the shape at the first input port
+    of the signature. Otherwise as `from_linen`.
+
+    Args:
+      module: for one example; only the collection ``params`` is kept.
+      ports: what the input ports accept, by name; those not named take anything.
+      losses: the outputs, scalars, that training minimises: names, or a `Loss` by name.
+
+    Example:
+      >>> import foveax as fx, flax.linen as nn
+      >>> list(fx.from_linen_cell(nn.GRUCell(16)).inputs)
+      ['inputs']
+    """
+    fed = signature_ports(type(module).__call__, ports or {}, skip=2)
+    first = next(iter(fed))
+
+    def begin(inputs: Values) -> State:
+        return module.initialize_carry(jax.random.key(0), inputs[first].shape)  # pyright: ignore
+
+    def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
+        del key
+        (state, outputs), inner = module.apply(
+            params, state, **inputs, capture_intermediates=True, mutable=["intermediates"]
+        )
+        return _with_layers(outputs, inner["intermediates"]), state
+
+    return Module(
+        inputs=fed,
+        apply=apply,
+        init=lambda key, inputs: _only_params(module.init(key, begin(inputs), **zeros_like(inputs))),
+        begin=begin,
+        losses=as_losses(losses),
+    )
+
+
+def from_nnx(
+    construct: "Callable[[nnx.Rngs], nnx.Module]", *, ports: Ports | None = None, losses: Losses = ()
+) -> Module:
+    """Makes a module of a flax nnx module that keeps no state; its inner layers become ports as in `from_linen`.
+
+    Args:
+      construct: makes the module, for one example, from `flax.nnx.Rngs`; it must hold no variables but `nnx.Param`.
+      ports: what the input ports accept, by name; those not named take anything.
+      losses: the outputs, scalars, that training minimises: names, or a `Loss` by name.
+
+    Example:
+      >>> import foveax as fx
+      >>> from flax import nnx
+      >>> fx.from_nnx(lambda rngs: nnx.Linear(4, 2, rngs=rngs)).inputs["inputs"].required
+      True
+    """
+    from flax import nnx  # slow to import, and needed only here
+
+    abstract = nnx.eval_shape(lambda: construct(nnx.Rngs(0)))
+    graphdef, _ = nnx.split(abstract, nnx.Param)
+
+    def init(key: Key, inputs: Values) -> Params:
+        del inputs
+        return nnx.to_pure_dict(nnx.state(construct(nnx.Rngs(params=key)), nnx.Param))
+
+    def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
+        del key
+        template = nnx.state(abstract, nnx.Param)
+        nnx.replace_by_pure_dict(template, params)
+        module = nnx.merge(graphdef, template)
+        outputs, inner = nnx.capture(module, nnx.Intermediate, method_outputs=nnx.Intermediate)(**inputs)
+        return _with_layers(outputs, nnx.to_pure_dict(inner)), state
+
+    return Module(
+        inputs=signature_ports(type(abstract).__call__, ports or {}, skip=1),
+        apply=apply,
+        init=init,
+        losses=as_losses(losses),
+    )
+
+
+def _only_params(variables: Any) -> Params:
+    return {"params": variables.get("params", {})}
+
+
+def _with_layers(outputs: Any, intermediates: Mapping[str, Any]) -> dict[str, Any]:
+    """A module's outputs by name, and those of its inner layers by their path."""
+    named = dict(outputs) if isinstance(outputs, Mapping) else {"output": outputs}
+    layers: dict[Any, Any] = flatten_dict(dict(intermediates))
+    for path, calls in layers.items():
+        if path == ("__call__",):
+            continue
+        name = ".".join(part for part in map(str, path) if part != "__call__")
+        value = calls[-1]
+        if isinstance(value, tuple) and len(value) == 2 and hasattr(value[1], "shape"):
+            value = value[1]  # a recurrent cell's (carry, output)
+        if isinstance(value, jax.Array):
+            named.setdefault(name, value)
+    return named

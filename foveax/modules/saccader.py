@@ -1,0 +1,137 @@
+"""The saccader as a module: an agent that chooses where to look next."""
+
+from typing import Any, Literal, cast
+
+import jax
+import jax.numpy as jnp
+
+from foveax._types import Array, InputError, Key, Params
+from foveax.graph.modules import Agent, Factor, Module, State, Values, zeros_like
+from foveax.graph.ports import FLOATS, POINT, Port
+from foveax.learning.policies import Policy, scheduled_scale, squashed_gaussian
+from foveax.networks.encoders import fourier_features, index_features
+from foveax.networks.saccaders import Heads, SaccadeNetwork
+
+Exploration = Literal["fixed", "scheduled", "learned"]
+SCALE = Port((), (jnp.float32,), required=False)
+INPUTS = {
+    "observation": Port(("D",), FLOATS),
+    "position": POINT._replace(required=False),
+    "index": Port((), (jnp.int32,), required=False),
+    "progress": Port((), (jnp.float32,), required=False),
+    "scale_start": SCALE,
+    "scale_end": SCALE,
+}
+
+
+def saccader(
+    network: Any = None,
+    policy: Policy | None = None,
+    *,
+    exploration: Exploration = "fixed",
+    scale_start: float = 1.0,
+    scale_end: float = 1.0,
+    bands: int = 2,
+    reward: str = "reward.reward",
+    pathwise: Factor = 0.0,
+) -> Module:
+    """A saccader that learns: a policy over the next fixation (`foveax.learning.policies`).
+
+    Inputs: ``observation`` ``[D]``, such as a layer of the classifier; if linked, the current fixation at ``position``
+    and the number of the glimpse at ``index``, which it then reads too; ``progress``, the share of training done, which
+    a scheduled scale needs; and ``scale_start`` and ``scale_end``, which take the place of the numbers given here.
+    Outputs: ``fixation`` ``[2]``, where to look next; ``mode`` ``[2]``, where it would look without exploration; its
+    experience (`foveax.graph.Agent`): ``action``, ``log_prob``, ``entropy``, ``value``; and what it read.
+
+    Args:
+      network: a flax linen cell, ``(carry, observed [D], index) -> (carry, Heads)``, with `initialize_carry` as flax's
+        cells have it; by default a `SaccadeNetwork` of 128 units.
+      policy: by default a `squashed_gaussian`.
+      exploration: the policy's scale: ``"fixed"`` at `scale_start`; ``"scheduled"`` from `scale_start` to `scale_end`
+        (`scheduled_scale`); ``"learned"`` from the network's own initial scale, the same for all inputs.
+      scale_start: more than 0.
+      scale_end: more than 0.
+      bands: Fourier frequencies of the position.
+      reward: the port that pays it, as ``"module.port"``.
+      pathwise: the weight of the gradient that losses send through the fixation: a number, or the name of a
+        hyper-parameter of the graph.
+
+    Raises:
+      InputError: if a scale is not positive, or is scheduled without a link to ``progress``, or a policy of limited
+        reach has no link to ``position``.
+
+    Example:
+      >>> import foveax as fx
+      >>> eye = fx.saccader(policy=fx.grid_categorical(7))
+      >>> eye.agent.reward, eye.random
+      ('reward.reward', True)
+    """
+    if not (scale_start > 0 and scale_end > 0):
+        raise InputError(f"scale must be more than 0; got {scale_start} to {scale_end}")
+    policy = squashed_gaussian() if policy is None else policy
+    net = network or SaccadeNetwork(policy.size, initial=policy.initial, initial_scale=scale_start)
+
+    def scale_of(heads: Heads, experience: Values) -> Array:
+        if exploration == "learned":
+            return jnp.exp(heads.log_scale)
+        start, end = experience.get("scale_start", scale_start), experience.get("scale_end", scale_end)
+        now = scheduled_scale(start, end, experience["progress"]) if exploration == "scheduled" else start
+        return jnp.full(2, now, jnp.float32)
+
+    def judge(params: Params, state: State, action: Array | None, read: Values, key: Key | None) -> tuple[Any, State]:
+        """Outputs for the action given; without one, for a sample, or for the mode if there is no key either."""
+        state, heads = cast(tuple[State, Heads], net.apply(params, state, read["observed"], read.get("index")))
+        scale, usual = scale_of(heads, read), policy.mode(heads.policy)
+        position = read.get("position", jnp.full(2, 0.5, jnp.float32))
+        if action is None:
+            action = usual if key is None else policy.sample(key, heads.policy, scale)
+        executed = jax.lax.stop_gradient(action)
+        return {
+            "fixation": policy.fixation(action, position),
+            "mode": policy.fixation(usual, position),
+            "action": executed,
+            "log_prob": policy.log_prob(executed, heads.policy, scale, position),
+            "entropy": policy.entropy(action, heads.policy, scale, position),
+            "value": heads.value,
+        }, state
+
+    def begin(inputs: Values) -> State:
+        return net.initialize_carry(jax.random.key(0), inputs["observation"].shape)
+
+    def init(key: Key, inputs: Values) -> Params:
+        _check_links(inputs, exploration, policy)
+        zeros = zeros_like(inputs)
+        return net.init(key, begin(inputs), _observed(zeros, bands), zeros.get("index"))
+
+    def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
+        own = {port: value for port, value in inputs.items() if port != "observation"}
+        read = {**own, "observed": _observed(inputs, bands)}
+        outputs, state = judge(params, state, None, read, key)
+        return {**outputs, **read}, state
+
+    def mode(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
+        del key
+        return apply(params, state, inputs, None)
+
+    def evaluate(params: Params, state: State, outputs: Values) -> tuple[Values, State]:
+        return judge(params, state, outputs["action"], outputs, None)
+
+    agent = Agent(evaluate, mode, reward, pathwise, policy.reach)
+    return Module(INPUTS, apply, init, begin, random=True, agent=agent)
+
+
+def _observed(inputs: Values, bands: int) -> Array:
+    """All that a saccader's network reads, as one vector of the observation's dtype."""
+    parts = [inputs["observation"]]
+    if "position" in inputs:
+        parts.append(fourier_features(inputs["position"], bands=bands))
+    if "index" in inputs:
+        parts.append(index_features(inputs["index"]))
+    return jnp.concatenate([part.astype(parts[0].dtype) for part in parts])
+
+
+def _check_links(inputs: Values, exploration: Exploration, policy: Policy) -> None:
+    if exploration == "scheduled" and "progress" not in inputs:
+        raise InputError("a scheduled scale needs a link from loop.progress to the saccader's port progress")
+    if policy.reach is not None and "position" not in inputs:
+        raise InputError("a policy of limited reach needs a link from the gaze to the saccader's port position")

@@ -1,0 +1,204 @@
+"""The standard pipeline: one retina, a recurrent classifier, and one eye."""
+
+import dataclasses
+from typing import Any, Literal
+
+import jax.numpy as jnp
+
+from foveax._checked import Checked, bounded
+from foveax._types import InputError
+from foveax.data.dataset import Data
+from foveax.graph.graph import Graph, Roles
+from foveax.graph.modules import Module
+from foveax.learning.policies import bounded_gaussian, grid_categorical, squashed_gaussian
+from foveax.modules.classifier import classifier
+from foveax.modules.decision import decision
+from foveax.modules.retina import cropper
+from foveax.modules.reward import reward
+from foveax.modules.saccader import Exploration, saccader
+from foveax.modules.scripted import centre, check_fixations, fixed_sequence, given_fixations, uniform_random
+from foveax.networks.encoders import Combine, GlimpseEncoder
+from foveax.networks.saccaders import SaccadeNetwork
+
+Eye = Literal["learned", "centre", "random", "sequence", "given"]
+Reward = Literal[
+    "cross_entropy_drop", "correct_each", "correct_last", "cross_entropy", "tanh_cross_entropy", "clipped_linear"
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class PipelineConfig(Checked):
+    """The standard pipeline: what it sees, its two networks, and how the eye moves.
+
+    Raises:
+      InputError: for a value out of range; the message names the field.
+    """
+
+    glimpses: int = bounded(6, 1, 1000)
+    """Glimpses per image, T; the first is at the centre."""
+    crop_size: int = bounded(9, 1, 10_000)
+    """Side of a glimpse in pixels."""
+    scales: int = bounded(1, 1, 10)
+    """Concentric crops per glimpse, each twice as wide as the one before, at half its sharpness."""
+    contrast: bool = True
+    """Split a glimpse into contrast, normalised contrast and luminance channels."""
+    core: Literal["rnn", "gru", "lstm", "feedforward"] = "gru"
+    """The classifier's core; feedforward keeps no memory of earlier glimpses."""
+    hidden: int = bounded(256, 1, 1_000_000)
+    """Units of the classifier's core."""
+    features: int = bounded(256, 1, 1_000_000)
+    """Features of the glimpse encoder."""
+    kernels: int = bounded(0, 0, 1_000_000)
+    """Kernels of 6x6 pixels, the same at every place and scale, that read a glimpse first; 0 reads the pixels."""
+    layers: int = bounded(1, 1, 8)
+    """Layers of the glimpse encoder that read what a glimpse, or its kernels, show."""
+    combine: Combine = "multiply"
+    """How the encoder joins what a glimpse shows and where it was taken."""
+    bands: int = bounded(4, 0, 16)
+    """Fourier frequencies of a fixation, for classifier and saccader; 0 gives plain coordinates."""
+    supervise: Literal["each", "last"] = "each"
+    """Which glimpses' cross-entropy is minimised: the mean over each, or that of the last."""
+    policy: Eye = "learned"
+    """How the eye moves; all but learned are controls. given needs an array `fixations` in the data."""
+    sequence: tuple[tuple[float, float], ...] = ()
+    """For the policy sequence: the fixations after the first, T - 1 pairs of x and y in [0, 1]."""
+    saccader_hidden: int = bounded(128, 1, 1_000_000)
+    """Units of the saccader."""
+    saccader_core: Literal["none", "rnn", "gru", "lstm"] = "none"
+    """A memory of the saccader's own."""
+    reach: float = bounded(1.0, 0.0, 1.0, above=0.0)
+    """Farthest move of the eye in one saccade along each axis, as a fraction of the image; 1 reaches all of it."""
+    grid: int = bounded(0, 0, 1000)
+    """Choose among the centres of so many by so many cells instead; 0 for any place."""
+    exploration: Exploration = "scheduled"
+    """The policy's scale: fixed, scheduled (it falls over training) or learned. It is a standard deviation before the
+    squash: near the centre, 1 is a quarter of the image."""
+    scale_start: float = bounded(2.0, above=0.0)
+    """Scale at the start of training; the fixed one."""
+    scale_end: float = bounded(0.15, above=0.0)
+    """Scale at the end of training, if scheduled."""
+    pathwise: float = bounded(0.0, 0.0)
+    """Weight of the gradient of the cross-entropy through the bilinear crop into the saccader."""
+    reward: Reward = "cross_entropy_drop"
+    """What the saccader is paid for."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the computation; parameters and logits are float32."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.policy == "sequence" and len(check_fixations(self.sequence or ((0.5, 0.5),))) != self.glimpses - 1:
+            needed = self.glimpses - 1
+            raise InputError(f"sequence must hold {needed} fixations, one per saccade; got {len(self.sequence)}")
+
+
+def standard_pipeline(data: Data, config: PipelineConfig | None = None) -> Graph:
+    """The standard pipeline for a data set: retina, classifier, decision, reward and saccader.
+
+    Args:
+      data: whose images it is shown.
+      config: its sizes and choices.
+
+    Raises:
+      GraphError: if the data and the configuration do not fit.
+
+    Example:
+      >>> import foveax as fx
+      >>> graph = fx.standard_pipeline(fx.load("mnist5k"), fx.PipelineConfig(glimpses=4))
+      >>> list(graph.modules), graph.length
+      (['retina', 'classifier', 'decision', 'reward', 'saccader'], 4)
+    """
+    config = PipelineConfig() if config is None else config
+    eye, links = _eye(config)
+    return Graph(
+        inputs=data.inputs,
+        modules={
+            "retina": cropper(config.crop_size, scales=config.scales, contrast=config.contrast),
+            "classifier": _classifier(config, data.classes),
+            "decision": decision(glimpses=config.supervise),
+            "reward": reward(config.reward),
+            "saccader": eye,
+        },
+        links=[
+            "input.image -> retina.image",
+            "memory.fixation -> retina.fixation",
+            "retina.glimpse -> classifier.glimpse",
+            "memory.fixation -> classifier.fixation",
+            "classifier.logits -> decision.logits",
+            "input.label -> decision.label",
+            "classifier.logits -> reward.logits",
+            "input.label -> reward.label",
+            "loop.last -> reward.last",
+            *links,
+            "saccader.fixation -> memory.fixation",
+        ],
+        length=config.glimpses,
+        memory={"fixation": (0.5, 0.5)},
+        hyperparameters=_hyperparameters(config),
+        roles=Roles("fixation", "decision.probabilities", "input.label", config.crop_size, config.scales),
+    )
+
+
+def _eye(config: PipelineConfig) -> tuple[Module, list[str]]:
+    """The module that moves the eye, and the links that it needs."""
+    index = "loop.index -> saccader.index"
+    if config.policy == "learned":
+        links = [
+            "classifier.hidden -> saccader.observation",
+            "memory.fixation -> saccader.position",
+            index,
+            "loop.progress -> saccader.progress",
+        ]
+        links += [
+            f"hyperparameter.{name} -> saccader.{name}" for name in _hyperparameters(config) if name != "pathwise"
+        ]
+        return _saccader(config), links
+    if config.policy == "sequence":
+        return fixed_sequence(config.sequence), [index]
+    if config.policy == "given":
+        return given_fixations(), [index, "input.fixations -> saccader.fixations"]
+    return (centre() if config.policy == "centre" else uniform_random()), []
+
+
+def _classifier(config: PipelineConfig, classes: int) -> Module:
+    encoder = GlimpseEncoder(
+        features=config.features,
+        kernels=config.kernels,
+        scales=config.scales,
+        contrast=config.contrast,
+        layers=config.layers,
+        combine=config.combine,
+        bands=config.bands,
+        dtype=jnp.dtype(config.precision),
+    )
+    return classifier(classes, encoder, core=config.core, hidden=config.hidden, precision=config.precision)
+
+
+def _saccader(config: PipelineConfig) -> Module:
+    policy = squashed_gaussian() if config.reach == 1 else bounded_gaussian(config.reach)
+    policy = grid_categorical(config.grid) if config.grid else policy
+    network = SaccadeNetwork(
+        policy.size,
+        config.saccader_hidden,
+        None if config.saccader_core == "none" else config.saccader_core,
+        policy.initial,
+        config.scale_start,
+        jnp.dtype(config.precision),
+    )
+    return saccader(
+        network,
+        policy,
+        exploration=config.exploration,
+        scale_start=config.scale_start,
+        scale_end=config.scale_end,
+        bands=config.bands,
+        pathwise="pathwise" if config.pathwise else 0.0,
+    )
+
+
+def _hyperparameters(config: PipelineConfig) -> dict[str, Any]:
+    """The numbers that members of a population can differ in."""
+    if config.policy != "learned":
+        return {}
+    scales = {"fixed": ("scale_start",), "scheduled": ("scale_start", "scale_end"), "learned": ()}[config.exploration]
+    names = (*scales, *(("pathwise",) if config.pathwise else ()))
+    return {name: getattr(config, name) for name in names}

@@ -1,0 +1,146 @@
+"""The configuration of a training: data, budget, pipeline and learning; and how it is executed."""
+
+import dataclasses
+from typing import Literal
+
+from foveax._checked import Checked, bounded
+from foveax.data.augment import shifted, warped
+from foveax.data.canvas import cluttered
+from foveax.data.dataset import Data, held_out
+from foveax.learning.hyperparameters import LearningConfig
+from foveax.pipelines.standard import PipelineConfig
+
+Task = Literal["original", "translated", "cluttered"]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig(Checked):
+    """All that decides the outcome of a training of the standard pipeline, on one kind of device.
+
+    Raises:
+      InputError: for a value out of range; the message names the field.
+    """
+
+    data: str = "mnist5k"
+    """mnist5k (bundled), mnist or another TFDS name, or the path of an .npz file or of a folder of .npy files."""
+    images: int = bounded(300_000, 1, 10**12)
+    """How many training images are shown in all."""
+    batch: int = bounded(32, 1, 10**6)
+    """Images per step."""
+    seed: int = bounded(0, 0, 2**32 - 1)
+    """Of the parameters, the order of the images, and the eye's exploration."""
+    shift: int = bounded(2, 0, 1000)
+    """Augmentation: random shifts by up to this many pixels."""
+    warp: float = bounded(0.0, 0.0, 1000.0)
+    """Augmentation: smooth random displacements of this many pixels (standard deviation)."""
+    task: Task = "original"
+    """The images as they are; each at a random place of a larger canvas (translated); or so, among pieces of others
+    (cluttered)."""
+    canvas: int = bounded(60, 1, 100_000)
+    """Side of the canvas in pixels."""
+    pieces: int = bounded(4, 0, 10_000)
+    """Pieces of other images on a cluttered canvas."""
+    validation: int = bounded(0, 0, 10**9)
+    """Training images that are held out, and take the place of the test images; 0 trains on all."""
+    link: tuple[str, ...] = ()
+    """Links to add to the pipeline, each as "module.port -> module.port"; one into the same port is replaced."""
+    unlink: tuple[str, ...] = ()
+    """Ports, each as module.port, whose links are removed from the pipeline."""
+    pipeline: PipelineConfig = dataclasses.field(default_factory=PipelineConfig)
+    """The standard pipeline."""
+    learning: LearningConfig = dataclasses.field(default_factory=LearningConfig)
+    """How it learns."""
+
+    def prepare(self, data: Data) -> Data:
+        """The data as this configuration shows them: held out, augmented, on their canvas.
+
+        Raises:
+          InputError: if the images do not fit the canvas, or none is left to train on.
+        """
+        data = held_out(data, self.validation) if self.validation else data
+        data = shifted(data, pixels=self.shift) if self.shift else data
+        data = warped(data, pixels=self.warp) if self.warp else data
+        return self.prepare_test(data)
+
+    def prepare_test(self, data: Data) -> Data:
+        """Another set as this configuration shows its test split: on a canvas, if the task has one.
+
+        Raises:
+          InputError: if the images do not fit the canvas.
+        """
+        if self.task == "original":
+            return data
+        return cluttered(data, side=self.canvas, pieces=self.pieces if self.task == "cluttered" else 0)
+
+    @property
+    def steps(self) -> int:
+        """Training steps in all; at least one."""
+        return max(self.images // self.batch, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class ExecutionConfig(Checked):
+    """How a training is executed; its outcome does not depend on it, but for the rounding of sums.
+
+    Raises:
+      InputError: for a value out of range; the message names the field.
+    """
+
+    data_dir: str = ""
+    """Where TFDS sets lie; by default $TFDS_DATA_DIR, or ~/tensorflow_datasets."""
+    download: bool = False
+    """Download and prepare a TFDS set that is not there."""
+    dispatch: int = bounded(100, 1, 10**6)
+    """Steps per call of the compiled program, and per line of metrics."""
+    resident_megabytes: int = bounded(2048, 0, 10**9)
+    """Training data up to this size are kept on the device; larger ones are streamed."""
+    devices: int = bounded(1, 0, 10**6)
+    """Devices of each process, among which every batch is divided; 0 takes all."""
+    patience: float = bounded(0.0, 0.0)
+    """Seconds without a finished dispatch after which the process is ended, with a stack dump; 0 waits for ever."""
+
+
+PRESETS = {
+    "default": TrainingConfig(),
+    "mnist": TrainingConfig(data="mnist", images=100_000, shift=0),
+    "mnist_long": TrainingConfig(
+        data="mnist",
+        images=4_000_000,
+        batch=128,
+        shift=1,
+        warp=1.0,
+        pipeline=PipelineConfig(core="rnn", layers=2, scale_end=0.05),
+    ),
+    "ram": TrainingConfig(
+        data="mnist",
+        images=1_000_000,
+        pipeline=PipelineConfig(
+            crop_size=8,
+            contrast=False,
+            core="rnn",
+            features=128,
+            combine="add",
+            reward="correct_last",
+            exploration="fixed",
+            scale_start=0.7,
+        ),
+        learning=LearningConfig(ppo=0.0, reinforce=1.0, discount=1.0),
+    ),
+    "report": TrainingConfig(
+        data="mnist",
+        images=100_000,
+        shift=0,
+        unlink=("classifier.fixation",),
+        pipeline=PipelineConfig(
+            contrast=False,
+            core="rnn",
+            features=128,
+            reward="correct_last",
+            exploration="learned",
+            scale_start=0.7,
+        ),
+        learning=LearningConfig(discount=0.9),
+    ),
+}
+"""Named configurations: the defaults; full MNIST in half a minute, and in minutes to hours; close to RAM (Mnih et al.
+2014); close to the original report."""

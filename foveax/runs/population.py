@@ -1,0 +1,246 @@
+"""Populations: many trainings as one program, over seeds and over any hyper-parameter of learning or of the graph."""
+
+import dataclasses
+import functools
+import inspect
+import itertools
+import operator
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from foveax._types import InputError, Params
+from foveax.data.dataset import Data
+from foveax.evaluation.evaluate import make_evaluator
+from foveax.graph.fingerprint import fingerprint
+from foveax.graph.graph import Graph
+from foveax.learning.hyperparameters import Hyperparameters, LearningConfig
+from foveax.pipelines.named import Build, Pipeline
+from foveax.pipelines.standard import PipelineConfig
+from foveax.runs.config import ExecutionConfig, TrainingConfig
+from foveax.runs.directory import RunRecord, check_config
+from foveax.runs.metrics_file import read_metrics
+from foveax.runs.pipeline import STOCK, build_graph, find_pipeline, stock_pipeline
+from foveax.runs.run import open_run
+from foveax.runs.train import describe_pipeline, prepare
+from foveax.training.fit import fit
+from foveax.training.learner import make_learner
+from foveax.training.mesh import check_divides, training_mesh
+
+FLOATS = {
+    field.name: part
+    for part, kind in (("pipeline", PipelineConfig), ("learning", LearningConfig))
+    for field in dataclasses.fields(kind)
+    if field.type is float
+}
+"""The numbers of a configuration that can be varied, and the part that they belong to."""
+SHARED = ("step", "images", "images_per_second")
+"""Metrics that are the same for all members."""
+
+
+class Member(NamedTuple):
+    """One training of a population: on its own it is ``foveax.train(config, pipeline=pipeline)``.
+
+    Attributes:
+      config: its configuration.
+      pipeline: its pipeline, with its arguments.
+      values: of what is varied, by name.
+    """
+
+    config: TrainingConfig
+    pipeline: Pipeline
+    values: dict[str, float]
+
+
+class Population(NamedTuple):
+    """The outcome of a population's training; the members' axis ``[P]`` comes first.
+
+    Attributes:
+      members: what each was trained with.
+      params: by module, ``[P, ...]``.
+      accuracy: ``[P, T]``, on the test split, mode of the policy, one pass.
+      metrics: of the last dispatch, ``[P]`` each.
+    """
+
+    members: list[Member]
+    params: dict[str, Params]
+    accuracy: np.ndarray
+    metrics: Mapping[str, np.ndarray]
+
+
+def train_population(
+    config: TrainingConfig,
+    data: Data | None = None,
+    *,
+    seeds: int = 1,
+    vary: Mapping[str, Sequence[float]] | None = None,
+    pipeline: Build | Pipeline | None = None,
+    out: str | Path | None = None,
+    execution: ExecutionConfig | None = None,
+) -> Population:
+    """Trains every combination of seeds and of the values given, as one program.
+
+    Each member is the training of its own configuration: the same parameters at the start, the same images in the
+    same order, the same exploration; the numbers agree but for the rounding of batched matrix products, which small
+    differences a long training amplifies as it does those between devices. A member whose losses or gradients are no
+    longer finite keeps its last good parameters, while the others go on.
+
+    Args:
+      config: of all members; its seed is the first.
+      data: by default those that `config.data` names; prepared by the configuration.
+      seeds: how many, counted on from the configuration's.
+      vary: values by name: a float of `LearningConfig` or of `PipelineConfig`, or an argument of a pipeline of your own
+        by which hyper-parameters of its graph change (`Graph.hyperparameters`), and nothing else.
+      pipeline: as in `foveax.train`.
+      out: a run directory, with ``config.json``, ``metrics.jsonl``, ``checkpoints/`` and ``provenance.json``; the same
+        population that is there already is resumed. None keeps nothing.
+      execution: how it is executed; members are divided among the devices and, where there are more of them, every
+        batch.
+
+    Raises:
+      InputError: if a name cannot be varied, a value is one that its field refuses, there are no such devices or several
+        processes, or the run directory is another's.
+      Interrupted: as in `foveax.train`.
+      DivergenceError: likewise, once all members have diverged.
+
+    Example:
+      >>> import foveax as fx
+      >>> config = fx.TrainingConfig(images=320, pipeline=fx.PipelineConfig(hidden=8, features=8))
+      >>> population = fx.train_population(config, seeds=2, vary={"entropy": [0.0, 0.1]})
+      >>> population.accuracy.shape, [member.config.seed for member in population.members]
+      ((4, 6), [0, 0, 1, 1])
+    """
+    execution = ExecutionConfig() if execution is None else execution
+    if jax.process_count() > 1:
+        raise InputError(f"a population must be trained in one process; this is one of {jax.process_count()}")
+    members = population_members(config, pipeline, seeds=seeds, vary=vary or {})
+    path = None if out is None else Path(out).expanduser()
+    if path is not None:
+        check_config(path, config)
+    mesh = training_mesh(execution.devices, members=len(members))
+    if mesh:
+        check_divides(mesh, config.batch)
+    data, prints = prepare(config, data, execution)
+    graph, hyper = _varied(members, data)
+    learner = make_learner(graph, config.learning, steps=config.steps)
+    keys = jnp.stack([jax.random.key(member.config.seed) for member in members])
+    varied = {
+        "seeds": seeds,
+        "vary": {name: [float(value) for value in values] for name, values in (vary or {}).items()},
+    }
+    described = describe_pipeline(find_pipeline(config, pipeline), graph)
+    record = RunRecord(config, prints, described, population=varied)
+    last: dict[str, Any] = {}
+    with open_run(path, record, source=members[0].pipeline.source, listeners=[last.update]) as run:
+        state = run.restore(jax.vmap(learner.init)(keys))
+        for state, metrics in fit(
+            learner,
+            data,
+            state,
+            steps=config.steps,
+            batch=config.batch,
+            dispatch=execution.dispatch,
+            resident_bytes=execution.resident_megabytes * 2**20,
+            mesh=mesh,
+            hyperparameters=hyper,
+        ):
+            run.log(metrics)
+            if run.should_save():
+                run.save(state)
+            if run.should_stop():
+                break
+        run.finish(state)
+    last = last or read_metrics(path / "metrics.jsonl")[-1] if path else last
+    metrics = {name: np.asarray(value) for name, value in last.items() if name not in SHARED}
+    params = jax.device_put(state.params, jax.devices()[0])
+    return Population(members, params, _accuracies(graph, hyper, params, data, keys), metrics)
+
+
+def population_members(
+    config: TrainingConfig,
+    pipeline: Build | Pipeline | None = None,
+    *,
+    seeds: int,
+    vary: Mapping[str, Sequence[float]],
+) -> list[Member]:
+    """The members of a population: every combination, the seeds outermost.
+
+    Raises:
+      InputError: if a name cannot be varied, or a value is one that its field refuses.
+    """
+    own = find_pipeline(config, pipeline)
+    stock = own.function in STOCK
+    arguments = [] if stock else list(inspect.signature(own.build).parameters)[1:]
+    names = [*(name for name, part in FLOATS.items() if stock or part == "learning"), *arguments]
+    for name in vary:
+        if name not in names:
+            raise InputError(f"vary must name one of {', '.join(names)}; got {name!r}")
+    combinations = itertools.product(range(seeds), *vary.values())
+    return [
+        _member(dataclasses.replace(config, seed=config.seed + number), own, dict(zip(vary, values, strict=True)))
+        for number, *values in combinations
+    ]
+
+
+def _member(config: TrainingConfig, pipeline: Pipeline, values: dict[str, float]) -> Member:
+    learning = {name: value for name, value in values.items() if FLOATS.get(name) == "learning"}
+    others = {name: value for name, value in values.items() if name not in learning}
+    config = dataclasses.replace(config, learning=dataclasses.replace(config.learning, **learning))
+    if pipeline.function in STOCK:
+        config = dataclasses.replace(config, pipeline=dataclasses.replace(config.pipeline, **others))
+        return Member(config, stock_pipeline(config, pipeline.function, pipeline.arguments), values)
+    build = functools.partial(pipeline.build, **others)
+    return Member(config, pipeline._replace(arguments={**pipeline.arguments, **others}, build=build), values)
+
+
+def _varied(members: Sequence[Member], data: Data) -> tuple[Graph, Hyperparameters]:
+    """The graph that all members share, and the hyper-parameters of each, ``[P]`` each.
+
+    Raises:
+      InputError: if their graphs differ in more than hyper-parameters, or a value changes none.
+    """
+    graphs: dict[tuple, Graph] = {}
+    for member in members:
+        values = tuple(member.values.items())
+        graphs[values] = graphs.get(values) or build_graph(member.config, data, member.pipeline)
+    first, *others = graphs.items()
+    for values, graph in others:
+        if fingerprint(graph) != fingerprint(first[1]):
+            raise InputError(f"members of a population must share one graph; that of {dict(values)} is another")
+    hypers = [
+        member.config.learning.hyperparameters(dict(graphs[tuple(member.values.items())].hyperparameters))
+        for member in members
+    ]
+    if len(set(map(str, hypers))) < len(graphs):
+        raise InputError(
+            "vary must change numbers of learning, or hyper-parameters of the graph (Graph.hyperparameters), which alone "
+            f"can differ between members; {', '.join(members[0].values)} leaves some members alike"
+        )
+    return first[1], jax.tree.map(lambda *values: np.asarray(values, np.float32), *hypers)
+
+
+def _accuracies(graph: Graph, hyper: Hyperparameters, params: dict[str, Params], data: Data, keys: Any) -> np.ndarray:
+    evaluator = make_evaluator(graph)
+    members = [jax.tree.map(operator.itemgetter(index), (params, hyper.graph)) for index in range(len(keys))]
+    pairs = zip(members, keys, strict=True)
+    return np.stack([evaluator(member, data.test, key, numbers).accuracy for (member, numbers), key in pairs])
+
+
+def format_population(population: Population) -> str:
+    """A table of test accuracy in %: mean, standard deviation and worst over the seeds, for each combination."""
+    rows: dict[tuple[float, ...], list[float]] = {}
+    for member, accuracy in zip(population.members, population.accuracy, strict=True):
+        rows.setdefault(tuple(member.values.values()), []).append(100 * accuracy[-1])
+    header = "".join(f"{name:>24}" for name in population.members[0].values)
+    lines = [f"{header}{'seeds':>8}{'mean':>9}{'deviation':>11}{'worst':>9}"]
+    for values, accuracies in rows.items():
+        columns = "".join(f"{value:>24g}" for value in values)
+        lines.append(
+            f"{columns}{len(accuracies):>8}{np.mean(accuracies):>9.2f}"
+            f"{np.std(accuracies, ddof=len(accuracies) > 1):>11.2f}{min(accuracies):>9.2f}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,297 @@
+"""An open run: where a training is logged and saved, and what ends it early."""
+
+import contextlib
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from foveax._types import InputError, Metrics
+from foveax.runs.checkpoint import Checkpoints
+from foveax.runs.config import TrainingConfig
+from foveax.runs.directory import RunRecord, check_data, is_run, read_run, read_single_run, write_run
+from foveax.runs.divergence import divergence, has_diverged, warn_of_skips
+from foveax.runs.metrics_file import MetricsFile
+from foveax.runs.provenance import record_start
+from foveax.runtime.files import read_json
+from foveax.runtime.processes import any_process, is_main, main_first, max_over_processes
+from foveax.runtime.signals import Interrupted, held_signals
+from foveax.training.learner import TrainState
+
+SAVE_SECONDS = 30.0
+"""Between two checkpoints."""
+SAVE_COST = 0.3
+"""Seconds that a training may wait for a checkpoint: those that take longer are made less often, in proportion."""
+COLLAPSE_SHARE = 0.5
+"""An eye shows signs of collapse if more than this share of its late modes are refixations, or lie on the border."""
+TIMING = ("images_per_second", "compile_seconds", "train_seconds", "wall_seconds")
+"""Of the training itself; a run that is already finished keeps those it had."""
+SAVE, STOP = 1, 2
+"""What a process may ask for after a dispatch; the largest number of any process is followed by all."""
+
+Listener = Callable[[dict[str, Any]], None]
+"""Called after each dispatch with the metrics as numbers: ``step``, ``images``, ``images_per_second``, and the rest; of
+a population, the rest are lists with one for each member."""
+
+
+class CollapseWarning(UserWarning):
+    """The eye settles on one spot, or on the border, while it trains."""
+
+
+class Run:
+    """A training under way: its directory, if it has one, its listeners, and its clock.
+
+    A class, since files are open until it ends, and the metrics of a dispatch are read only when the next one is under
+    way. Made by `open_run`.
+
+    Attributes:
+      path: of the run directory, or None.
+      record: of the run.
+      timing: of the training, by the names in `TIMING`, once it is over.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        record: RunRecord,
+        checkpoints: Checkpoints | None,
+        listeners: Sequence[Listener],
+        signals: list[int],
+        fork: Path | None,
+    ):
+        self.path, self.record, self.timing = path, record, dict[str, float]()
+        self._config, self._checkpoints, self._fork = record.config, checkpoints, fork
+        self._listeners, self._signals = list(listeners), signals
+        self._metrics: MetricsFile | None = None
+        self._pending: Mapping[str, Any] | None = None
+        self._request, self._diverged, self._step, self._first = 0, False, 0, 0
+        self._started, self._compiled = time.perf_counter(), 0.0
+        self._saved, self._save_seconds = self._started, 0.0
+        self._collapse_reported = self._skips_reported = False
+        self._stack = contextlib.ExitStack()
+
+    def restore(self, initial: TrainState) -> TrainState:
+        """The state from which to train: the newest checkpoint, the fork's origin, or the initial state."""
+        notes: dict[str, Any] = {}
+        state = initial
+        if self._checkpoints and self._checkpoints.steps():
+            state, notes = self._checkpoints.restore(initial, repair=True)
+        elif self.record.fork is not None:
+            state = forked_state(self._fork, initial, self.record.fork)
+        self._first = self._step = int(jnp.max(state.step))
+        if self.path and self._first == self._config.steps:
+            self.timing = _finished_timing(self.path / "summary.json")
+        if self.path and not self.timing and is_main():
+            record_start(self.path, self._first)
+            file = MetricsFile(self.path / "metrics.jsonl", step=self._first, seal=notes.get("metrics"))
+            self._metrics = self._stack.enter_context(file)
+            self._listeners.insert(0, self._metrics.write)
+        if self.record.fork is not None and not notes:
+            self.save(state)  # from here on the other run may go on, or go
+        self._started = self._saved = time.perf_counter()
+        return state
+
+    def start_clock(self) -> None:
+        """Starts the clock of the images per second, once all is compiled; the first `log` does it otherwise."""
+        self._compiled = self._compiled or time.perf_counter()
+
+    def log(self, metrics: Mapping[str, Any]) -> None:
+        """Reports the metrics of the dispatch before, and keeps these until the next one is under way."""
+        self.start_clock()
+        self._flush()
+        self._pending = metrics
+        self._request = max_over_processes(STOP if self._signals else SAVE if self._is_due() else 0)
+
+    def should_save(self) -> bool:
+        """Whether a checkpoint is due, or the training is about to stop."""
+        return self._checkpoints is not None and (self._request >= SAVE or self._diverged)
+
+    def should_stop(self) -> bool:
+        """Whether a signal has come, or the training has diverged."""
+        return self._request >= STOP or self._diverged
+
+    def save(self, state: TrainState) -> None:
+        """Saves a state, once the metrics up to it are written."""
+        self._flush()
+        if self._checkpoints is None:
+            return
+        began = time.perf_counter()
+        self._checkpoints.save(state, {"metrics": self._metrics.seal()} if self._metrics else {})
+        self._saved = time.perf_counter()
+        self._save_seconds = self._saved - began
+
+    def finish(self, state: TrainState) -> None:
+        """Ends the training: its last metrics, its timing, its last checkpoint.
+
+        Raises:
+          Interrupted: if a signal ended it.
+          DivergenceError: after too many consecutive skipped updates; the last good parameters are saved.
+          InputError: if it cannot be saved.
+        """
+        self._flush()
+        self.timing = self.timing or self._measured()
+        self.save(state)
+        if self._checkpoints:
+            self._checkpoints.finish()
+        if self._request >= STOP or self._signals:
+            number = self._signals[0] if self._signals else signal.SIGTERM
+            raise Interrupted(number, f"interrupted at step {self._step}; the same command resumes from there")
+        if self._diverged:
+            place = "the last good parameters are in the run directory, from which --fork begins another run"
+            nowhere = "nothing was saved, since there is no run directory"
+            raise divergence(self._step, self._config, place if self._checkpoints else nowhere)
+
+    def close(self) -> None:
+        """Closes the metrics file."""
+        self._stack.close()
+
+    def _is_due(self) -> bool:
+        slow = max(self._save_seconds / SAVE_COST, 1.0)
+        return self._checkpoints is not None and time.perf_counter() - self._saved > SAVE_SECONDS * slow
+
+    def _flush(self) -> None:
+        """Reports the metrics that wait."""
+        if self._pending is None:
+            return
+        metrics, self._pending = metrics_as_numbers(self._pending, self._config.batch), None
+        self._step = metrics["step"]
+        metrics["images_per_second"] = self._rate(self._step)
+        for listener in self._listeners:
+            listener(metrics)
+        if is_main():
+            self._collapse_reported = self._collapse_reported or _warn_of_collapse(metrics, self._config)
+            self._skips_reported = self._skips_reported or warn_of_skips(metrics, self._config)
+        self._diverged = self._diverged or has_diverged(metrics, self._config)
+
+    def _rate(self, step: int) -> float:
+        return (step - self._first) * self._config.batch / (time.perf_counter() - self._compiled)
+
+    def _measured(self) -> dict[str, float]:
+        now = time.perf_counter()
+        compiled = self._compiled or now
+        rate = self._rate(self._step) if self._compiled else 0.0
+        figures = (rate, compiled - self._started, now - compiled, now - self._started)
+        return dict(zip(TIMING, figures, strict=True))
+
+
+@contextlib.contextmanager
+def open_run(
+    path: Path | None,
+    record: RunRecord,
+    *,
+    source: str = "",
+    fork: Path | None = None,
+    listeners: Sequence[Listener] = (),
+) -> Iterator[Run]:
+    """Opens a run, in a directory that is new or of the same run; without a directory it keeps nothing.
+
+    SIGINT and SIGTERM are held back until the running dispatch is saved (`Run.should_stop`), if there is a directory.
+
+    Args:
+      path: of the run directory; None for none.
+      record: of the run.
+      source: of the pipeline, for the record.
+      fork: the run from which this one begins.
+      listeners: called after each dispatch.
+
+    Raises:
+      InputError: if the directory cannot be written or is another run's, or the fork's origin has changed.
+    """
+    if path is None:
+        yield Run(None, record, None, listeners, [], fork)
+        return
+    main_first(lambda: write_run(path, record, source))
+    stored = read_run(path)
+    with held_signals() as signals, Checkpoints(path / "checkpoints", stored.identity) as checkpoints:
+        run = Run(path, stored, checkpoints, listeners, signals, fork)
+        try:
+            yield run
+        finally:
+            run.close()
+
+
+def fork_point(
+    path: Path | None, fork: Path | None, initial: Any, config: TrainingConfig, data: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Where a fork begins: the other run, the step of its newest checkpoint, and its identity.
+
+    Args:
+      path: of the new run's directory; one that is there already has recorded where it begins.
+      fork: the other run; None if this is no fork.
+      initial: the new run's state, or its shapes.
+      config: of the new run.
+      data: the fingerprint of the new run's data; a fork trains on others where its configuration names others.
+
+    Raises:
+      InputError: if the other run has no whole checkpoint of the same arrays, is as long as the new one, or was trained
+        on other data of the same name.
+    """
+    if fork is None:
+        return None
+    if path is not None and any_process(is_run(path)):
+        return {"run": str(fork)}
+    origin = read_single_run(fork)
+    if origin.config.data == config.data:
+        check_data(fork, origin.data, data)
+    with Checkpoints(fork / "checkpoints", origin.identity) as checkpoints:
+        state, _ = checkpoints.restore(initial)
+    step = int(state.step)
+    if step >= config.steps:
+        images = step * config.batch
+        raise InputError(f"images must be more than those the fork begins after, {images}; got {config.images}")
+    return {"run": str(fork), "step": step, "identity": origin.identity}
+
+
+def forked_state(fork: Path | None, initial: TrainState, point: Mapping[str, Any]) -> TrainState:
+    """The state with which a fork begins: another run's, under the new seed, its skipped steps forgotten."""
+    if fork is None:
+        raise InputError(f"a fork without a checkpoint must be given its origin again: --fork {point['run']}")
+    identity = read_single_run(fork).identity
+    if identity != point["identity"]:
+        raise InputError(f"a fork must begin from the run it began from; the configuration of {fork} is another now")
+    with Checkpoints(fork / "checkpoints", identity) as checkpoints:
+        state, _ = checkpoints.restore(initial, step=point["step"])
+    return state._replace(key=initial.key, skipped=initial.skipped, consecutive_skips=initial.consecutive_skips)
+
+
+def metrics_as_numbers(metrics: Mapping[str, Any], batch: int) -> dict[str, Any]:
+    """The metrics of a dispatch as JSON types, after its last ``step`` and the ``images`` shown by then."""
+    values = {name: np.asarray(value).tolist() for name, value in metrics.items()}
+    step = int(np.max(values.pop("step")))
+    return {"step": step, "images": step * batch, **values}
+
+
+def _finished_timing(summary: Path) -> dict[str, float]:
+    """The timing in a summary, if it is there and whole."""
+    with contextlib.suppress(InputError, KeyError, TypeError, ValueError):
+        stored = read_json(summary)
+        return {name: float(stored[name]) for name in TIMING}
+    return {}
+
+
+def _warn_of_collapse(metrics: Mapping[str, Any], config: TrainingConfig) -> bool:
+    """Warns, in the second half of a training and before its end, when most late modes return or hug the border.
+
+    In the first half they may: the entropy bonus draws them to the centre, while the fixations stray widely about them.
+    """
+    if not config.steps / 2 <= metrics["step"] < config.steps:
+        return False
+    signs = {"refixation": "return to an earlier one", "border": "lie on the border"}
+    reports: dict[str, list[str]] = {}
+    for name, value in metrics.items():
+        agent, _, sign = name.rpartition("/")
+        if agent and sign in signs and np.min(value) > COLLAPSE_SHARE:
+            reports.setdefault(agent, []).append(f"{float(np.min(value)):.0%} {signs[sign]}")
+    for agent, shares in reports.items():
+        warnings.warn(
+            f"at step {metrics['step']:.0f} {agent} shows signs of collapse: of its late fixations "
+            f"{' and '.join(shares)}; foveax diagnose reports more",
+            CollapseWarning,
+            stacklevel=2,
+        )
+    return bool(reports)

@@ -1,0 +1,117 @@
+"""The end of a training: its evaluation next to the controls, its summary, its sheet of scanpaths."""
+
+import platform
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from foveax._types import Params
+from foveax.data.dataset import Data
+from foveax.evaluation.controls import evaluate_with_controls, own_name
+from foveax.evaluation.diagnosis import diagnose
+from foveax.evaluation.evaluate import Evaluation, evaluate, scores
+from foveax.graph.graph import Graph
+from foveax.plot.scanpath import fixation_sheet
+from foveax.runs.config import TrainingConfig
+from foveax.runtime.files import write_atomically, write_json
+from foveax.runtime.machine import versions
+
+SHEET_TRIALS = 16
+TRAIN_SAMPLE = 5000
+"""Training images, rendered as in training, on which the accuracy is given next to that of the test."""
+
+
+class Result(NamedTuple):
+    """A finished training.
+
+    Attributes:
+      graph: the pipeline.
+      params: by module.
+      evaluations: of the test split under the pipeline's own policy, first, and under the controls, by name; empty if
+        the training was not evaluated.
+      summary: as in ``summary.json``.
+    """
+
+    graph: Graph
+    params: dict[str, Params]
+    evaluations: dict[str, Evaluation]
+    summary: dict[str, Any]
+
+
+def conclude(
+    config: TrainingConfig,
+    data: Data,
+    graph: Graph,
+    params: dict[str, Params],
+    timing: dict[str, float],
+    path: Path | None,
+    *,
+    evaluate: bool = True,
+) -> Result:
+    """Evaluates a trained pipeline next to its controls, and writes ``summary.json`` and ``fixations.png``.
+
+    Args:
+      config: of the training.
+      data: prepared.
+      graph: the pipeline.
+      params: by module, at the end of training.
+      timing: of it.
+      path: the run directory; None writes nothing.
+      evaluate: whether to; without, the summary holds only what is known without showing an image.
+    """
+    key = jax.random.key(config.seed)
+    evaluations = evaluate_with_controls(graph, params, data, key=key) if evaluate else {}
+    summary = (
+        _trained(config, params) | (_tested(config, data, graph, params, evaluations) if evaluate else {}) | timing
+    )
+    if path is not None:
+        write_json(path / "summary.json", summary)
+        if evaluations:
+            _write_sheet(path / "fixations.png", data, graph, evaluations[own_name(graph)])
+    return Result(graph, params, evaluations, summary)
+
+
+def matters(config: TrainingConfig) -> bool:
+    """Whether looking must matter in a task: where the object has to be found."""
+    return config.task != "original"
+
+
+def _trained(config: TrainingConfig, params: dict[str, Params]) -> dict[str, Any]:
+    return {
+        "images": config.steps * config.batch,
+        "parameters": {name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in params.items()},
+        "versions": versions(),
+        "python": platform.python_version(),
+        "device": jax.devices()[0].device_kind,
+        "config": config.to_json(),
+    }
+
+
+def _tested(
+    config: TrainingConfig, data: Data, graph: Graph, params: dict[str, Params], evaluations: dict[str, Evaluation]
+) -> dict[str, Any]:
+    key, (height, width) = jax.random.key(config.seed), data.test["image"].shape[1:3]
+    train = evaluate(graph, params, data.sample(key, TRAIN_SAMPLE), key=key)
+    return {
+        "own": own_name(graph),
+        "test": {name: scores(evaluation, height=height, width=width) for name, evaluation in evaluations.items()},
+        "train": [float(share) for share in train.accuracy],
+        "diagnosis": diagnose(evaluations, graph, height=height, width=width, matters=matters(config)),
+    }
+
+
+def _write_sheet(path: Path, data: Data, graph: Graph, evaluation: Evaluation) -> None:
+    """Draws the first test images with their scanpaths and crops; nothing without a gaze."""
+    if evaluation.fixations is None:
+        return
+    rows = slice(0, SHEET_TRIALS)
+    titles = None
+    if evaluation.probabilities is not None and evaluation.label is not None:
+        decisions = zip(evaluation.label[rows], evaluation.predicted[rows, -1], strict=True)
+        titles = [
+            f"{label}, taken for {decision}" if label != decision else f"{label}" for label, decision in decisions
+        ]
+    images, fixations = data.test["image"][rows], evaluation.fixations[rows]
+    figure = fixation_sheet(images, fixations, titles=titles, size=graph.roles.crop_size or None)
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=110))

@@ -1,0 +1,133 @@
+"""A training from beginning to end: data, pipeline, loop, controls, and the directory that keeps it all."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+
+from foveax._types import InputError
+from foveax.data.dataset import Data
+from foveax.data.fingerprint import fingerprint as data_fingerprint
+from foveax.data.load import load
+from foveax.graph.fingerprint import fingerprint as graph_fingerprint
+from foveax.graph.graph import Graph
+from foveax.pipelines.named import Build, Pipeline
+from foveax.runs.config import ExecutionConfig, TrainingConfig
+from foveax.runs.directory import RunRecord, check_config
+from foveax.runs.pipeline import build_graph, find_pipeline
+from foveax.runs.run import Listener, fork_point, open_run
+from foveax.runs.summary import Result, conclude
+from foveax.runtime.processes import check_alike, is_main, main_first
+from foveax.runtime.watchdog import watchdog
+from foveax.training.fit import fit
+from foveax.training.learner import make_learner
+from foveax.training.mesh import check_divides, local_copy, place, training_mesh
+
+
+def train(
+    config: TrainingConfig,
+    data: Data | None = None,
+    *,
+    pipeline: Build | Pipeline | None = None,
+    out: str | Path | None = None,
+    fork: str | Path | None = None,
+    evaluate: bool = True,
+    listeners: Sequence[Listener] = (),
+    execution: ExecutionConfig | None = None,
+) -> Result:
+    """Trains a pipeline, and evaluates it next to its controls.
+
+    Where several processes train together (`jax.distributed`), all call this alike, with a run directory that all see.
+    Each takes its share of every batch and of every checkpoint; process 0 alone writes the rest.
+
+    Args:
+      config: all that decides the outcome.
+      data: by default those that `config.data` names; prepared by the configuration (`TrainingConfig.prepare`).
+      pipeline: ``(data) -> graph``, a function of your own, or a `functools.partial` of one; by default the standard
+        pipeline of the configuration.
+      out: the run directory. It gets ``config.json``, ``metrics.jsonl``, ``checkpoints/``, ``summary.json``,
+        ``provenance.json`` and ``fixations.png``; a run of the same configuration, data and pipeline that is there
+        already is resumed. None writes nothing.
+      fork: another run, with the same arrays in its pipeline, from whose newest checkpoint the run begins: its
+        parameters, optimiser's state and step, under this configuration, seed and length. Other data are refused,
+        unless the configuration names others.
+      evaluate: whether to evaluate at the end; without, ``summary.json`` holds the timing alone, and there are no
+        figures.
+      listeners: called after each dispatch with the metrics.
+      execution: how it is executed.
+
+    Raises:
+      InputError: for data, a pipeline, devices or a run directory that do not fit the configuration, before anything is
+        written; and if the run directory can no longer be written.
+      Interrupted: a KeyboardInterrupt, on SIGINT or SIGTERM, once the running dispatch is done and saved in `out`.
+      DivergenceError: after `LearningConfig.max_skips` consecutive updates that were skipped, for losses or gradients
+        that are not finite; the last good parameters are saved in `out`.
+
+    Example:
+      >>> import foveax as fx
+      >>> result = fx.train(fx.TrainingConfig(images=640, pipeline=fx.PipelineConfig(hidden=16, features=16)))
+      >>> list(result.evaluations), len(result.summary["test"]["learned"]["accuracy"])
+      (['learned', 'best sequence', 'another image', 'random', 'centre'], 6)
+    """
+    execution = ExecutionConfig() if execution is None else execution
+    path, origin = (None if place is None else Path(place).expanduser() for place in (out, fork))
+    if origin is not None and path is None:
+        raise InputError("a fork must have a run directory of its own; give one with --out")
+    check_alike("configuration", str(config))
+    if path is not None:
+        check_config(path, config)
+    pipeline = find_pipeline(config, pipeline)
+    mesh = training_mesh(execution.devices)
+    data, prints = prepare(config, data, execution)
+    graph = build_graph(config, data, pipeline)
+    if mesh:
+        check_divides(mesh, config.batch)
+    learner = make_learner(graph, config.learning, steps=config.steps)
+    initial = learner.init(jax.random.key(config.seed))
+    initial = place(initial, mesh) if mesh else initial
+    begin = fork_point(path, origin, initial, config, prints)
+    record = RunRecord(config, prints, describe_pipeline(pipeline, graph), begin)
+    with (
+        watchdog(execution.patience) as alive,
+        open_run(path, record, source=pipeline.source, fork=origin, listeners=[*listeners, alive]) as run,
+    ):
+        state = run.restore(initial)
+        for state, metrics in fit(
+            learner,
+            data,
+            state,
+            steps=config.steps,
+            batch=config.batch,
+            dispatch=execution.dispatch,
+            resident_bytes=execution.resident_megabytes * 2**20,
+            mesh=mesh,
+        ):
+            run.log(metrics)
+            if run.should_save():
+                run.save(state)
+            if run.should_stop():
+                break
+        run.finish(state)
+    params = local_copy(state).params
+    return conclude(config, data, graph, params, run.timing, path if is_main() else None, evaluate=evaluate)
+
+
+def prepare(config: TrainingConfig, data: Data | None, execution: ExecutionConfig) -> tuple[Data, dict]:
+    """The data of a training, prepared, and the fingerprint that they had before.
+
+    Raises:
+      InputError: if there are no such data, or fewer training images than a batch.
+    """
+    given = data or main_first(
+        lambda: load(config.data, data_dir=execution.data_dir or None, download=execution.download)
+    )
+    prepared = config.prepare(given)
+    size = len(prepared.train["label"])
+    if config.batch > size:
+        raise InputError(f"batch must be at most the number of training images, {size}; got {config.batch}")
+    return prepared, data_fingerprint(given)
+
+
+def describe_pipeline(pipeline: Pipeline, graph: Graph) -> dict:
+    """A pipeline as ``config.json`` holds it: its name, its arguments, and the fingerprint of its graph."""
+    return {"function": pipeline.function, "arguments": pipeline.arguments, "graph": graph_fingerprint(graph)}

@@ -1,0 +1,1 @@
+"""Processes, signals, files: what a long computation needs, whatever it computes."""

@@ -1,0 +1,68 @@
+"""Digests: by which a checkpoint is known to be whole, file by file and array by array."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from foveax._types import InputError
+from foveax.runtime.files import read_json, write_json
+
+FILES = "files.json"
+"""Beside the folders whose files it lists."""
+
+
+def write_file_digests(folder: Path) -> None:
+    """Lists the files in the folders of a checkpoint with their sizes and SHA-256."""
+    write_json(folder / FILES, _file_digests(folder))
+
+
+def check_files(folder: Path) -> str:
+    """What is wrong with the files of a checkpoint, in words; nothing if all are as they were."""
+    try:
+        listed = read_json(folder / FILES)
+    except InputError as error:
+        return str(error)
+    if not isinstance(listed, dict):
+        return f"{FILES} is not as it was written"
+    found = _file_digests(folder)
+    bad = [name for name in listed if found.get(name) != listed[name]]
+    return f"{bad[0]} is {'not as it was written' if bad[0] in found else 'gone'}" if bad else ""
+
+
+def _file_digests(folder: Path) -> dict[str, list]:
+    files = {str(path.relative_to(folder)): path for path in sorted(folder.glob("*/**/*")) if path.is_file()}
+    return {name: [path.stat().st_size, _sha256(path)] for name, path in files.items()}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def leaf_digests(leaves: Any) -> dict[str, list]:
+    """Dtype, shape, and SHA-256 over both and the bytes, of each leaf by its path."""
+    return {jax.tree_util.keystr(path): _digest(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(leaves)}
+
+
+def _digest(leaf: Any) -> list:
+    array = np.asarray(leaf)
+    kind = [str(array.dtype), list(array.shape)]
+    return [*kind, hashlib.sha256(repr(kind).encode() + array.tobytes()).hexdigest()]
+
+
+def check_fits(folder: Path, leaves: Mapping[str, Any], wanted: Any) -> None:
+    """Refuses a checkpoint whose leaves are not those of the model."""
+    theirs = {name: list(leaf[:2]) for name, leaf in leaves.items()}
+    paths = jax.tree_util.tree_leaves_with_path(wanted)
+    ours = {jax.tree_util.keystr(path): [str(leaf.dtype), list(leaf.shape)] for path, leaf in paths}
+    names = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
+    if names:
+        kinds = [f"{kind[0]}{kind[1]}" if (kind := part.get(names[0])) else "not there" for part in (theirs, ours)]
+        raise InputError(
+            f"checkpoint {folder} must be of the same model; {len(names)} of its arrays differ, "
+            f"first {names[0]}, {kinds[0]} there and {kinds[1]} here"
+        )

@@ -1,0 +1,93 @@
+"""Files of a run directory: written whole or not at all, read without trust."""
+
+import json
+import os
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from foveax._types import InputError
+
+JSON_BYTES = 16 * 2**20
+"""Files of JSON are at most this large."""
+
+
+class DamageWarning(UserWarning):
+    """A file of a run is not as it was written."""
+
+
+def check_inside(directory: Path) -> None:
+    """Refuses a directory that holds links or devices, through which reading or writing would leave it.
+
+    Raises:
+      InputError: naming the first that is found.
+    """
+    for folder, folders, files in os.walk(directory):
+        for name in (*folders, *files):
+            mode = (Path(folder) / name).lstat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise InputError(f"run directory must hold plain files and folders alone; {Path(folder) / name} is not")
+
+
+def read_json(path: Path) -> Any:
+    """Reads JSON that anyone may have written.
+
+    Raises:
+      InputError: if it is no plain file, too large, or not JSON in which every name occurs once.
+    """
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise InputError(f"{path} must be a plain file")
+        with path.open("rb") as file:
+            text = file.read(JSON_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{path} must be readable: {error.strerror}") from None
+    if len(text) > JSON_BYTES:
+        raise InputError(f"{path} must be at most {JSON_BYTES} bytes of JSON")
+    try:
+        return json.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} must be JSON: {error}") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the name {next(name for name in names if names.count(name) > 1)!r} occurs twice")
+    return found
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Writes JSON, whole or not at all."""
+    write_atomically(path, lambda file: file.write((json.dumps(values, indent=2) + "\n").encode()))
+
+
+def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays, whole or not at all.
+
+    Raises:
+      InputError: if the file cannot be written.
+    """
+    try:
+        write_atomically(path, lambda file: np.savez(file, **arrays))  # pyright: ignore[reportArgumentType]
+    except OSError as error:
+        raise InputError(f"file must be writable; {path} is not: {error.strerror}") from error
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Writes a file beside its place and moves it there when it is whole; a link there is replaced, not followed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

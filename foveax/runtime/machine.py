@@ -1,0 +1,77 @@
+"""The machine and the software: with what, on what and by which command figures are made."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+
+PACKAGES = ("foveax", "jax", "jaxlib", "flax", "optax", "distrax", "numpy")
+GIT_SECONDS = 10
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that decide numbers."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def machine() -> dict[str, Any]:
+    """Where and with what figures are measured: JSON types; ``device`` is its kind.
+
+    Example:
+      >>> list(machine())
+      ['device', 'processor', 'cores', 'versions']
+    """
+    return {
+        "device": jax.devices()[0].device_kind,
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "versions": {"python": platform.python_version(), **versions()},
+    }
+
+
+def _processor() -> str:
+    """The processor's name where Linux tells it, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def provenance() -> dict[str, Any]:
+    """What this process is: JSON types.
+
+    Returns:
+      what `machine` gives, ``platform``, ``devices`` (how many), ``git`` (``commit`` and whether it is ``dirty``, of
+      the checkout in which foveax lies; None outside of one) and ``command``.
+
+    Example:
+      >>> sorted(provenance())
+      ['command', 'cores', 'device', 'devices', 'git', 'platform', 'processor', 'versions']
+    """
+    return {
+        **machine(),
+        "platform": platform.platform(),
+        "devices": jax.device_count(),
+        "git": _git(Path(__file__).parent),
+        "command": list(sys.argv),
+    }
+
+
+def _git(folder: Path) -> dict[str, Any] | None:
+    def ask(*arguments: str) -> str:
+        command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=GIT_SECONDS, check=True)
+        return done.stdout.strip()
+
+    try:
+        ask("ls-files", "--error-unmatch", Path(__file__).name)  # an installed copy may lie below another checkout
+        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,89 @@
+"""A learner for one agent alone, on episodes that were played elsewhere."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from foveax._types import Array, InputError, Key, Metrics, Params
+from foveax.graph.graph import Graph, module_key
+from foveax.learning.hyperparameters import LearningConfig
+from foveax.learning.ppo import with_credit
+from foveax.training.collectives import averaged, gathered
+from foveax.training.learner import bonus_at, is_finite, make_optimizer, progress_at, replayed_loss, update
+
+
+class AgentState(NamedTuple):
+    """What an agent's learner needs next: its parameters, optax's state, and the steps taken."""
+
+    params: Params
+    optimizer: Any
+    step: Array
+
+
+class AgentLearner(NamedTuple):
+    """Two pure functions: `init(key) -> state` and `step(state, experience) -> (state, metrics)`.
+
+    Experience holds what `Actor.act` gave in each episode, ``[B, T - 1, ...]`` by port, and the ``reward`` that
+    followed each action.
+    """
+
+    init: Callable[[Key], AgentState]
+    step: Callable[[AgentState, Mapping[str, Array]], tuple[AgentState, Metrics]]
+
+
+def make_agent_learner(graph: Graph, learning: LearningConfig, *, steps: int, agent: str) -> AgentLearner:
+    """The learner of an agent that `foveax.split` cuts from a graph, for episodes that were played elsewhere.
+
+    A step is that of `foveax.make_learner` for the agent alone: given the same experience it makes the same update, but
+    that no pathwise gradient reaches the agent. If the loss or a gradient is not finite, only the step is counted.
+
+    Args:
+      graph: that was split.
+      learning: weights, rates and discounts; `learning.epochs` passes are made over each batch.
+      steps: the length of training, along which the learning rate and the entropy bonus fall.
+      agent: the name of the agent's module.
+
+    Raises:
+      InputError: if there is no such agent.
+
+    Example:
+      >>> import foveax as fx, jax, jax.numpy as jnp
+      >>> graph = fx.standard_pipeline(fx.load("mnist5k"))
+      >>> environment, actors = fx.split(graph)
+      >>> learner = fx.make_agent_learner(graph, fx.LearningConfig(), steps=100, agent="saccader")
+      >>> state, actor = learner.init(jax.random.key(0)), actors["saccader"]
+      >>> inputs = {"image": jnp.zeros((28, 28, 1), jnp.uint8), "label": jnp.int32(3)}
+      >>> _, time_step = environment.reset(jax.random.key(1), fx.init(graph, jax.random.key(0)), inputs)
+      >>> outputs, _ = actor.act(state.params, actor.begin(), time_step.observation["saccader"], jax.random.key(2))
+      >>> experience = {**outputs, "reward": jnp.float32(1)}
+      >>> experience = jax.tree.map(lambda value: jnp.broadcast_to(value, (8, 5, *value.shape)), experience)
+      >>> state, metrics = learner.step(state, experience)
+      >>> sorted(metrics)
+      ['entropy', 'kl', 'policy_loss', 'value_loss']
+    """
+    if agent not in graph.agents:
+        raise InputError(f"agent must be one of the graph's agents, {', '.join(graph.agents) or 'none'}; got {agent!r}")
+    module, inputs = graph.modules[agent], graph.wiring.inputs[agent]
+    hyper = learning.hyperparameters(dict(graph.hyperparameters))
+    optimizer = make_optimizer(module, learning, hyper, steps=steps)
+
+    def init(key: Key) -> AgentState:
+        params = module.init(module_key(key, agent), inputs)
+        return AgentState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
+
+    def step(state: AgentState, experience: Mapping[str, Array]) -> tuple[AgentState, Metrics]:
+        episodes = with_credit(experience, hyper, normalize=learning.normalize, gather=gathered)
+        bonus = bonus_at(hyper, progress_at(state.step, steps), learning)
+        again = jax.value_and_grad(functools.partial(replayed_loss, module, inputs), has_aux=True)
+        metrics: Metrics = {}
+        for _ in range(learning.epochs):
+            (loss, metrics), grads = averaged(again(state.params, episodes, hyper, bonus))
+            params, moments = update(optimizer, grads, state.optimizer, state.params)
+            moved = state._replace(params=params, optimizer=moments)
+            state = jax.tree.map(functools.partial(jnp.where, is_finite(loss, {agent: grads})), moved, state)
+        return state._replace(step=state.step + 1), metrics
+
+    return AgentLearner(jax.jit(init), step)

@@ -1,0 +1,77 @@
+"""Sums and keys across the shards of a batch, so that their steps together make the step of the whole batch.
+
+Within `jax.shard_map` over the mesh axis ``"batch"`` a step sees its own rows alone. These functions reach across that
+axis; where a batch is whole they do nothing, so that a step is written once.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from foveax._types import Key
+
+BATCH = "batch"
+"""The mesh axis along which a batch is divided."""
+
+
+def averaged(tree: Any) -> Any:
+    """The mean of each leaf over the shards, by one all-reduce for all leaves together.
+
+    Shards are of one size, so that the mean of their means, or of the gradients of their means, is that of the batch.
+    The leaves are laid into one vector first: an all-reduce per leaf would pay the network's latency as many times.
+
+    Args:
+      tree: floats.
+
+    Example:
+      >>> averaged({"loss": 2.0})
+      {'loss': 2.0}
+    """
+    if not _sharded():
+        return tree
+    vector, restore = ravel_pytree(tree)
+    return restore(jax.lax.pmean(vector, BATCH))
+
+
+def gathered(tree: Any) -> Any:
+    """Each leaf for the whole batch, by one all-gather for all leaves together.
+
+    Args:
+      tree: arrays of one shape, with a leading ``[B]`` of the shard; no gradient is let through.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> gathered({"advantage": jnp.zeros((4, 5))})["advantage"].shape
+      (4, 5)
+    """
+    if not _sharded():
+        return tree
+    leaves, structure = jax.tree.flatten(jax.lax.stop_gradient(tree))
+    whole = jax.lax.all_gather(jnp.stack(leaves, axis=1), BATCH, tiled=True)
+    return jax.tree.unflatten(structure, list(jnp.moveaxis(whole, 1, 0)))
+
+
+def example_keys(key: Key, size: int) -> Key:
+    """A key for each example, ``[B]``: the one that it would have in the whole batch.
+
+    Args:
+      key: consumed.
+      size: B, of the shard.
+
+    Example:
+      >>> import jax
+      >>> example_keys(jax.random.key(0), 4).shape
+      (4,)
+    """
+    if not _sharded():
+        return jax.random.split(key, size)
+    keys = jax.random.split(key, size * jax.lax.axis_size(BATCH))
+    return jax.lax.dynamic_slice_in_dim(keys, size * jax.lax.axis_index(BATCH), size)
+
+
+def _sharded() -> bool:
+    """Whether the program that is being traced sees one shard of several of a batch."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return BATCH in mesh.manual_axes and mesh.shape[BATCH] > 1

@@ -1,0 +1,73 @@
+"""Fixation statistics against twins, closed forms and SciPy."""
+
+import numpy as np
+import pytest
+from scipy.stats import entropy
+
+import foveax as fx
+from foveax import analysis
+
+SIZE = {"height": 28, "width": 40}
+
+
+def paths(seed=0, shape=(50, 6)):
+    return np.random.default_rng(seed).random((*shape, 2))
+
+
+def test_information_and_entropy_agree_with_scipy():
+    points, labels = paths()[:, 1], np.random.default_rng(1).integers(0, 10, 50)
+    cells = (points[:, 1] * 8).astype(int) * 8 + (points[:, 0] * 8).astype(int)
+    joint = np.zeros((64, 10))
+    np.add.at(joint, (cells, labels), 1)
+    np.testing.assert_allclose(analysis.map_entropy(points), entropy(joint.sum(1), base=2), rtol=1e-12)
+    expected = entropy(joint.sum(1), base=2) + entropy(joint.sum(0), base=2) - entropy(joint.ravel(), base=2)
+    np.testing.assert_allclose(analysis.mutual_information(points, labels), expected, rtol=1e-12)
+
+
+def test_information_of_known_codes():
+    labels = np.repeat(np.arange(4), 100)
+    corners = np.array([[0.1, 0.1], [0.9, 0.1], [0.1, 1.0], [1.0, 1.0]])
+    assert analysis.mutual_information(corners[labels], labels) == pytest.approx(2.0)
+    assert analysis.map_entropy(corners[labels]) == pytest.approx(2.0)
+    assert analysis.mutual_information(np.full((400, 2), 0.5), labels) == 0.0
+    assert analysis.shuffled_information(corners[labels], labels) < 0.05
+
+
+def test_coverage_counts_the_pixels_of_crops():
+    scanpaths = paths(shape=(4, 3))
+    covered = np.zeros((4, 28, 40), bool)
+    for n, path in enumerate(scanpaths):
+        for x, y in path:
+            for row in range(28):
+                for column in range(40):
+                    covered[n, row, column] |= -4.5 <= row - y * 27 < 4.5 and -4.5 <= column - x * 39 < 4.5
+    np.testing.assert_allclose(analysis.coverage(scanpaths, **SIZE, size=9), covered.mean())
+
+
+@pytest.mark.parametrize(("side", "size"), [(28, 9), (28, 12), (29, 9), (29, 12)])
+def test_a_crop_inside_the_image_covers_as_many_pixels_as_it_has(side, size):
+    """At the centre, which lies on a pixel or between two."""
+    path = np.array([[[0.5, 0.5]]])
+    assert analysis.coverage(path, height=side, width=side, size=size) == pytest.approx(size**2 / side**2)
+
+
+def test_shares_of_late_fixations():
+    path = np.array([[[0.5, 0.5], [0.0, 0.2], [0.5, 0.5], [1.0, 1.0]]])
+    assert analysis.border_share(path, **SIZE) == pytest.approx(2 / 3)
+    assert analysis.border_share(path, **SIZE, begin=2) == 0.5
+    assert analysis.refixation_rate(path, **SIZE) == pytest.approx(1 / 3)
+    assert analysis.refixation_rate(path, **SIZE, begin=3) == 0.0
+    assert np.isnan(analysis.border_share(path[:, :1], **SIZE))
+
+
+def test_bad_shapes_are_refused():
+    with pytest.raises(fx.InputError, match=r"points must have the shape \[N, 2\], N at least 1; got \[0, 2\]"):
+        analysis.map_entropy(np.zeros((0, 2)))
+    with pytest.raises(fx.InputError, match=r"labels must have the shape \[5\], one per point; got \[4\]"):
+        analysis.mutual_information(np.zeros((5, 2)), np.zeros(4, int))
+    with pytest.raises(fx.InputError, match="labels must be integers from 0; got int64, the least -1"):
+        analysis.mutual_information(np.zeros((2, 2)), np.array([0, -1]))
+    with pytest.raises(fx.InputError, match="bins must be at least 1; got 0"):
+        analysis.map_entropy(np.zeros((2, 2)), bins=0)
+    with pytest.raises(fx.InputError, match=r"fixations must have the shape \[N, T, 2\], T at least 1; got \[5, 2\]"):
+        analysis.coverage(np.zeros((5, 2)), **SIZE, size=3)

@@ -1,0 +1,79 @@
+"""The committed results are of the recipes as they stand, and the documentation quotes them."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import foveax as fx
+from foveax.recipes.tables import RECIPES
+
+ROOT = Path(__file__).parents[2]
+
+
+def committed(name):
+    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())["rows"]
+
+
+def table(page, header):
+    """The cells of the Markdown table below a header, its first column as keys."""
+    lines = (ROOT / page).read_text().partition(header)[2].splitlines()[2:]
+    cells = [[cell.strip(" *") for cell in line[1:-1].split("|")] for line in lines[: lines.index("")]]
+    return {first: rest for first, *rest in cells}
+
+
+def in_percent(share):
+    return f"{100 * share:.1f}"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_results_are_of_the_recipe(name):
+    rows = committed(name)
+    assert rows.keys() == RECIPES[name].rows.keys()
+    for row_name, row in RECIPES[name].rows.items():
+        assert fx.TrainingConfig.from_json(rows[row_name]["config"]) == row.config, row_name
+        seeds = [figures["seed"] for figures in rows[row_name]["seeds"]]
+        assert seeds == [row.config.seed + number for number in range(row.seeds)], row_name
+
+
+def test_readme_quotes_the_default_recipe():
+    told = table("README.md", "| fixations | 1 | 2 | 3 | 4 | 5 | 6 |")
+    test = committed("default")["default"]["seeds"][0]["test"]
+    names = {
+        "learned": "learned",
+        "the best fixed sequence, the same classifier": "best sequence",
+        "those of another image, the same classifier": "another image",
+        "random, the same classifier": "random",
+        "centre, the same classifier": "centre",
+    }
+    assert told == {row: [in_percent(share) for share in test[name]] for row, name in names.items()}
+
+
+def test_documentation_quotes_the_reports_table():
+    told = table("docs/learning.md", "| setting | feed-forward | report | recurrent | report |")
+    rows = committed("table1")
+    for setting, (feedforward, theirs, recurrent, theirs_recurrent) in told.items():
+        name = re.sub(r"\b\de-\d\b", lambda rate: f"{float(rate[0]):g}", setting)
+        for core, ours, published in (("feedforward", feedforward, theirs), ("gru", recurrent, theirs_recurrent)):
+            row = rows[f"{core}, {name}"]
+            assert ours == in_percent(row["mean"]), (core, setting)
+            assert published == row["published"].partition("/")[2], (core, setting)
+    assert len(told) == len(rows) // 2
+
+
+def test_documentation_quotes_the_canvases():
+    told = table("docs/learning.md", "| | images, minutes | test | random | best fixed sequence | RAM |")
+    rows = [*committed("translated").values(), *committed("cluttered").values()]
+    for (_, test, random, sequence, _), row in zip(told.values(), rows, strict=True):
+        (figures,) = row["seeds"]
+        assert test == f"{100 * row['mean']:.2f}"
+        assert [random, sequence] == [in_percent(figures["test"][name][-1]) for name in ("random", "best sequence")]
+
+
+def test_documentation_quotes_the_trainers():
+    told = table("docs/environments.md", "| trainer | test, learned | best sequence | random | minutes |")
+    for shown, row in zip(told.values(), committed("trainers").values(), strict=True):
+        (figures,) = row["seeds"]
+        names = ("learned", "best sequence", "random")
+        assert shown[:3] == [in_percent(figures["test"][name][-1]) for name in names]
