@@ -22,7 +22,7 @@ import foveax as fx
 from foveax._types import Batch, Metrics
 from foveax.runs import run as open_runs
 from foveax.runs.checkpoint import Checkpoints
-from foveax.runs.metrics_file import MetricsFile
+from foveax.runtime.metrics_file import MetricsFile
 from foveax.training import learner as learner_module
 from foveax.training.learner import Learner, TrainState, make_learner
 

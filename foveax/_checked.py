@@ -34,8 +34,7 @@ class Checked:
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The configuration that `to_json` wrote.
 
-        Raises:
-          InputError: for a key that is no field (with a suggestion), or a value that its field refuses.
+        Raises `InputError` for a key that is no field (with a suggestion), or a value that its field refuses.
         """
         if not isinstance(values, Mapping):
             raise InputError(f"{cls.__name__} must be a JSON object; got {type(values).__name__}")
@@ -45,23 +44,18 @@ class Checked:
                 near = difflib.get_close_matches(str(name), fields, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(fields)}"
                 raise InputError(f"{cls.__name__} has no field {_repr(name)}{hint}")
-        return cls(**{name: _from_json(fields[name], value) for name, value in values.items()})
+        return cls(**{name: _from_json(name, fields[name].type, value) for name, value in values.items()})
 
 
-def _from_json(field: dataclasses.Field, value: Any) -> Any:
-    kind = field.type
+def _from_json(name: str, kind: Any, value: Any) -> Any:
+    """A field's value from JSON: a configuration in it, and lists as tuples, where and as deeply as it has them."""
     if isinstance(kind, type) and issubclass(kind, Checked):
         if not isinstance(value, Mapping):
-            raise InputError(f"{field.name} must be a JSON object, a {kind.__name__}; got {_repr(value)}")
+            raise InputError(f"{name} must be a JSON object, a {kind.__name__}; got {_repr(value)}")
         return kind.from_json(value)
-    return _as_tuple(kind, value)
-
-
-def _as_tuple(kind: Any, value: Any) -> Any:
-    """JSON's lists as tuples, where and as deeply as the field has them."""
     if typing.get_origin(kind) is not tuple or not isinstance(value, list):
         return value
-    return tuple(_as_tuple(typing.get_args(kind)[0], item) for item in value)
+    return tuple(_from_json(name, typing.get_args(kind)[0], item) for item in value)
 
 
 def _check_value(field: dataclasses.Field, value: Any) -> None:
@@ -70,17 +64,12 @@ def _check_value(field: dataclasses.Field, value: Any) -> None:
     if choices and not (isinstance(value, str) and value in choices):
         raise InputError(f"{field.name} must be one of {', '.join(map(repr, choices))}; got {_repr(value)}")
     if typing.get_origin(kind) is tuple and not _fits(kind, value):
-        items = "text" if _item(kind) is str else "finite numbers"
+        items = "text" if "str" in str(kind) else "finite numbers"
         raise InputError(f"{field.name} must be {kind} of {items}; got {_repr(value)}")
     if isinstance(kind, type) and issubclass(kind, Checked) and not isinstance(value, kind):
         raise InputError(f"{field.name} must be a {kind.__name__}; got {_repr(value)}")
     if kind in (int, float, bool, str):
         _check_scalar(field, value)
-
-
-def _item(kind: Any) -> Any:
-    """What a tuple's type holds, however deep."""
-    return _item(typing.get_args(kind)[0]) if typing.get_origin(kind) is tuple else kind
 
 
 def _fits(kind: Any, value: Any) -> bool:
@@ -105,7 +94,9 @@ def _check_scalar(field: dataclasses.Field, value: Any) -> None:
     low, high, above = (field.metadata.get(name) for name in ("low", "high", "above"))
     within = _finite(value) and (low is None or low <= value) and (high is None or value <= high)
     if not within or (above is not None and value <= above):
-        raise InputError(f"{field.name} must be {_describe(low, high, above)}; got {_repr(value)}")
+        bounds = (("more than", above), ("at least", low), ("at most", high))
+        parts = [f"{words} {bound}" for words, bound in bounds if bound is not None and math.isfinite(bound)]
+        raise InputError(f"{field.name} must be {' and '.join(parts) or 'finite'}; got {_repr(value)}")
 
 
 def _finite(value: float) -> bool:
@@ -123,14 +114,3 @@ def _repr(value: Any) -> str:
     except (ValueError, RecursionError):
         return f"a {type(value).__name__} too large to print"
     return text if len(text) <= 200 else f"{text[:200]}..."
-
-
-def _describe(low: float | None, high: float | None, above: float | None) -> str:
-    parts = []
-    if above is not None:
-        parts.append(f"more than {above}")
-    if low is not None and math.isfinite(low):
-        parts.append(f"at least {low}")
-    if high is not None and math.isfinite(high):
-        parts.append(f"at most {high}")
-    return " and ".join(parts) or "finite"

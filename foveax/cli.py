@@ -58,9 +58,9 @@ def _end(message: str, code: int) -> NoReturn:
 
 def _parse(arguments: list[str]) -> Callable[[], None]:
     """The call that the arguments ask for."""
-    preset = _preset(arguments)
+    flags = commands.TrainingFlags(_preset(arguments))
     calls: dict[str, Any] = {
-        name: functools.partial(_call(function), config=preset) for name, function in CONFIGURED.items()
+        name: functools.partial(_call(function), flags=flags) for name, function in CONFIGURED.items()
     }
     calls |= {name: _call(function) for name, function in OTHERS.items()}
     complaint = io.StringIO()

@@ -13,6 +13,7 @@ from foveax._types import InputError
 from foveax.pipelines.named import Pipeline, import_object, import_pipeline
 from foveax.runs.config import ExecutionConfig, TrainingConfig
 from foveax.runs.load import LoadedRun, load_run
+from foveax.runs.summary import Result
 from foveax.runs.train import train as train_run
 from foveax.runtime.compilation_cache import keep_compilation_cache
 from foveax.runtime.processes import is_main, start_processes
@@ -39,14 +40,11 @@ class PipelineFlags:
         return import_pipeline(self.pipeline, self.pipeline_args) if self.pipeline else None
 
 
-NO_PIPELINE = PipelineFlags()
-
-
 @dataclasses.dataclass(frozen=True)
 class RunFlags:
     """What a run needs to be read."""
 
-    source: OmitArgPrefixes[PipelineFlags] = NO_PIPELINE
+    source: OmitArgPrefixes[PipelineFlags] = PipelineFlags()
     data: str = ""
     """Another data set to judge the run on, as for train; by default the run's own."""
     data_dir: str = ""
@@ -63,13 +61,24 @@ class RunFlags:
 OWN_DATA = RunFlags()
 
 
+@dataclasses.dataclass(frozen=True)
+class TrainingFlags:
+    """What a training needs."""
+
+    config: OmitArgPrefixes[TrainingConfig]
+    execution: OmitArgPrefixes[ExecutionConfig] = dataclasses.field(
+        default_factory=lambda: ExecutionConfig(patience=1800.0)
+    )
+    source: OmitArgPrefixes[PipelineFlags] = PipelineFlags()
+    preset: str = "default"
+    """Where the flags start from: default, mnist, mnist_long, ram or report."""
+    out: str = ""
+    """Run directory; a run of the same configuration there is resumed. By default nothing is written."""
+
+
 def train(
-    config: OmitArgPrefixes[TrainingConfig],
-    execution: OmitArgPrefixes[ExecutionConfig] = EXECUTION,
-    source: OmitArgPrefixes[PipelineFlags] = NO_PIPELINE,
+    flags: OmitArgPrefixes[TrainingFlags],
     *,
-    preset: str = "default",
-    out: str = "",
     fork: str = "",
     evaluate: bool = True,
     compilation_cache: str = "",
@@ -80,68 +89,45 @@ def train(
     """Train a pipeline, and test it next to its controls.
 
     Args:
-      preset: Where the flags start from: default, mnist, mnist_long, ram or report.
-      out: Run directory; a run of the same configuration there is resumed. By default nothing is written.
       fork: Another run, from whose newest checkpoint this one begins, under the configuration given here.
       evaluate: Evaluate at the end.
       compilation_cache: Private folder for compiled programs, so that the next start is quick.
-      coordinator: HOST:PORT of process 0, where several processes train together; srun and mpirun need none of these
-        three.
+      coordinator: HOST:PORT of process 0, where several processes train; srun and mpirun need none of these three.
       num_processes: How many processes there are, on all machines.
       process_id: Which of them this is, from 0.
     """
-    from foveax.evaluation.diagnosis import format_diagnosis
-    from foveax.evaluation.evaluate import format_table, table_title
-
-    del preset  # read before the other flags
     if compilation_cache:
         keep_compilation_cache(Path(compilation_cache))
     start_processes(coordinator, num_processes, process_id)
-    with progress_bar(config) if is_main() else contextlib.nullcontext() as progress:
+    with progress_bar(flags.config) if is_main() else contextlib.nullcontext() as progress:
         result = train_run(
-            config,
-            pipeline=source.find(),
-            out=out or None,
+            flags.config,
+            pipeline=flags.source.find(),
+            out=flags.out or None,
             fork=fork or None,
             evaluate=evaluate,
             listeners=[progress] if progress else [],
-            execution=execution,
+            execution=flags.execution,
         )
-    if not is_main():
-        return
-    if result.evaluations:
-        print(format_table(result.summary["test"], table_title(next(iter(result.evaluations.values())))))
-        print(format_diagnosis(result.summary["diagnosis"]))
-    print(
-        f"{result.summary['images_per_second']:,.0f} images/s; {result.summary['train_seconds']:.0f} s to train, "
-        f"{result.summary['compile_seconds']:.0f} s to compile"
-    )
+    if is_main():
+        _report(result)
 
 
-def train_sb3(
-    config: OmitArgPrefixes[TrainingConfig],
-    execution: OmitArgPrefixes[ExecutionConfig] = EXECUTION,
-    *,
-    algorithm: Literal["ppo", "a2c", "sac"] = "ppo",
-    preset: str = "default",
-    out: str = "",
-) -> None:
+def train_sb3(flags: OmitArgPrefixes[TrainingFlags], *, algorithm: Literal["ppo", "a2c", "sac"] = "ppo") -> None:
     """Train the classifier while stable-baselines3 trains the saccader in its environment.
 
     Args:
       algorithm: Of stable-baselines3, as it comes.
-      preset: Where the flags start from: default, mnist, mnist_long, ram or report.
-      out: Run directory; a finished run there is read. By default nothing is written.
     """
     from foveax.environments.sb3_training import train_sb3 as train_with_sb3
-    from foveax.evaluation.diagnosis import format_diagnosis
-    from foveax.evaluation.evaluate import format_table
 
-    del preset
-    with progress_bar(config) as progress:
-        result = train_with_sb3(config, algorithm, out=out or None, listeners=[progress], execution=execution)
-    print(format_table(result.summary["test"]))
-    print(format_diagnosis(result.summary["diagnosis"]))
+    if flags.source.pipeline:
+        raise InputError("pipeline must be the standard one for train-sb3; got one of your own")
+    with progress_bar(flags.config) as progress:
+        result = train_with_sb3(
+            flags.config, algorithm, out=flags.out or None, listeners=[progress], execution=flags.execution
+        )
+    _report(result)
 
 
 def evaluate(run: Positional[str], /, flags: OmitArgPrefixes[RunFlags] = OWN_DATA) -> None:
@@ -215,24 +201,14 @@ def analyze(
 
 
 def population(
-    config: OmitArgPrefixes[TrainingConfig],
-    execution: OmitArgPrefixes[ExecutionConfig] = EXECUTION,
-    source: OmitArgPrefixes[PipelineFlags] = NO_PIPELINE,
-    *,
-    preset: str = "default",
-    seeds: int = 5,
-    vary: tuple[str, ...] = (),
-    out: str = "",
-    table: str = "",
+    flags: OmitArgPrefixes[TrainingFlags], *, seeds: int = 5, vary: tuple[str, ...] = (), table: str = ""
 ) -> None:
     """Train many seeds, and values of hyper-parameters, as one program; print mean, deviation and worst seed.
 
     Args:
-      preset: Where the flags start from: default, mnist, mnist_long, ram or report.
       seeds: How many, counted on from the configuration's.
       vary: NAME=VALUE,VALUE,...: values of a number among the flags, or of a hyper-parameter of your own pipeline;
         every combination is trained.
-      out: Run directory; the same population there is resumed. By default nothing is written.
       table: A JSON file for each member's configuration and test accuracy; by default none is written.
     """
     from foveax.runs.population import format_population, train_population
@@ -240,7 +216,12 @@ def population(
 
     values = dict(_values(text) for text in vary)
     trained = train_population(
-        config, seeds=seeds, vary=values, pipeline=source.find(), out=out or None, execution=execution
+        flags.config,
+        seeds=seeds,
+        vary=values,
+        pipeline=flags.source.find(),
+        out=flags.out or None,
+        execution=flags.execution,
     )
     print(format_population(trained))
     if table:
@@ -344,6 +325,21 @@ def suffix(run: LoadedRun) -> str:
     """What is appended to the names of files about a run that is judged on other data."""
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", run.judged_on).strip("-.")
     return f"-on-{name[-LONGEST_NAME:]}" if run.judged_on else ""
+
+
+def _report(result: Result) -> None:
+    """Prints the outcome of a training."""
+    from foveax.evaluation.diagnosis import format_diagnosis
+    from foveax.evaluation.evaluate import format_table, table_title
+
+    summary = result.summary
+    if result.evaluations:
+        print(format_table(summary["test"], table_title(next(iter(result.evaluations.values())))))
+        print(format_diagnosis(summary["diagnosis"]))
+    print(
+        f"{summary['images_per_second']:,.0f} images/s; {summary['train_seconds']:.0f} s to train, "
+        f"{summary['compile_seconds']:.0f} s to compile"
+    )
 
 
 def _tested(run: LoadedRun, *, rounds: int) -> tuple[dict, dict]:

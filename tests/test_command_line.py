@@ -79,6 +79,8 @@ def test_unknown_recipes_and_values_that_are_no_numbers_are_refused(tmp_path, ca
     assert "vary must be NAME=VALUE,VALUE,... with numbers; got 'entropy=a'" in refused(
         capsys, "population", "--vary", "entropy=a"
     )
+    assert "got 'entropi'" in refused(capsys, "population", "--vary", "entropi=1")
+    assert "seeds must be at least 1; got 0" in refused(capsys, "population", "--seeds", "0")
     (tmp_path / "mine.py").write_text("shown = 3")
     assert "FILE.py:NAME of a Recipe" in refused(capsys, "recipe", f"{tmp_path / 'mine.py'}:shown")
 
@@ -95,8 +97,8 @@ BAD_VALUES = {
     ("--batch", "6000"): "batch must be at most the number of training images, 5000; got 6000",
     ("--link", "classifier.hiden -> saccader.observation"): "no output port 'hiden' on 'classifier' to feed "
     "saccader.observation; it has core",
-    ("--link", "classifier.hidden"): 'a link must read "module.port -> module.port"; got \'classifier.hidden\'',
-    ("--link", "input.label -> classifier.fixation"): "input.label gives int32[], but classifier.fixation takes",
+    ("--link", "classifier.hidden"): "a link must read \"module.port -> module.port\"; got 'classifier.hidden'",
+    ("--link", "input.label -> retina.fixation"): "input.label gives int32[], but retina.fixation takes float32[2]",
     ("--unlink", "saccader.nothing"): "no link leads into saccader.nothing; links lead into retina.image, ",
     ("--unlink", "retina.image"): "retina.image has no source; it needs a link that brings",
     ("--pipeline-args", "noise=1"): "pipeline arguments must go with a pipeline; got none: name it with --pipeline",
@@ -160,6 +162,8 @@ def test_run_directories_that_do_not_fit_are_refused(tmp_path, capsys):
     main(["train", *flags, "--out", str(tmp_path / "run")])
     message = refused(capsys, "train", *flags, "--seed", "4", "--out", tmp_path / "run")
     assert "must be of the same configuration to be resumed: seed is 0 there, 4 here" in message
+    execution = ["--dispatch", "3", "--resident-megabytes", "0", "--data-dir", "elsewhere", "--devices", "0"]
+    main(["train", *flags, *execution, "--patience", "600", "--out", str(tmp_path / "run")])  # is the same run
     (tmp_path / "file").write_text("")
     assert "run directory must be writable" in refused(capsys, "train", *flags, "--out", tmp_path / "file" / "run")
     (tmp_path / "other").mkdir()

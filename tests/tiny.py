@@ -8,9 +8,7 @@ import numpy as np
 
 import foveax as fx
 
-PIPELINE = fx.PipelineConfig(
-    glimpses=3, crop_size=3, hidden=4, features=4, saccader_hidden=4, bands=0, contrast=False
-)
+PIPELINE = fx.PipelineConfig(glimpses=3, crop_size=3, hidden=4, features=4, saccader_hidden=4, bands=0, contrast=False)
 CONFIG = fx.TrainingConfig(images=96, batch=4, shift=0, pipeline=PIPELINE)
 EXECUTION = fx.ExecutionConfig(dispatch=2)
 FLAGS = [

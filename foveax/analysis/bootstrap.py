@@ -17,21 +17,14 @@ class Interval(NamedTuple):
 
 
 def bootstrap_mean(values: np.ndarray, *, level: float = 0.95, resamples: int = 1000, seed: int = 0) -> Interval:
-    """The mean of values and its percentile bootstrap interval.
+    """The mean of values ``[N]``, N at least 1, and its percentile bootstrap interval of a level in (0, 1).
 
     The values are drawn anew with replacement, as many as there are, `resamples` times; the bounds are the
     ``(1 ± level) / 2`` quantiles of the means (Efron, Tibshirani 1993, An Introduction to the Bootstrap, section 13.3).
     Give one value per image or subject: what is drawn must be independent.
 
-    Args:
-      values: ``[N]``, N at least 1.
-      level: in (0, 1).
-      resamples: how many.
-      seed: of the draws.
-
     Raises:
-      InputError: if there are no values, or they are not finite or of another shape; if the level is out of range, or
-        `resamples` less than 1.
+      InputError: if values are missing, not finite or of another shape; if the level or `resamples` is out of range.
 
     Example:
       >>> import numpy as np

@@ -1,5 +1,11 @@
-"""Scores beside their controls: centre, random, another image's, and the ceiling between observers."""
+"""Scores next to their controls: centre, random, another image's, and the ceiling between observers.
 
+Observers are ``[O, N, T, 2]``: the T fixations of O people, or of O passes of a model, on the same N images; height and
+width are those of the images in pixels. What is compared with them is given by name. The bandwidth of their densities
+is in pixels, by default 5 % of the longer side. Arrays of another shape, or too few of them, raise an `InputError`.
+"""
+
+import itertools
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -13,38 +19,28 @@ from foveax.analysis.similarity import dynamic_time_warping, levenshtein, multim
 
 Scores = dict[str, dict[str, Interval]]
 """By candidate, by score: the mean over images, with its 95 % interval."""
+BINS = 8
+"""Cells a side in which ScanMatch and the edit distance read fixations."""
+UNIFORM_SHARE = 0.01
+"""Of the uniform density in those of observers."""
 
 
 def compare_scanpaths(
     observers: np.ndarray, candidates: Mapping[str, np.ndarray], *, height: int, width: int, seed: int = 0
 ) -> Scores:
-    """How like those of observers the scanpaths of candidates are, beside controls and a ceiling.
+    """How like those of observers the scanpaths of candidates ``[N, U, 2]`` are, next to controls and a ceiling.
 
     Each candidate is compared with each observer, on the same image, and averaged over observers. The controls are
     ``another image`` (the first observer's, shuffled over the images), ``random`` (uniform over the image) and
     ``centre``, the first fixation of each as the first observer's; with more than one observer the ceiling is
     ``between observers``, each with each.
 
-    Args:
-      observers: ``[O, N, T, 2]``: O observers, people or passes of a model, on the same N images.
-      candidates: by name, ``[N, U, 2]``.
-      height: of the image in pixels.
-      width: of the image in pixels.
-      seed: of the controls.
-
     Returns:
       by candidate, then control, by score: ``multimatch vector``, ``direction``, ``length``, ``position``,
       ``scanmatch``, ``levenshtein`` (edits) and ``time warping`` (pixels), each with its interval over images; without
       those of MultiMatch where any of the scanpaths has fewer than three fixations.
-
-    Raises:
-      InputError: if shapes do not fit, or there are fewer than two images.
     """
-    observers = np.asarray(observers, np.float64)
-    if observers.ndim != 4 or len(observers) < 1 or observers.shape[1] < 2 or observers.shape[2] < 1:
-        raise InputError(
-            f"observers must have the shape [O, N, T, 2], O and T at least 1, N at least 2; got {list(observers.shape)}"
-        )
+    observers = _checked(observers, (1, 2, 1), ", O and T at least 1, N at least 2")
     everything = observers.reshape(-1, *observers.shape[2:])
     amplitudes = saccade_amplitudes(everything, height=height, width=width) / max(height, width)
     # the cut-off in cells, the same for all candidates
@@ -54,14 +50,10 @@ def compare_scanpaths(
         each = [_similarities(one, other, height, width, threshold) for one, other in pairs]
         return {name: np.mean([scores[name] for scores in each], axis=0) for name in each[0]}
 
-    rows = {name: score([(path, observer) for observer in observers]) for name, path in candidates.items()}
-    rng = np.random.default_rng(seed)
-    for name, path in _controls(observers[0], rng).items():
-        rows[name] = score([(path, observer) for observer in observers])
+    compared = {**candidates, **_controls(observers[0], np.random.default_rng(seed))}
+    rows = {name: score([(path, observer) for observer in observers]) for name, path in compared.items()}
     if len(observers) > 1:
-        rows["between observers"] = score(
-            [(observers[one], observers[other]) for one in range(len(observers)) for other in range(one)]
-        )
+        rows["between observers"] = score(list(itertools.combinations(observers[::-1], 2)))
     measured = [name for name in rows["centre"] if all(np.isfinite(found[name]).all() for found in rows.values())]
     return {row: {name: bootstrap_mean(found[name]) for name in measured} for row, found in rows.items()}
 
@@ -74,7 +66,7 @@ def compare_densities(
     width: int,
     bandwidth: float | None = None,
 ) -> Scores:
-    """How well maps predict where observers look, beside controls and a ceiling.
+    """How well maps ``[N, H, W]``, everywhere positive, predict where observers look, next to controls and a ceiling.
 
     The controls are ``another image`` (the observers' density on another of the images), ``all images`` (their density
     on all other images: the bias that images share, and the baseline of the information gain), ``centre`` (a Gaussian
@@ -82,32 +74,16 @@ def compare_densities(
     impossible. The ceiling, ``between observers``, is the density of half of them, scored by the fixations of the
     others; so are all rows. The first fixation, which is given, is left out, and so are those outside the image.
 
-    Args:
-      observers: ``[O, N, T, 2]``: O observers, people or passes of a model, on the same N images; none below 2.
-      densities: by name, ``[N, H, W]``, everywhere positive.
-      height: of the images in pixels.
-      width: of the images in pixels.
-      bandwidth: of the observers' densities, in pixels; by default 5 % of the longer side.
-
     Returns:
       by map, then control, by score: ``AUC``, ``shuffled AUC``, ``NSS``, ``CC``, ``KL`` (nats), ``SIM`` and
       ``information gain`` (bits), each with its interval over images.
-
-    Raises:
-      InputError: if shapes do not fit, or half of the observers have no fixation inside one of the images.
     """
-    observers = np.asarray(observers, np.float64)
-    if observers.ndim != 4 or min(observers.shape[:3], default=0) < 2:
-        raise InputError(
-            f"observers must have the shape [O, N, T, 2], O, N and T at least 2; got {list(observers.shape)}"
-        )
+    observers = _checked(observers, (2, 2, 2), ", O, N and T at least 2")
     half = len(observers) // 2
     images = observers.shape[1]
     judged = _landings(observers[half:])
-    own, truth = (
-        observed_densities(part, height=height, width=width, bandwidth=bandwidth)
-        for part in (observers[:half], observers[half:])
-    )
+    own = observed_densities(observers[:half], height=height, width=width, bandwidth=bandwidth)
+    truth = observed_densities(observers[half:], height=height, width=width, bandwidth=bandwidth)
     shared = (own.sum(axis=0) - own) / (images - 1)
     middle = density_map(np.array([[0.5, 0.5]]), height=height, width=width, bandwidth=max(height, width) / 4)
     maps = {
@@ -144,14 +120,7 @@ def compare_densities(
 def observed_densities(observers: np.ndarray, *, height: int, width: int, bandwidth: float | None = None) -> np.ndarray:
     """The density on each image of where observers land, with 1 % of the uniform one: ``[N, H, W]``.
 
-    Args:
-      observers: ``[O, N, T, 2]``; the first fixation, which is given, is left out.
-      height: of the images in pixels.
-      width: of the images in pixels.
-      bandwidth: in pixels; by default 5 % of the longer side.
-
-    Raises:
-      InputError: if they are not of that shape, or no fixation lies inside one of the images.
+    The first fixation, which is given, is left out; on each image one must lie inside.
     """
     maps = [density_map(points, height=height, width=width, bandwidth=bandwidth) for points in _landings(observers)]
     return (1 - UNIFORM_SHARE) * np.stack(maps) + UNIFORM_SHARE / (height * width)
@@ -159,21 +128,21 @@ def observed_densities(observers: np.ndarray, *, height: int, width: int, bandwi
 
 def _landings(observers: np.ndarray) -> list[np.ndarray]:
     """All observers' fixations inside each image, but for the first, each ``[M, 2]``."""
-    if np.ndim(observers) != 4 or np.shape(observers)[-1] != 2:
-        raise InputError(f"observers must have the shape [O, N, T, 2]; got {list(np.shape(observers))}")
+    observers = _checked(observers)
     check_finite(observers, "fixations")
-    landings = [points.reshape(-1, 2) for points in np.moveaxis(observers[:, :, 1:], 1, 0)]
-    inside = [points[((points >= 0) & (points <= 1)).all(axis=-1)] for points in landings]
-    empty = [index for index, points in enumerate(inside) if not len(points)]
-    if empty:
-        raise InputError(f"on each image a fixation after the first must lie inside it; none does on image {empty[0]}")
+    inside = []
+    for image, points in enumerate(np.moveaxis(observers[:, :, 1:], 1, 0)):
+        inside.append(points[((points >= 0) & (points <= 1)).all(axis=-1)])
+        if not len(inside[-1]):
+            raise InputError(f"on each image a fixation after the first must lie inside it; none does on image {image}")
     return inside
 
 
-BINS = 8
-"""Cells a side in which ScanMatch and the edit distance read fixations."""
-UNIFORM_SHARE = 0.01
-"""Of the uniform density in those of observers."""
+def _checked(observers: np.ndarray, least: tuple[int, int, int] = (0, 0, 0), wanted: str = "") -> np.ndarray:
+    observers = np.asarray(observers, np.float64)
+    if observers.ndim != 4 or observers.shape[3] != 2 or (np.array(observers.shape[:3]) < least).any():
+        raise InputError(f"observers must have the shape [O, N, T, 2]{wanted}; got {list(observers.shape)}")
+    return observers
 
 
 def _controls(paths: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:

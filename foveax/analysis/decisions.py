@@ -1,4 +1,7 @@
-"""Decisions: how sure, how soon, and what waiting is worth."""
+"""Decisions: how sure, how soon, and what waiting is worth.
+
+Beliefs are ``[N, T, K]``, distributions over K classes after each of T glimpses; others raise an `InputError`.
+"""
 
 from typing import NamedTuple
 
@@ -15,9 +18,6 @@ SUM_ERROR = 1e-3
 def belief_entropy(probabilities: np.ndarray) -> np.ndarray:
     """Entropy, in bits, of beliefs ``[..., K]``: from 0, sure, to ``log2(K)``, no idea.
 
-    Raises:
-      InputError: if they are negative, not finite, or do not sum to 1.
-
     Example:
       >>> import numpy as np
       >>> belief_entropy(np.array([[1.0, 0.0], [0.5, 0.5]]))
@@ -33,16 +33,9 @@ def belief_entropy(probabilities: np.ndarray) -> np.ndarray:
 
 
 def reading_time(probabilities: np.ndarray, *, threshold: float) -> np.ndarray:
-    """How many glimpses it takes until the entropy of the belief falls under a threshold: ``[N]``, from 1 to T.
+    """The number of glimpses until the entropy of the belief falls under a threshold in bits: ``[N]``, from 1 to T.
 
     Those that never become as sure take all T (Spoerer et al. 2020, PLoS Computational Biology 16: e1008215).
-
-    Args:
-      probabilities: ``[N, T, K]`` after each glimpse.
-      threshold: in bits; 0 always takes T.
-
-    Raises:
-      InputError: if they are not of that shape, negative or not finite.
 
     Example:
       >>> import numpy as np
@@ -54,13 +47,7 @@ def reading_time(probabilities: np.ndarray, *, threshold: float) -> np.ndarray:
 
 
 class SpeedAccuracy(NamedTuple):
-    """The speed-accuracy curve, a point per threshold.
-
-    Attributes:
-      threshold: in bits.
-      glimpses: mean number taken, from 1 to T.
-      accuracy: share of correct decisions when stopping there.
-    """
+    """The curve by threshold, in bits: the mean number of glimpses, and the share of correct decisions then."""
 
     threshold: np.ndarray
     glimpses: np.ndarray
@@ -70,15 +57,9 @@ class SpeedAccuracy(NamedTuple):
 def speed_accuracy(
     probabilities: np.ndarray, label: np.ndarray, *, thresholds: np.ndarray | None = None
 ) -> SpeedAccuracy:
-    """What accuracy costs in glimpses, if each image is looked at until the belief's entropy falls under a threshold.
+    """The accuracy for labels ``[N]``, and its price, if looking stops once the belief's entropy is under a threshold.
 
-    Args:
-      probabilities: ``[N, T, K]`` after each glimpse.
-      label: ``[N]`` integers.
-      thresholds: in bits; by default 25 from ``log2(K)`` down to 0.001, evenly spaced on the logarithmic scale.
-
-    Raises:
-      InputError: if they are not of those shapes, negative or not finite, or none.
+    The thresholds, in bits, are by default 25 from ``log2(K)`` down to 0.001, evenly spaced on the logarithmic scale.
 
     Example:
       >>> import numpy as np
@@ -103,9 +84,8 @@ def speed_accuracy(
 
 def _entropies(probabilities: np.ndarray) -> np.ndarray:
     if np.ndim(probabilities) != 3 or not np.size(probabilities):
-        raise InputError(
-            f"probabilities must have the shape [N, T, K], none of them 0; got {list(np.shape(probabilities))}"
-        )
+        shape = list(np.shape(probabilities))
+        raise InputError(f"probabilities must have the shape [N, T, K], none of them 0; got {shape}")
     return belief_entropy(probabilities)
 
 

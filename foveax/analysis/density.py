@@ -11,24 +11,20 @@ BANDWIDTH = 0.05
 
 
 def density_map(points: np.ndarray, *, height: int, width: int, bandwidth: float | None = None) -> np.ndarray:
-    """A kernel density estimate of where points fall, at each pixel of the image.
+    """A kernel density estimate of where points ``[N, 2]`` fall, at each pixel of the image: ``[H, W]`` of sum 1.
 
     ``p(q) ∝ sum_n exp(-|q - p_n|^2 / (2 bandwidth^2))``: the exact sum of Gaussian kernels at the pixels' centres, not
     of a histogram, normalised over the image, so that what a kernel lays outside is lost (Parzen 1962, Annals of
     Mathematical Statistics 33).
 
     Args:
-      points: ``[N, 2]``, (x, y) as fractions of the image; those outside it count by what reaches in.
+      points: (x, y) as fractions of the image; those outside it count by what reaches in.
       height: of the image in pixels.
       width: of the image in pixels.
       bandwidth: standard deviation of the kernel in pixels; by default 5 % of the longer side.
 
-    Returns:
-      ``[H, W]``, not negative, of sum 1.
-
     Raises:
-      InputError: if there are no points, or they are not finite or of that shape; if the bandwidth is not positive;
-        if all points lie so far outside that nothing reaches the image.
+      InputError: if the points or the bandwidth make no density, or all lie too far outside to reach the image.
 
     Example:
       >>> import numpy as np
@@ -63,16 +59,18 @@ def density_entropy(density: np.ndarray) -> float:
     return float(entropy(as_density(density).ravel()))
 
 
-def as_density(values: np.ndarray) -> np.ndarray:
-    """A map of sum 1, in float64.
-
-    Raises:
-      InputError: if the map is not ``[H, W]``, negative somewhere, not finite, or nothing but zeros.
-    """
+def as_map(values: np.ndarray) -> np.ndarray:
+    """A map ``[H, W]`` in float64; an `InputError` if it is not finite, or of another shape."""
     values = np.asarray(values, np.float64)
-    if values.ndim != 2:
+    if values.ndim != 2 or not values.size:
         raise InputError(f"a map must have the shape [H, W]; got {list(values.shape)}")
     check_finite(values, "a map")
+    return values
+
+
+def as_density(values: np.ndarray) -> np.ndarray:
+    """A map ``[H, W]`` of sum 1, in float64; an `InputError` if it is no density."""
+    values = as_map(values)
     if (values < 0).any() or not values.any():
         raise InputError("a density must be nowhere negative, and somewhere positive")
     return values / values.sum()

@@ -1,4 +1,7 @@
-"""What fixations say, in bits: the entropy of their map, and their mutual information with the class."""
+"""Information of fixations, in bits: the entropy of their map, and their mutual information with the class.
+
+Points are ``[N, 2]``, (x, y) as fractions of the image; they are counted in the cells of a grid, `bins` a side.
+"""
 
 import numpy as np
 
@@ -7,19 +10,9 @@ from foveax.analysis.scanpaths import checked_points, grid_cells
 
 
 def map_entropy(points: np.ndarray, *, bins: int = 8) -> float:
-    """Entropy, in bits, of where points fall on a grid of ``bins x bins`` equal cells.
+    """Entropy, in bits, of where points fall on a grid: ``H = -sum p log2 p``, p the share of points in each cell.
 
-    ``H = -sum p log2 p`` over the cells, with p the share of the points in each.
-
-    Args:
-      points: ``[N, 2]``, (x, y) in [0, 1].
-      bins: cells per axis.
-
-    Returns:
-      from 0, all in one cell, to ``2 log2(bins)``.
-
-    Raises:
-      InputError: if the points are not of that shape, or none.
+    From 0, all in one cell, to ``2 log2(bins)``.
 
     Example:
       >>> import numpy as np
@@ -30,18 +23,10 @@ def map_entropy(points: np.ndarray, *, bins: int = 8) -> float:
 
 
 def mutual_information(points: np.ndarray, labels: np.ndarray, *, bins: int = 8) -> float:
-    """Mutual information, in bits, between a label and the cell of a grid in which its point falls.
+    """Mutual information, in bits, between labels ``[N]``, integers from 0, and the cells in which their points fall.
 
     ``I = H(cell) + H(label) - H(cell, label)``, of the observed shares. Few points overestimate it: compare
     `shuffled_information`.
-
-    Args:
-      points: ``[N, 2]``, (x, y) in [0, 1].
-      labels: ``[N]``, integers from 0.
-      bins: cells per axis.
-
-    Raises:
-      InputError: if the points or labels are not of that shape, or none.
 
     Example:
       >>> import numpy as np
@@ -59,15 +44,9 @@ def mutual_information(points: np.ndarray, labels: np.ndarray, *, bins: int = 8)
 
 
 def shuffled_information(points: np.ndarray, labels: np.ndarray, *, bins: int = 8, repeats: int = 10) -> float:
-    """The control of `mutual_information`: its mean over random pairings of points and labels.
+    """The control of `mutual_information`: its mean over a number of random pairings of points and labels.
 
     What it gives is bias, since pairs at random share no information.
-
-    Args:
-      points: as there.
-      labels: as there.
-      bins: as there.
-      repeats: how many pairings.
     """
     rng = np.random.default_rng(0)
     return float(np.mean([mutual_information(points, rng.permutation(labels), bins=bins) for _ in range(repeats)]))

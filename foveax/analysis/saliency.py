@@ -10,8 +10,8 @@ shape, that are not finite, or points outside the image raise an `InputError`.
 import numpy as np
 
 from foveax._types import InputError
-from foveax.analysis.density import as_density
-from foveax.analysis.scanpaths import check_finite, checked_points
+from foveax.analysis.density import as_density, as_map
+from foveax.analysis.scanpaths import checked_points
 
 EPSILON = 2.2204e-16
 """What keeps `kl_divergence` finite, as in the MIT saliency benchmark."""
@@ -20,21 +20,16 @@ EPSILON = 2.2204e-16
 def auc(saliency: np.ndarray, points: np.ndarray, others: np.ndarray | None = None) -> float:
     """Area under the ROC curve: how often the map is greater where a fixation is than elsewhere, ties counted half.
 
-    Args:
-      saliency: ``[H, W]``.
-      points: ``[N, 2]``.
-      others: ``[M, 2]``, the points to tell them from; by default every pixel of the image. With the fixations of
-        other images it is the *shuffled AUC*, to which a bias that all images share, as the centre's, adds nothing.
-
-    Returns:
-      from 0 to 1; 0.5 is chance. Against all pixels, those of the fixations too, it stays a little below 1.
+    From 0 to 1; 0.5 is chance. Elsewhere is by default every pixel of the image, so that it stays a little below 1. If
+    the others are the fixations of other images, it is the *shuffled AUC*, to which a bias that all images share, as
+    the centre's, adds nothing.
 
     Example:
       >>> import numpy as np
       >>> auc(np.array([[0.0, 1.0], [2.0, 3.0]]), np.array([[1.0, 1.0]]))
       0.875
     """
-    saliency = _checked(saliency)
+    saliency = as_map(saliency)
     positive = _at(saliency, points)
     negative = np.sort(saliency.ravel() if others is None else _at(saliency, others))
     below, up_to = (np.searchsorted(negative, positive, side) for side in ("left", "right"))
@@ -51,7 +46,7 @@ def nss(saliency: np.ndarray, points: np.ndarray) -> float:
       >>> nss(np.array([[0.0, 2.0]]), np.array([[1.0, 0.0]]))
       1.0
     """
-    saliency = _checked(saliency)
+    saliency = as_map(saliency)
     looked = _at(saliency, points)
     return float((looked - saliency.mean()).mean() / saliency.std()) if np.ptp(saliency) else 0.0
 
@@ -64,7 +59,7 @@ def correlation(saliency: np.ndarray, density: np.ndarray) -> float:
       >>> round(correlation(np.array([[0.0, 1.0]]), np.array([[1.0, 0.0]])), 6)
       -1.0
     """
-    one, other = _same_shape(_checked(saliency), _checked(density))
+    one, other = _same_shape(as_map(saliency), as_map(density))
     if not np.ptp(one) or not np.ptp(other):
         return 0.0
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
@@ -73,10 +68,7 @@ def correlation(saliency: np.ndarray, density: np.ndarray) -> float:
 def kl_divergence(saliency: np.ndarray, density: np.ndarray) -> float:
     """KL: ``sum_i q_i log(ε + q_i / (p_i + ε))`` in nats, of the fixations' density q from the map p; 0 is alike.
 
-    Both are divided by their sums; ε is `EPSILON`.
-
-    Raises:
-      InputError: also if a map is negative or nothing but zeros.
+    Both are divided by their sums, and must be densities; ε is `EPSILON`.
 
     Example:
       >>> import numpy as np
@@ -88,10 +80,7 @@ def kl_divergence(saliency: np.ndarray, density: np.ndarray) -> float:
 
 
 def intersection(saliency: np.ndarray, density: np.ndarray) -> float:
-    """SIM: ``sum_i min(p_i, q_i)`` of two maps divided by their sums; 1 is alike, 0 is nowhere together.
-
-    Raises:
-      InputError: also if a map is negative or nothing but zeros.
+    """SIM: ``sum_i min(p_i, q_i)`` of two densities divided by their sums; 1 is alike, 0 is nowhere together.
 
     Example:
       >>> import numpy as np
@@ -105,16 +94,9 @@ def intersection(saliency: np.ndarray, density: np.ndarray) -> float:
 def information_gain(density: np.ndarray, baseline: np.ndarray, points: np.ndarray) -> float:
     """Bits per fixation by which a density tells more than a baseline, ``mean_n log2(p(x_n) / b(x_n))``.
 
-    The baseline is usually the bias towards the centre, such as the density of the fixations on all other images
-    (Kümmerer, Wallis, Bethge 2015, PNAS 112).
-
-    Args:
-      density: ``[H, W]``, divided by its sum.
-      baseline: ``[H, W]``, likewise.
-      points: ``[N, 2]``.
-
-    Returns:
-      minus infinity if a fixation falls where the density is 0, else infinity if one falls where the baseline is.
+    Both are divided by their sums. The baseline is usually the bias towards the centre, such as the density of the
+    fixations on all other images (Kümmerer, Wallis, Bethge 2015, PNAS 112). Minus infinity if a fixation falls where
+    the density is 0, else infinity if one falls where the baseline is.
 
     Example:
       >>> import numpy as np
@@ -127,14 +109,6 @@ def information_gain(density: np.ndarray, baseline: np.ndarray, points: np.ndarr
     if np.isneginf(told).any():
         return float("-inf")
     return float((told - known).mean())
-
-
-def _checked(values: np.ndarray) -> np.ndarray:
-    values = np.asarray(values, np.float64)
-    if values.ndim != 2 or not values.size:
-        raise InputError(f"a map must have the shape [H, W]; got {list(values.shape)}")
-    check_finite(values, "a map")
-    return values
 
 
 def _same_shape(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -61,17 +61,9 @@ def saccade_turns(fixations: np.ndarray, *, height: int, width: int) -> np.ndarr
 def refixation_rate(
     fixations: np.ndarray, *, height: int, width: int, radius: float = REFIXATION_PIXELS, begin: int = 1
 ) -> float:
-    """Share of the fixations that land within a radius of any earlier one of their scanpath.
+    """Share of the fixations, from the index `begin`, within a radius in pixels of any earlier one of their scanpath.
 
-    Args:
-      fixations: ``[N, T, 2]``, (x, y) as fractions of the image.
-      height: of the image in pixels.
-      width: of the image in pixels.
-      radius: in pixels, inclusive.
-      begin: the index of the first fixation that is judged.
-
-    Returns:
-      a share in [0, 1]; NaN where there is none to judge.
+    NaN where there is none to judge.
 
     Example:
       >>> import numpy as np
@@ -103,17 +95,9 @@ def return_rates(fixations: np.ndarray, *, height: int, width: int, radius: floa
 def border_share(
     fixations: np.ndarray, *, height: int, width: int, margin: float = BORDER_PIXELS, begin: int = 1
 ) -> float:
-    """Share of the fixations that lie within a margin of the image's border, or beyond it.
+    """Share of the fixations, from the index `begin`, within a margin in pixels of the image's border, or beyond it.
 
-    Args:
-      fixations: ``[N, T, 2]``, (x, y) as fractions of the image.
-      height: of the image in pixels.
-      width: of the image in pixels.
-      margin: in pixels, inclusive.
-      begin: the index of the first fixation that is judged.
-
-    Returns:
-      a share in [0, 1]; NaN where there is none to judge.
+    NaN where there is none to judge.
 
     Example:
       >>> import numpy as np
@@ -166,11 +150,7 @@ def _within(length: int, at: np.ndarray, size: int) -> np.ndarray:
 
 
 def in_pixels(fixations: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Fixations as fractions to pixels, ``fixation * (size - 1)``, in float64.
-
-    Raises:
-      InputError: if they are not of the shape ``[N, T, 2]`` with T at least 1, or not finite.
-    """
+    """Fixations as fractions to pixels, ``fixation * (size - 1)``, in float64."""
     fixations = np.asarray(fixations, np.float64)
     if fixations.ndim != 3 or fixations.shape[-1] != 2 or not fixations.shape[1]:
         raise InputError(f"fixations must have the shape [N, T, 2], T at least 1; got {list(fixations.shape)}")
@@ -179,22 +159,14 @@ def in_pixels(fixations: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def check_finite(values: np.ndarray, name: str) -> None:
-    """Refuses NaN and infinities.
-
-    Raises:
-      InputError: the message tells how many there are.
-    """
+    """Refuses NaN and infinities, and says how many there are."""
     bad = np.count_nonzero(~np.isfinite(values))
     if bad:
         raise InputError(f"{name} must be finite; {bad} of {values.size} numbers are not")
 
 
 def checked_points(points: np.ndarray) -> np.ndarray:
-    """Points ``[N, 2]`` in float64.
-
-    Raises:
-      InputError: if there are none, or they are not finite or of that shape.
-    """
+    """Points ``[N, 2]``, N at least 1, in float64."""
     points = np.asarray(points, np.float64)
     if points.ndim != 2 or points.shape[-1] != 2 or not points.size:
         raise InputError(f"points must have the shape [N, 2], N at least 1; got {list(points.shape)}")
@@ -206,9 +178,6 @@ def grid_cells(points: np.ndarray, bins: int) -> np.ndarray:
     """The column and row, from 0, of each point's cell on a grid of ``bins x bins``: ``[..., 2]`` integers.
 
     Points on the border or outside the image belong to the nearest cell.
-
-    Raises:
-      InputError: if `bins` is less than 1.
     """
     if bins < 1:
         raise InputError(f"bins must be at least 1; got {bins}")

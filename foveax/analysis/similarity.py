@@ -41,20 +41,8 @@ def multimatch(
     The saccades are aligned along the path through the matrix of their vector differences whose sum is least; each
     measure is 1 less the median difference along it (Jarodzka, Holmqvist, Nyström 2010, ETRA; Dewhurst et al. 2012,
     Behavior Research Methods 44). Scanpaths are not simplified beforehand. Where several paths are equally short, the
-    one that moves on in both scanpaths, seen from their ends, is taken.
-
-    Args:
-      first: ``[N, T, 2]``, (x, y) as fractions of the image.
-      second: ``[N, U, 2]``.
-      height: of the image in pixels.
-      width: of the image in pixels.
-      durations: of the fixations, ``[N, T]`` and ``[N, U]``, in any one unit.
-
-    Returns:
-      five measures ``[N]``; NaN where a scanpath has fewer than three fixations.
-
-    Raises:
-      InputError: if shapes do not fit.
+    one that moves on in both scanpaths, seen from their ends, is taken. A scanpath of fewer than three fixations gives
+    NaN. Durations of the fixations are ``[N, T]`` and ``[N, U]``, in any one unit.
 
     Example:
       >>> import numpy as np
@@ -125,24 +113,17 @@ def scanmatch(
     """ScanMatch: the best global alignment of two scanpaths as sequences of cells, where near cells match in part.
 
     A pair of cells d apart, in cells, scores ``threshold - d``, an unpaired fixation `gap`; the sum is divided by that
-    of a perfect match of the longer scanpath: 1 is alike (Cristino et al. 2010, Behavior Research Methods 42;
+    of a perfect match of the longer scanpath: ``[N]``, 1 is alike (Cristino et al. 2010, Behavior Research Methods 42;
     Needleman, Wunsch 1970, Journal of Molecular Biology 48). For time, repeat each fixation once per interval of its
     duration beforehand.
 
     Args:
-      first: ``[N, T, 2]``, (x, y) as fractions of the image; outside it they belong to the nearest cell.
+      first: ``[N, T, 2]``; fixations outside the image belong to the nearest cell.
       second: ``[N, U, 2]``.
       bins: cells a side.
       threshold: the distance, in cells, beyond which a pair is worse than none; by default twice the standard deviation
-        of the saccades' amplitudes in cells, over both.
-      gap: what an unpaired fixation scores, at most 0.
-
-    Returns:
-      ``[N]``, at most 1.
-
-    Raises:
-      InputError: if shapes do not fit; if the threshold is not positive, or no default exists since all saccades are
-        equally long; if the gap is positive.
+        of the saccades' amplitudes in cells, over both, which must then differ.
+      gap: the score of an unpaired fixation, at most 0.
 
     Example:
       >>> import numpy as np

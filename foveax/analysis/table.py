@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -82,9 +82,6 @@ def fixation_table(
       label: ``[N]`` integers in [0, K), which the probabilities need.
       seed: of the model.
 
-    Raises:
-      InputError: if shapes do not fit, or numbers are not finite.
-
     Example:
       >>> import numpy as np
       >>> table = fixation_table(np.array([[[0.5, 0.5], [1.0, 0.0]]]), height=28, width=28)
@@ -130,13 +127,10 @@ def fixation_table(
 def to_scanpaths(table: FixationTable, *, length: int | None = None) -> np.ndarray:
     """The fixations of a table as ``[N, T, 2]``: a scanpath per image, subject and seed, in that order.
 
-    Args:
-      table: of any order of rows.
-      length: T: only so many of each scanpath's first fixations are taken; by default all, which must be equally many.
+    Only the first `length` fixations of each scanpath are taken; by default all, which must be equally many.
 
     Raises:
-      InputError: if the scanpaths are not equally long, or one is shorter than `length`; if glimpses are missing or
-        come twice; if numbers are not finite.
+      InputError: if a scanpath is too short or of another length; if glimpses are missing or come twice.
 
     Example:
       >>> import numpy as np
@@ -156,11 +150,9 @@ def to_scanpaths(table: FixationTable, *, length: int | None = None) -> np.ndarr
     names = np.stack([np.unique(column[order], return_inverse=True)[1] for column in (table.image, *whose)])
     begins = np.flatnonzero(np.append(True, (np.diff(names) != 0).any(axis=0))) if len(order) else np.empty(0, int)
     lengths = np.unique(np.diff(np.append(begins, len(order))))
-    if len(lengths) != 1:
+    if len(lengths) != 1 or lengths[0] < (length or 0):
         wanted = "equally long, and at least one" if length is None else f"at least {length} fixations long"
         raise InputError(f"scanpaths must be {wanted}; got lengths {lengths.tolist()}")
-    if length is not None and lengths[0] < length:
-        raise InputError(f"scanpaths must be at least {length} fixations long; got length {lengths[0]}")
     glimpse = table.glimpse[order].reshape(len(begins), -1)
     if not (glimpse == np.arange(1, lengths[0] + 1)).all():
         raise InputError("glimpses must be numbered from 1 within each scanpath, each of them once")
@@ -208,11 +200,7 @@ def to_pandas(table: FixationTable) -> "pandas.DataFrame":
 
 
 def from_pandas(frame: "pandas.DataFrame") -> FixationTable:
-    """The table of a pandas frame.
-
-    Raises:
-      InputError: if columns are missing, or values are no numbers.
-    """
+    """The table of a pandas frame, under the rules of `read_csv`."""
     return table_of_columns({str(name): frame[name].to_numpy() for name in frame.columns}, source="the frame")
 
 
@@ -222,11 +210,7 @@ def known_columns(table: FixationTable) -> dict[str, np.ndarray]:
 
 
 def table_of_columns(columns: Mapping[str, np.ndarray], *, source: str) -> FixationTable:
-    """A table of columns by name, each converted to its type.
-
-    Raises:
-      InputError: if columns are missing, or values are no numbers; the message names the source.
-    """
+    """A table of columns by name, each converted to its type; an `InputError` names the source."""
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
         raise InputError(f"fixations must have the columns {', '.join(REQUIRED)}; {source} has no {', '.join(missing)}")
@@ -244,22 +228,16 @@ def table_of_columns(columns: Mapping[str, np.ndarray], *, source: str) -> Fixat
 def _converted(column: np.ndarray, name: str, source: str) -> np.ndarray:
     if name == "subject":
         return np.asarray(column, dtype=str)
-    whole, may_lack = name in INTEGERS, name in TIMES
+    whole = name in INTEGERS
+    may_lack = name in TIMES
     numbers = np.empty(len(column), int if whole else float)
     for index, value in enumerate(column):
-        number = _number(value, empty_is_nan=may_lack)
-        if number is None or not (may_lack or np.isfinite(number)) or (whole and number != int(number)):
+        try:
+            number = float("nan" if may_lack and not str(value).strip() else value)
+            if not (may_lack or np.isfinite(number)) or (whole and number != int(number)):
+                raise ValueError
+            numbers[index] = number
+        except (ValueError, TypeError):
             wanted = "an integer" if whole else "a number"
-            raise InputError(f"{source}, line {index + 2}: {name} must be {wanted}; got {str(value)!r}")
-        numbers[index] = number
+            raise InputError(f"{source}, line {index + 2}: {name} must be {wanted}; got {str(value)!r}") from None
     return numbers
-
-
-def _number(value: Any, *, empty_is_nan: bool) -> float | None:
-    """A cell of a file as a number, or None if it is none."""
-    if empty_is_nan and isinstance(value, str) and not value.strip():
-        return float("nan")
-    try:
-        return float(value)
-    except (ValueError, TypeError):
-        return None

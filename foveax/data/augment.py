@@ -34,13 +34,7 @@ def _moved(data: Data, move: Callable[[Key, Array], Array]) -> Data:
 def random_shift(key: Key, image: Array, *, pixels: int) -> Array:
     """Shifts an image by whole pixels, as many as `pixels` each way, uniformly; what comes in is zero.
 
-    Args:
-      key: consumed.
-      image: ``[H, W, C]``.
-      pixels: the largest shift along each axis.
-
-    Returns:
-      ``[H, W, C]``, of the same dtype.
+    ``[H, W, C]`` to ``[H, W, C]``, of the same dtype.
     """
     padded = jnp.pad(image, ((pixels, pixels), (pixels, pixels), (0, 0)))
     row, column = jax.random.randint(key, (2,), 0, 2 * pixels + 1)
@@ -50,26 +44,17 @@ def random_shift(key: Key, image: Array, *, pixels: int) -> Array:
 def random_warp(key: Key, image: Array, *, pixels: float) -> Array:
     """Moves every pixel along a smooth random field: small rotations, scalings, shears and bends at once.
 
-    A coarse grid of 4 x 4 displacements, each normal with standard deviation `pixels`, is interpolated cubically to
-    the image's size; the image is sampled there, bilinearly, and is zero outside (elastic distortion, as Simard et
-    al. 2003, section 2, with a coarse grid in place of their blurred noise).
-
-    Args:
-      key: consumed.
-      image: ``[H, W, C]``, uint8 or float.
-      pixels: the standard deviation of the displacements along each axis.
-
-    Returns:
-      ``[H, W, C]``, of the same dtype.
+    A coarse grid of 4 x 4 displacements, each normal with standard deviation `pixels` along each axis, is interpolated
+    cubically to the image's size; the image is sampled there, bilinearly, and is zero outside (elastic distortion, as
+    Simard et al. 2003, section 2, with a coarse grid in place of their blurred noise). ``[H, W, C]``, uint8 or float,
+    to ``[H, W, C]``, of the same dtype.
     """
-    height, width, channels = image.shape
+    height, width, _ = image.shape
     coarse = pixels * jax.random.normal(key, (WARP_GRID, WARP_GRID, 2))
     rows, columns = jnp.moveaxis(jax.image.resize(coarse, (height, width, 2), "cubic"), -1, 0)
     rows += jnp.arange(height, dtype=jnp.float32)[:, None]
     columns += jnp.arange(width, dtype=jnp.float32)[None, :]
-    planes = [
-        jax.scipy.ndimage.map_coordinates(image[..., channel].astype(jnp.float32), [rows, columns], order=1)
-        for channel in range(channels)
-    ]
-    moved = jnp.stack(planes, axis=-1)
+    planes = jnp.moveaxis(image.astype(jnp.float32), -1, 0)
+    sampled = [jax.scipy.ndimage.map_coordinates(plane, [rows, columns], order=1) for plane in planes]
+    moved = jnp.stack(sampled, axis=-1)
     return jnp.round(moved).astype(image.dtype) if image.dtype == jnp.uint8 else moved

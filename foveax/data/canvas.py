@@ -9,21 +9,14 @@ import numpy as np
 from foveax._types import Array, Batch, InputError, Key
 from foveax.data.dataset import Data
 
-TEST_SEED = 0
-"""Of the test canvases, which are the same for everyone."""
-
 
 def translated(data: Data, *, side: int = 60) -> Data:
     """Each image at a random place of an empty square canvas (Mnih et al. 2014, arXiv 1406.6247, section 4.1).
 
     A new place is drawn, on the device, each time a training image is shown; the test canvases are fixed.
 
-    Args:
-      data: of any images.
-      side: of the canvas in pixels.
-
     Raises:
-      InputError: if an image is larger than the canvas.
+      InputError: if an image is larger than the canvas, of `side` pixels.
 
     Example:
       >>> import foveax as fx
@@ -36,11 +29,7 @@ def translated(data: Data, *, side: int = 60) -> Data:
 def cluttered(data: Data, *, side: int = 60, pieces: int = 4, piece: int = 8) -> Data:
     """As `translated`, with square pieces of other images strewn about it (Mnih et al. 2014, section 4.1).
 
-    Args:
-      data: of any images; the pieces come from other images of the same batch, or of the same test split.
-      side: of the canvas in pixels.
-      pieces: how many.
-      piece: side of a piece in pixels.
+    There are `pieces` of them, `piece` pixels a side, from other images of the same batch, or of the same test split.
 
     Raises:
       InputError: if an image is larger than the canvas, or a piece than an image.
@@ -57,22 +46,22 @@ def cluttered(data: Data, *, side: int = 60, pieces: int = 4, piece: int = 8) ->
         keys, order = jax.random.split(key, len(images)), jnp.arange(len(images))
         return {**batch, "image": jax.vmap(draw, in_axes=(0, 0, None))(keys, order, images)}
 
-    test = jax.jit(render)(jax.random.key(TEST_SEED), data.test)
-    test = {name: np.asarray(array) for name, array in test.items()}
-    return data.rendered(render)._replace(test=test)
+    test = jax.jit(render)(jax.random.key(0), data.test)  # the same test canvases for everyone
+    return data.rendered(render)._replace(test={name: np.asarray(array) for name, array in test.items()})
 
 
 def canvas(key: Key, index: Array, images: Array, *, side: int, pieces: int = 0, piece: int = 8) -> Array:
     """One image of a batch on a canvas, its place and those of the pieces uniform over all that lie inside.
 
-    Each piece is cut from a uniform place of another image; where they overlap the brighter pixel shows.
+    Each piece is cut from a uniform place of another image; where they overlap the brighter pixel shows. A single image
+    is its own source of pieces.
 
     Args:
       key: consumed.
       index: int32, which of the images.
-      images: ``[B, H, W, C]``; a single image is its own source of pieces.
+      images: ``[B, H, W, C]``.
       side: of the canvas in pixels, at least H and W.
-      pieces: how many.
+      pieces: the number of pieces.
       piece: their side in pixels, at most H and W.
 
     Returns:

@@ -1,6 +1,7 @@
 """Data sets as arrays, checked at the door."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +13,7 @@ from foveax.data.mapped import take
 SAMPLED_BYTES = 256 * 2**20
 """Samples of a split are of up to this size, and large arrays are looked through in parts of it."""
 
+ARRAYS = ("train_image", "train_label", "test_image", "test_label")
 Split = dict[str, np.ndarray]
 """Arrays with a leading ``[N]`` by the graph input they feed: ``image``, ``label``, and any others of your own."""
 
@@ -58,26 +60,19 @@ class Data(NamedTuple):
 
 
 def held_out(data: Data, size: int) -> Data:
-    """The same training data without some examples, which take the place of the test split.
+    """The same training data without `size` examples, which take the place of the test split.
 
-    Choices are made on these, so that the test split is left for the end. Which ones is fixed by `size` alone.
-
-    Args:
-      data: not yet rendered.
-      size: how many, fewer than there are.
-
-    Raises:
-      InputError: if none would be left to train on.
+    Choices are made on these, so that the test split is left for the end. Which ones is fixed by `size` alone. The data
+    must not be rendered yet. Raises `InputError` if none would be left to train on.
     """
     total = len(data.train["label"])
     if not 0 < size < total:
         raise InputError(f"held-out images must be at least 1 and fewer than the training images, {total}; got {size}")
     order = np.random.default_rng(0).permutation(total)
-    kept, out = np.sort(order[size:]), np.sort(order[:size])
-    return data._replace(
-        train={name: array[kept] for name, array in data.train.items()},
-        test={name: array[out] for name, array in data.train.items()},
+    test, train = (
+        {name: array[np.sort(rows)] for name, array in data.train.items()} for rows in np.split(order, [size])
     )
+    return data._replace(train=train, test=test)
 
 
 def from_arrays(train: Mapping[str, Any], test: Mapping[str, Any], *, classes: int | None = None) -> Data:
@@ -104,8 +99,23 @@ def from_arrays(train: Mapping[str, Any], test: Mapping[str, Any], *, classes: i
     counted = 1 + max(int(split["label"].max()) for split in splits.values())
     if classes is not None and counted > classes:
         raise InputError(f"labels must be less than the number of classes, {classes}; got a label {counted - 1}")
-    _check_alike(splits["train"], splits["test"])
+    _check_alike(**splits)
     return Data(splits["train"], splits["test"], classes or counted)
+
+
+def from_named(path: Path, arrays: dict[str, np.ndarray]) -> Data:
+    """A data set from arrays named ``SPLIT_NAME``."""
+    missing = [name for name in ARRAYS if name not in arrays]
+    if missing:
+        raise InputError(f"{path} must hold the arrays {', '.join(ARRAYS)}; it lacks {', '.join(missing)}")
+    splits = {
+        split: {name.removeprefix(f"{split}_"): array for name, array in arrays.items() if name.startswith(f"{split}_")}
+        for split in ("train", "test")
+    }
+    classes = arrays.get("classes")
+    if classes is not None and (classes.shape or not np.issubdtype(classes.dtype, np.integer)):
+        raise InputError(f"classes in {path} must be a whole number; got {classes.dtype} {list(classes.shape)}")
+    return from_arrays(splits["train"], splits["test"], classes=None if classes is None else int(classes))
 
 
 def _check_split(split_name: str, split: Mapping[str, Any]) -> Split:
@@ -119,7 +129,11 @@ def _check_split(split_name: str, split: Mapping[str, Any]) -> Split:
     if len(set(lengths.values())) != 1:
         raise InputError(f"the arrays of {split_name} must have one length; got {lengths}")
     for name in arrays.keys() - {"image", "label"}:
-        _check_further(f"{split_name} {name}", arrays[name])
+        array = arrays[name]
+        if array.dtype.kind not in "biuf":
+            raise InputError(f"{split_name} {name} must hold numbers; got {array.dtype}")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise InputError(f"{split_name} {name} must be finite; got {array[~np.isfinite(array)][0]}")
     return {name: array.astype(np.float32) if array.dtype == np.float64 else array for name, array in arrays.items()}
 
 
@@ -156,13 +170,6 @@ def _check_label(name: str, label: np.ndarray) -> np.ndarray:
     if label.size and label.max() > np.iinfo(np.int32).max:
         raise InputError(f"{name} must be at most {np.iinfo(np.int32).max}; got {label.max()}")
     return label.astype(np.int32)
-
-
-def _check_further(name: str, array: np.ndarray) -> None:
-    if array.dtype.kind not in "biuf":
-        raise InputError(f"{name} must hold numbers; got {array.dtype}")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InputError(f"{name} must be finite; got {array[~np.isfinite(array)][0]}")
 
 
 def _check_alike(train: Split, test: Split) -> None:

@@ -1,13 +1,12 @@
 """A data set's fingerprint: what is compared to know its images again."""
 
 import hashlib
-import mmap
 from typing import Any
 
 import numpy as np
 
 from foveax.data.dataset import Data
-from foveax.data.mapped import take
+from foveax.data.mapped import file_of, take
 
 SAMPLED_ROWS = 256
 """Rows of an array in a file that are read for its digest, spread evenly over it."""
@@ -29,17 +28,9 @@ def fingerprint(data: Data) -> dict[str, Any]:
 
 
 def _digest(array: np.ndarray) -> list[Any]:
-    digest = hashlib.sha256()
-    if _is_mapped(array):
+    digest, content = hashlib.sha256(), array
+    if file_of(array):
         digest.update(b"sample")
-        rows = np.unique(np.linspace(0, len(array) - 1, SAMPLED_ROWS).astype(int))
-        digest.update(np.ascontiguousarray(take(array, rows)).data)
-    else:
-        digest.update(np.ascontiguousarray(array).data)
+        content = take(array, np.unique(np.linspace(0, len(array) - 1, SAMPLED_ROWS).astype(int)))
+    digest.update(np.ascontiguousarray(content).data)
     return [str(array.dtype), list(array.shape), digest.hexdigest()]
-
-
-def _is_mapped(array: Any) -> bool:
-    while array is not None and not isinstance(array, mmap.mmap):
-        array = getattr(array, "base", None)
-    return array is not None

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from foveax._types import InputError
-from foveax.data.dataset import Data, from_arrays
+from foveax.data.dataset import Data, from_named
 from foveax.data.known_answers import KNOWN_ANSWERS
 from foveax.data.mapped import map_folder
 from foveax.data.shapes import SHAPE_SETS
@@ -14,7 +14,6 @@ from foveax.data.tfds import load_tfds
 
 BUNDLED = "mnist5k"
 DRAWN = {**KNOWN_ANSWERS, **SHAPE_SETS}
-ARRAYS = ("train_image", "train_label", "test_image", "test_label")
 
 
 def load(name: str = BUNDLED, *, data_dir: str | Path | None = None, download: bool = False) -> Data:
@@ -28,7 +27,7 @@ def load(name: str = BUNDLED, *, data_dir: str | Path | None = None, download: b
         ``test_NAME``, and optionally the scalar ``classes``); the path of a folder with a file ``train_image.npy``, and
         so on, for each of these arrays, of which only the images that are shown are read; or the name of a TFDS image
         classification set, such as ``"mnist"``.
-      data_dir: where TFDS sets lie; by default ``$TFDS_DATA_DIR``, or ``~/tensorflow_datasets``.
+      data_dir: the folder of TFDS sets; by default ``$TFDS_DATA_DIR``, or ``~/tensorflow_datasets``.
       download: whether to download and prepare a TFDS set that is not there.
 
     Raises:
@@ -46,7 +45,7 @@ def load(name: str = BUNDLED, *, data_dir: str | Path | None = None, download: b
     if name.endswith(".npz"):
         return _load_npz(Path(name))
     if any(Path(name).glob("*.npy")):
-        return _from_named(Path(name), map_folder(Path(name)))
+        return from_named(Path(name), map_folder(Path(name)))
     return load_tfds(name, data_dir=data_dir, download=download)
 
 
@@ -58,19 +57,4 @@ def _load_npz(path: Path) -> Data:
         raise InputError(f"data must be there: no file {path}") from None
     except Exception as error:  # a damaged file makes its reader raise anything
         raise InputError(f"data must be an .npz file of plain arrays; {path} is not: {error}") from error
-    return _from_named(path, arrays)
-
-
-def _from_named(path: Path, arrays: dict[str, np.ndarray]) -> Data:
-    """A data set from arrays named ``SPLIT_NAME``."""
-    missing = [name for name in ARRAYS if name not in arrays]
-    if missing:
-        raise InputError(f"{path} must hold the arrays {', '.join(ARRAYS)}; it lacks {', '.join(missing)}")
-    splits = {
-        split: {name.removeprefix(f"{split}_"): array for name, array in arrays.items() if name.startswith(f"{split}_")}
-        for split in ("train", "test")
-    }
-    classes = arrays.get("classes")
-    if classes is not None and (classes.shape or not np.issubdtype(classes.dtype, np.integer)):
-        raise InputError(f"classes in {path} must be a whole number; got {classes.dtype} {list(classes.shape)}")
-    return from_arrays(splits["train"], splits["test"], classes=None if classes is None else int(classes))
+    return from_named(path, arrays)

@@ -15,8 +15,7 @@ IN_PLACE = (np.uint8, np.float32)
 def map_folder(folder: Path) -> dict[str, np.ndarray]:
     """The arrays of a folder of ``.npy`` files, by the files' names, mapped into memory.
 
-    Raises:
-      InputError: if a file is no plain array, or an image is of a dtype that must be converted.
+    Raises `InputError` if a file is no plain array, or an image is of a dtype that must be converted.
     """
     arrays = {}
     for file in sorted(folder.glob("*.npy")):
@@ -29,25 +28,21 @@ def map_folder(folder: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def file_of(array: Any) -> mmap.mmap | None:
+    """The file that an array lies in, or None."""
+    while array is not None and not isinstance(array, mmap.mmap):
+        array = getattr(array, "base", None)
+    return array
+
+
 def take(array: np.ndarray, rows: Any) -> np.ndarray:
-    """The rows ``array[rows]``; of an array in a file, the pages that were read for them are let go again.
+    """The rows ``array[rows]`` of ``[N, ...]``; of an array in a file, the pages that were read are let go again.
 
     Else every page that was ever looked at would count as this process's memory. The system keeps them as long as it
     has no better use for the memory, so that rows that are wanted again soon are not read twice.
-
-    Args:
-      array: ``[N, ...]``.
-      rows: integers, of any shape.
-
-    Example:
-      >>> import numpy as np
-      >>> take(np.arange(10), np.array([[3, 1]])).tolist()
-      [[3, 1]]
     """
     taken = array[rows]
-    source = array
-    while source is not None and not isinstance(source, mmap.mmap):
-        source = getattr(source, "base", None)
+    source = file_of(array)
     if source is not None and hasattr(mmap, "MADV_DONTNEED"):
         source.madvise(mmap.MADV_DONTNEED)
     return taken

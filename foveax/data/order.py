@@ -13,11 +13,7 @@ Orders = Callable[[int], np.ndarray]
 
 
 def epoch_orders(key: Key, size: int) -> Orders:
-    """A permutation for each epoch, drawn from the key and the number of the epoch; the latest are kept.
-
-    Args:
-      key: of the whole training.
-      size: N.
+    """A permutation ``[N]`` for each epoch, drawn from the training's key and the epoch's number; the latest cached.
 
     Example:
       >>> import jax
@@ -29,20 +25,10 @@ def epoch_orders(key: Key, size: int) -> Orders:
 
 
 def batch_indices(orders: Orders, first_step: int, *, steps: int, batch: int, size: int) -> np.ndarray:
-    """Which examples make the batches of some consecutive steps.
+    """Which of `size` examples make the batches of `steps` consecutive steps: ``[steps, B]`` in [0, N).
 
     Of each epoch's permutation the last ``size % batch`` are left out. Any step's batch can be had without those
-    before it.
-
-    Args:
-      orders: of `epoch_orders`.
-      first_step: the step of the first batch.
-      steps: the number of batches.
-      batch: B.
-      size: N, at least B.
-
-    Returns:
-      ``[steps, B]`` in [0, N).
+    before.
     """
     places = [divmod(step, size // batch) for step in range(first_step, first_step + steps)]
     return np.stack([orders(epoch)[place * batch : (place + 1) * batch] for epoch, place in places])

@@ -1,14 +1,14 @@
 """Shapes to find and tell apart: under a strong gradient of light, or by the colour of the one that counts."""
 
-from collections.abc import Callable
+import functools
 
 import numpy as np
 
-from foveax.data.dataset import Data, Split, from_arrays
+from foveax.data.dataset import Split
+from foveax.data.known_answers import drawn
 
 SIDE, RADIUS = 40, 6.0
 """Side of an image, and half the width of a shape, in pixels."""
-TRAIN, TEST = 20_000, 2_000
 CHUNK = 1_000
 """Images drawn at a time, so that memory stays small."""
 LIGHT = 1.8
@@ -19,7 +19,8 @@ HUES = np.array([[0.75, 0.30, 0.30], [0.30, 0.75, 0.30], [0.30, 0.30, 0.75], [0.
 """Red, and the colours of those that do not count: all of one mean, so that only colour tells."""
 
 
-def shaded_shapes() -> Data:
+@functools.partial(drawn, chunk=CHUNK)
+def shaded_shapes(rng: np.random.Generator, size: int) -> Split:
     """A disc, square, triangle, cross or ring anywhere, a little brighter or darker than a ground lit from one side.
 
     The light varies sixfold over the image, the shape by a quarter from its ground: raw pixels say next to nothing.
@@ -28,34 +29,6 @@ def shaded_shapes() -> Data:
       >>> shaded_shapes().train["image"].shape
       (20000, 40, 40, 1)
     """
-    return _make(_shaded)
-
-
-def coloured_shapes() -> Data:
-    """Four shapes of four colours, all of one mean brightness, one in each quarter; the label is that of the red one.
-
-    Example:
-      >>> coloured_shapes().train["image"].shape
-      (20000, 40, 40, 3)
-    """
-    return _make(_coloured)
-
-
-SHAPE_SETS: dict[str, Callable[[], Data]] = {
-    function.__name__: function for function in (shaded_shapes, coloured_shapes)
-}
-
-
-def _make(draw: Callable[[np.random.Generator, int], Split]) -> Data:
-    splits = []
-    for seed, size in enumerate((TRAIN, TEST)):
-        rng = np.random.default_rng(seed)
-        chunks = [draw(rng, CHUNK) for _ in range(size // CHUNK)]
-        splits.append({name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]})
-    return from_arrays(*splits)
-
-
-def _shaded(rng: np.random.Generator, size: int) -> Split:
     label = rng.integers(0, 5, size)
     place = rng.uniform(RADIUS, SIDE - 1 - RADIUS, (size, 2))
     across, down = _grid(rng.uniform(0, 2 * np.pi, size), np.full((size, 2), (SIDE - 1) / 2))
@@ -67,7 +40,14 @@ def _shaded(rng: np.random.Generator, size: int) -> Split:
     return {"image": _uint8(image[..., None]), "label": label}
 
 
-def _coloured(rng: np.random.Generator, size: int) -> Split:
+@functools.partial(drawn, chunk=CHUNK)
+def coloured_shapes(rng: np.random.Generator, size: int) -> Split:
+    """Four shapes of four colours, all of one mean brightness, one in each quarter; the label is that of the red one.
+
+    Example:
+      >>> coloured_shapes().train["image"].shape
+      (20000, 40, 40, 3)
+    """
     shapes = rng.integers(0, 5, (size, 4))
     quarter = rng.permuted(np.tile(np.arange(4), (size, 1)), axis=1)
     image = np.full((size, SIDE, SIDE, 3), HUES[0].mean(), np.float32)
@@ -77,6 +57,9 @@ def _coloured(rng: np.random.Generator, size: int) -> Split:
         image += mask * (hue - HUES[0].mean())
     image *= rng.uniform(0.7, 1.2, (size, 1, 1, 1)).astype(np.float32)
     return {"image": _uint8(image + 0.02 * rng.standard_normal(image.shape, np.float32)), "label": shapes[:, 0]}
+
+
+SHAPE_SETS = {"shaded_shapes": shaded_shapes, "coloured_shapes": coloured_shapes}
 
 
 def _draw(rng: np.random.Generator, shape: np.ndarray, place: np.ndarray) -> np.ndarray:

@@ -14,19 +14,14 @@ from typing import Any
 import numpy as np
 
 from foveax._types import InputError
-from foveax.data.dataset import Data, from_arrays
+from foveax.data.dataset import Data, from_named
 
 
 def load_tfds(name: str, *, data_dir: str | Path | None = None, download: bool = False) -> Data:
     """Loads an image classification set of TFDS, prepared as array records, from disk or from the cache.
 
-    Args:
-      name: as TFDS spells it: ``"mnist"``, ``"cifar10"``, ``"name/config"``.
-      data_dir: where TFDS sets lie; by default ``$TFDS_DATA_DIR``, or ``~/tensorflow_datasets``.
-      download: whether to download and prepare the set if it is not there.
-
-    Returns:
-      the splits ``train`` and ``test`` (or ``validation``, if there is no ``test``).
+    The arguments are those of `foveax.load`; the name is as TFDS spells it: ``"mnist"``, ``"cifar10"``,
+    ``"name/config"``. The test split is ``validation`` where there is no ``test``.
 
     Raises:
       InputError: if the set is not there or not prepared as array records (the message says how to prepare it), or
@@ -53,11 +48,11 @@ def load_tfds(name: str, *, data_dir: str | Path | None = None, download: bool =
     cached = _cache_file(prepared)
     try:
         with cached.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return _as_data(dict(arrays))
+            return from_named(cached, dict(arrays))
     except Exception:  # noqa: BLE001 - what is not there, or damaged, is decoded again
         arrays = _decode(prepared)
     _write_cache(cached, arrays)
-    return _as_data(arrays)
+    return from_named(prepared, arrays)
 
 
 def _find_prepared(folder: Path) -> Path | None:
@@ -132,11 +127,6 @@ def _decode_split(split: str, builder: Any, name: str) -> dict[str, np.ndarray]:
         place = info.filepaths[min(shard, len(info.filepaths) - 1)]
         raise InputError(f"data must be whole; record {index} of {name} in {place} is not: {error}") from error
     return {f"{split}_image": images, f"{split}_label": labels}
-
-
-def _as_data(arrays: dict[str, np.ndarray]) -> Data:
-    train, test = ({name: arrays[f"{split}_{name}"] for name in ("image", "label")} for split in ("train", "test"))
-    return from_arrays(train, test, classes=int(arrays["classes"]))
 
 
 def _cache_file(prepared: Path) -> Path:

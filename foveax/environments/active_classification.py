@@ -4,14 +4,13 @@ Such an environment must be:
 
 * a Gymnasium environment, or a batch of them (`gymnasium.vector.VectorEnv`);
 * its observation a dictionary with a *glimpse*, a box of floats or uint8 ``[G, G, C]``, and a *position*, a finite box
-  of two numbers: where the glimpse was taken;
+  of two numbers: where the glimpse was taken (the entries may have other names, `Names`);
 * its action a dictionary with a *movement*, a finite box of two numbers: where to look next, as a position, or by how
   much to move; and a *prediction*, a `Discrete` of K classes, or a box of K log-probabilities, which are at most 0;
 * its episodes of exactly T steps: each step is given a prediction from the glimpses so far, and where to look next;
 * its ``info`` at the end of an episode with the *label*.
 
-The entries may have other names (`Names`). Its reward is reported, and not learnt from: the saccader is paid by the
-graph's own reward, as in all of foveax.
+Its reward is reported, and not learnt from: the saccader is paid by the graph's own reward, as in all of foveax.
 """
 
 import dataclasses
@@ -50,14 +49,11 @@ class Names(NamedTuple):
 
 
 class ActiveClassification(NamedTuple):
-    """An environment of others, checked, with the pipeline that acts in it.
+    """An environment of others, checked, a batch of B, with the pipeline that acts in it.
 
     Attributes:
-      environments: a batch of B.
       graph: its module ``retina`` stands for the environment: it takes the glimpses and positions of an episode, the
         graph's inputs ``glimpses`` ``[T, G, G, C]`` and ``positions`` ``[T, 2]``.
-      names: of the entries.
-      movement: ``"absolute"``, where to look next, or ``"relative"``, by how much to move.
       sampling: `split_at_retina` of the graph, whose saccader explores.
       greedy: likewise, but the saccader takes the mode of its policy.
     """
@@ -71,9 +67,7 @@ class ActiveClassification(NamedTuple):
 
 
 class PlayedEpisodes(NamedTuple):
-    """A batch of episodes, from beginning to end: NumPy arrays.
-
-    With the same inputs and keys, the compiled graph gives the same trajectories, and all its ports.
+    """A batch of episodes: NumPy arrays. With the same inputs and keys, the compiled graph gives the same trajectories.
 
     Attributes:
       probabilities: ``[B, T, K]`` after each glimpse.
@@ -113,18 +107,20 @@ def make_active_classification(
 
     Args:
       environment: as the head of this module says; a single one becomes a batch of one.
-      config: of the pipeline; its number of glimpses is the number of steps of an episode, and its retina is not used.
+      config: its number of glimpses is the number of steps of an episode, and its retina is not used.
       names: of the entries.
-      movement: what a movement is: where to look next in the space of positions, or the way there.
+      movement: where to look next in the space of positions, or the way there.
 
     Raises:
-      InputError: if the spaces are not of that kind; the message says what must hold, and what came.
+      InputError: if the spaces are not of that kind.
     """
     names = names or Names()
     if config.glimpses < 2:
         raise InputError(f"an episode must have at least 2 glimpses to be acted in; got {config.glimpses}")
-    single, disabled = environment, AutoresetMode.DISABLED
-    batch = SyncVectorEnv([lambda: single], autoreset_mode=disabled) if isinstance(single, gymnasium.Env) else single
+    if isinstance(environment, gymnasium.Env):
+        batch = SyncVectorEnv([lambda: environment], autoreset_mode=AutoresetMode.DISABLED)
+    else:
+        batch = environment
     observation, action = batch.single_observation_space, batch.single_action_space
     glimpse = _entry(observation, names.glimpse, "observation")
     for space, name, kind in ((observation, names.position, "observation"), (action, names.movement, "action")):
@@ -134,18 +130,12 @@ def make_active_classification(
     classes = _classes(_entry(action, names.prediction, "action"), names.prediction)
     if not isinstance(glimpse, spaces.Box) or not 1 <= len(glimpse.shape) <= 3:
         raise InputError(f"observation {names.glimpse!r} must be a box of 1 to 3 axes; got {glimpse}")
-    sides = (*glimpse.shape, 1, 1)[:3]
-    graph = _pipeline(config, sides, classes)
+    graph = _pipeline(config, (*glimpse.shape, 1, 1)[:3], classes)
     return ActiveClassification(batch, graph, names, movement, split_at_retina(graph), split_at_retina(greedy(graph)))
 
 
 def play_episodes(
-    task: ActiveClassification,
-    params: Mapping[str, Params],
-    *,
-    keys: Key,
-    progress: float = 1.0,
-    sample: bool = False,
+    task: ActiveClassification, params: Mapping[str, Params], *, keys: Key, progress: float = 1.0, sample: bool = False
 ) -> PlayedEpisodes:
     """Plays a batch of episodes: the classifier predicts after each glimpse, the saccader moves.
 
@@ -157,10 +147,9 @@ def play_episodes(
       sample: whether the saccader explores, as in training, or takes the mode of its policy.
 
     Raises:
-      InputError: if an episode has not exactly as many steps as the pipeline has glimpses, or there is no label at its
-        end.
+      InputError: if an episode's steps are not as many as the pipeline's glimpses, or there is no label at its end.
     """
-    environments, names, length = task.environments, task.names, task.graph.length
+    environments, length = task.environments, task.graph.length
     begin, predict = task.sampling if sample else task.greedy
     state = begin(keys, params, progress)
     observation, info = environments.reset()
@@ -178,26 +167,26 @@ def play_episodes(
                 f"an episode must end after exactly {length} steps; after {number} of them "
                 f"{ended.sum()} of {len(ended)} had ended"
             )
-    label = _label(info, names.label, environments.num_envs)
+    final, name = info.get("final_info", info), task.names.label
+    if name not in final:
+        raise InputError(f"the info at an episode's end must hold {name!r}; it holds {', '.join(final) or 'nothing'}")
+    label = np.asarray(final[name]).reshape(environments.num_envs).astype(np.int32)
     *values, rewards = (np.stack(parts, axis=1) for parts in zip(*steps, strict=True))
     return PlayedEpisodes(*values, label=label, reward=rewards)
 
 
 def _pipeline(config: PipelineConfig, shape: tuple[int, ...], classes: int) -> Graph:
     """The standard pipeline with a retina that receives glimpses, and their positions in the place of the gaze."""
-    glimpses = config.glimpses
-    received = {
-        "glimpses": np.zeros((1, glimpses, *shape), np.float32),
-        "positions": np.zeros((1, glimpses, 2), np.float32),
-    }
-    image = {"image": np.zeros((1, config.crop_size, config.crop_size, 1), np.uint8)}  # for the retina that goes
-    arrays = {**image, **received, "label": np.zeros(1, np.int32)}
+    shapes = {"glimpses": shape, "positions": (2,)}
+    received = {name: np.zeros((1, config.glimpses, *axes), np.float32) for name, axes in shapes.items()}
+    image = np.zeros((1, config.crop_size, config.crop_size, 1), np.uint8)  # for the retina that goes
+    arrays = {"image": image, **received, "label": np.zeros(1, np.int32)}
     standard = standard_pipeline(Data(arrays, arrays, classes), config)
     links = [f"input.{name} -> {RETINA}.{name}" for name in received]
     retina = received_glimpses(contrast=config.contrast)
     graph = standard.swap(RETINA, retina, *links, f"loop.index -> {RETINA}.index")
     graph = graph.reroute(f"memory.{GAZE}", f"{RETINA}.position")
-    inputs = {name: spec for name, spec in graph.inputs.items() if name not in image}
+    inputs = {name: spec for name, spec in graph.inputs.items() if name != "image"}
     return dataclasses.replace(graph, inputs=inputs, roles=Roles(belief=graph.roles.belief, label=graph.roles.label))
 
 
@@ -221,8 +210,8 @@ def split_at_retina(graph: Graph) -> tuple[Callable[..., Any], Callable[..., Any
         ended = {**time_step.info, **state.values}  # of the same glimpse: what waited for the retina, and what did not
         return after, *(ended[port.module][port.port] for port in (belief, fixation))
 
-    batched = jax.vmap(begin, in_axes=(0, None, None)), jax.vmap(predict, in_axes=(0, 0, 0, None, None))
-    return jax.jit(batched[0]), jax.jit(batched[1])
+    batched = jax.vmap(predict, in_axes=(0, 0, 0, None, None))
+    return jax.jit(jax.vmap(begin, in_axes=(0, None, None))), jax.jit(batched)
 
 
 def _entry(space: spaces.Space, name: str, kind: str) -> spaces.Space:
@@ -252,7 +241,6 @@ def _read(task: ActiveClassification, observation: Any) -> tuple[np.ndarray, np.
 
 
 def _limits(task: ActiveClassification) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the greatest position."""
     space: Any = task.environments.single_observation_space
     return space[task.names.position].low, space[task.names.position].high
 
@@ -260,22 +248,14 @@ def _limits(task: ActiveClassification) -> tuple[np.ndarray, np.ndarray]:
 def _action(
     task: ActiveClassification, probabilities: np.ndarray, fixation: np.ndarray, position: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The batch's actions: movements and predictions in the environment's own spaces."""
+    """Movements and predictions in the environment's own spaces."""
     space: Any = task.environments.single_action_space
     moves, predicts = space[task.names.movement], space[task.names.prediction]
     low, high = _limits(task)
     wanted = low + fixation * (high - low) if task.movement == "absolute" else (fixation - position) * (high - low)
     movement = np.clip(wanted, moves.low, moves.high)
+    prediction = probabilities.argmax(axis=-1)
     if isinstance(predicts, spaces.Box):
         log_probability = np.log(np.maximum(probabilities, 1e-12))
         prediction = np.clip(log_probability, predicts.low, predicts.high).astype(predicts.dtype)
-    else:
-        prediction = probabilities.argmax(axis=-1)
     return {task.names.movement: movement.astype(moves.dtype), task.names.prediction: prediction}
-
-
-def _label(info: dict[str, Any], name: str, size: int) -> np.ndarray:
-    final = info.get("final_info", info)
-    if name not in final:
-        raise InputError(f"the info at an episode's end must hold {name!r}; it holds {', '.join(final) or 'nothing'}")
-    return np.asarray(final[name]).reshape(size).astype(np.int32)

@@ -14,20 +14,14 @@ from foveax.training.learner import make_learner
 def train_active_classification(
     task: ActiveClassification, learning: LearningConfig, *, seed: int, steps: int
 ) -> Iterator[tuple[dict[str, Params], dict[str, float]]]:
-    """Trains classifier and saccader in an environment of others, a batch of episodes a step.
+    """Trains classifier and saccader in an environment of others (`make_active_classification`), a batch a step.
 
     Each step is that of `foveax.make_learner` for the graph that received the episodes' glimpses: with the keys of the
     play it makes the same saccades, and its own reward pays them.
 
-    Args:
-      task: of `make_active_classification`.
-      learning: of both.
-      seed: of parameters and exploration.
-      steps: in all.
-
     Yields:
-      the parameters, by module, and metrics: those of the learner, and ``reward`` (the environment's own, summed over
-      an episode).
+      the parameters, by module, and the learner's metrics with ``reward``, the environment's own, summed over an
+      episode.
     """
     learner = make_learner(task.graph, learning, steps=steps)
     state = learner.init(jax.random.key(seed))

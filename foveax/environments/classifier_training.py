@@ -1,6 +1,7 @@
 """Training of the modules inside an environment, from the episodes that they were part of, whoever moved the eye."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -20,9 +21,9 @@ def make_classifier_training(
     """The training of all modules of a graph but the agent that acts, from the beginning.
 
     Args:
-      graph: as for `make_episodes`.
-      learning: of the modules; agents that stay in the environment learn by reinforcement.
-      agent: the module that acts, by default the graph's only agent.
+      graph: as in `make_episodes`; agents that stay in the environment learn by reinforcement.
+      learning: of the modules.
+      agent: as in `make_episodes`.
       key: of the parameters, which are those of `foveax.make_learner`'s state for this key.
       batch: the number of episodes, at least, from which a step learns.
       steps: in all, along which learning rates and the entropy bonus fall; 0 keeps them constant.
@@ -38,19 +39,19 @@ def make_classifier_training(
       (0, ['classifier'])
     """
     learning = learning if steps else dataclasses.replace(learning, decay="constant")
-    learner = make_learner(_without_agent(graph, agent), learning, steps=max(steps, 1))
+    port = acting_port(graph, agent)
+    acting = graph.modules[port.module].agent
+    position = graph.wiring.sources[port.module].get("position")
+    followed = following(graph, port, acting.reach if acting else None, str(position))
+    learner = make_learner(followed.remove(port.module), learning, steps=max(steps, 1))
     return ClassifierTraining(learner, learner.init(key), batch)
 
 
 class ClassifierTraining:
-    """The state of the modules that learn, and the episodes that await the next step.
+    """The learner's `state`, the number of its `steps` so far, and the episodes that await the next.
 
     A class, since environments of other frameworks are asked for one step at a time, and hold what learns within them.
     The batching capsule (`foveax.batching`) decides after how many steps the parameters change.
-
-    Attributes:
-      state: of the learner.
-      steps: taken so far.
     """
 
     def __init__(self, learner: Learner, state: TrainState, batch: int):
@@ -73,9 +74,7 @@ class ClassifierTraining:
     def add_episodes(self, inputs: dict[str, Any], fixations: Array) -> None:
         """Adds finished episodes, and takes a step once there are enough of them.
 
-        Args:
-          inputs: of the graph, ``[B, ...]`` each, by name.
-          fixations: ``[B, T - 1, 2]``, those after the first.
+        The graph's inputs are ``[B, ...]`` each, by name; the fixations after the first ``[B, T - 1, 2]``.
         """
         self._episodes.append({**inputs, "fixations": fixations})
         if sum(len(episodes["fixations"]) for episodes in self._episodes) < self._batch:
@@ -92,10 +91,5 @@ class ClassifierTraining:
         return {name: float(value) / steps for name, value in sums.items()}
 
 
-def _without_agent(graph: Graph, agent: str | None) -> Graph:
-    """The graph with given fixations in the place of the agent that acts."""
-    port = acting_port(graph, agent)
-    acting = graph.modules[port.module].agent
-    position = graph.wiring.sources[port.module].get("position")
-    followed = following(graph, port, acting.reach if acting else None, str(position))
-    return followed.remove(port.module)
+ModuleParams = Mapping[str, Params] | ClassifierTraining
+"""The parameters of the modules in an environment, by name; or their training, whose newest are taken."""

@@ -25,7 +25,6 @@ POOL = 8
 
 Modules = Mapping[str, Params]
 Observed = Literal["agent"] | tuple[str, ...]
-"""The content of an observation: ``"agent"``, or output ports."""
 
 
 class BatchTimeStep(NamedTuple):
@@ -45,13 +44,7 @@ class BatchTimeStep(NamedTuple):
 
 
 class BatchState(NamedTuple):
-    """A batch of episodes under way.
-
-    Attributes:
-      episodes: the state of each, with a leading ``[B]``.
-      rows: ``[B]`` int32, the images' rows in the split.
-      label: ``[B]`` int32.
-    """
+    """A batch of episodes under way, with the images' rows in the split and labels, ``[B]`` int32."""
 
     episodes: EpisodeState
     rows: Array
@@ -115,14 +108,13 @@ def make_episodes(
       data: the images, drawn uniformly; those for training are rendered anew each time.
       agent: the module that acts; by default the graph's only agent. It acts by one port alone, the next fixation
         ``[2]``; if its reach is limited, it is moved as far as it can. All other agents stay in the environment.
-      split_name: which images: ``"train"`` or ``"test"``.
+      split_name: of the images.
       observe: ``"agent"``, all that the graph links into the agent but progress and hyper-parameters, as one vector in
         the order of the agent's ports; or output ports such as `GLIMPSES`, each flattened, under the last part of its
         name. ``loop.index`` comes as `foveax.networks.index_features`.
 
     Raises:
-      GraphError: if there is no such agent, or it does not act by its fixation alone, or a port to observe does not
-        exist or waits for the action.
+      GraphError: if no such agent acts so, or a port to observe does not exist or waits for the action.
 
     Example:
       >>> import foveax as fx, jax
@@ -155,11 +147,8 @@ def make_episodes(
             info["predicted"] = jnp.argmax(value(roles["belief"]), axis=-1).astype(jnp.int32)
         if "belief" in roles and "label" in roles:
             info["correct"] = info["predicted"] == value(roles["label"])
-
-        def joined(ports: list[Source]) -> Array:
-            return jnp.concatenate([_flat(port, value(port)) for port in ports], axis=-1)
-
-        observation = {part: joined(ports) for part, ports in parts.items()}
+        flat = {part: [_flat(port, value(port)) for port in ports] for part, ports in parts.items()}
+        observation = {part: jnp.concatenate(rows, axis=-1) for part, rows in flat.items()}
         return BatchTimeStep(_only(observation), time_step.reward[name], time_step.terminated, info)
 
     def reset(params: Modules, key: Key, images: Mapping[str, Any], size: int) -> tuple[BatchState, BatchTimeStep]:
@@ -168,15 +157,14 @@ def make_episodes(
         rows = jax.random.randint(rows_key, (pool,), 0, len(images["label"]))
         batch = render(render_key, {name: jnp.asarray(array)[rows] for name, array in images.items()})
         inputs = {name: array[:size] for name, array in batch.items() if name in graph.inputs}
-        keys = jax.random.split(episodes_key, size)
-        states, time_step = jax.vmap(environment.reset, in_axes=(0, None, 0))(keys, params, inputs)
+        begin = jax.vmap(environment.reset, in_axes=(0, None, 0))
+        states, time_step = begin(jax.random.split(episodes_key, size), params, inputs)
         state = BatchState(states, rows[:size], batch["label"][:size])
         return state, answer(time_step, state.rows, state.label)
 
     def step(params: Modules, state: BatchState, fixations: Array) -> tuple[BatchState, BatchTimeStep]:
         actions = {name: {action.port: _reached(graph, name, state.episodes, fixations)}}
-        act = jax.vmap(environment.step, in_axes=(0, 0, None))
-        states, time_step = act(state.episodes, actions, params)
+        states, time_step = jax.vmap(environment.step, in_axes=(0, 0, None))(state.episodes, actions, params)
         return state._replace(episodes=states), answer(time_step, state.rows, state.label)
 
     boxes = {part: _box(graph, sources) for part, sources in parts.items()}
@@ -184,15 +172,10 @@ def make_episodes(
 
 
 def acting_port(graph: Graph, agent: str | None = None) -> Source:
-    """The port by which an agent, by default the graph's only one, moves the eye: all that others read, ``[2]``.
+    """The port by which an agent, by default the graph's only one, moves the eye, such as ``saccader.fixation``.
 
     Raises:
       GraphError: if there is no such agent, or several and none is named, or it acts by anything else.
-
-    Example:
-      >>> import foveax as fx
-      >>> str(acting_port(fx.standard_pipeline(fx.load("mnist5k"))))
-      'saccader.fixation'
     """
     agents = ", ".join(graph.agents) or "none"
     if agent is None and len(graph.agents) != 1:
@@ -208,13 +191,18 @@ def acting_port(graph: Graph, agent: str | None = None) -> Source:
     return ports[0]
 
 
+def first_episode(batch: Any) -> Any:
+    """The arrays of a batch's first episode."""
+    return jax.tree.map(lambda array: array[0], batch)
+
+
 def _only(parts: dict[str, Any]) -> Any:
     """The part that stands alone, or the parts by name."""
     return parts.get(AGENT, parts)
 
 
 def _parts(graph: Graph, agent: str, observe: Observed) -> dict[str, list[Source]]:
-    """The parts of an observation: for each, the ports whose values are joined in it."""
+    """The ports whose values are joined in each part of an observation."""
     if observe == "agent":
         read = graph.wiring.sources[agent].values()
         return {AGENT: [port for port in read if port.module != "hyperparameter" and port != ("loop", "progress")]}
@@ -224,8 +212,8 @@ def _parts(graph: Graph, agent: str, observe: Observed) -> dict[str, list[Source
     if len(parts) != len(observe):
         raise InputError(f"the ports to observe must differ in the last part of their names; got {', '.join(observe)}")
     waiting = waiting_for(graph.wiring, [agent])
-    for port in observe:
-        if parse_port(port).module in waiting:
+    for (port,) in parts.values():
+        if port.module in waiting:
             raise GraphError(f"a port to observe must not wait for the action; {port} does")
     return parts
 

@@ -32,11 +32,11 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from foveax._types import InputError, Params
+from foveax._types import InputError
 from foveax.data.dataset import Data
 from foveax.data.load import load
-from foveax.environments.classifier_training import ClassifierTraining, make_classifier_training
-from foveax.environments.episodes import GLIMPSES, Box, Episodes, Observed, make_episodes
+from foveax.environments.classifier_training import ModuleParams, make_classifier_training
+from foveax.environments.episodes import GLIMPSES, Box, Episodes, Observed, first_episode, make_episodes
 from foveax.environments.session import Session
 from foveax.pipelines.named import Build, import_pipeline
 from foveax.plot.scanpath import trial_picture
@@ -48,24 +48,11 @@ RENDER_MODES = ["rgb_array"]
 
 
 class FoveaxEnv(gymnasium.Env):
-    """One image at a time.
-
-    Args:
-      episodes: of `foveax.environments.make_episodes`.
-      params: of the modules in the environment, by name; or their training
-        (`foveax.environments.make_classifier_training`).
-      render_mode: ``"rgb_array"``: the image with the scanpath so far, and the latest crop.
-    """
+    """One image at a time; made as `FoveaxVectorEnv`."""
 
     metadata = {"render_modes": RENDER_MODES, "render_fps": 2}  # noqa: RUF012
 
-    def __init__(
-        self,
-        episodes: Episodes,
-        params: Mapping[str, Params] | ClassifierTraining,
-        *,
-        render_mode: str | None = None,
-    ):
+    def __init__(self, episodes: Episodes, params: ModuleParams, *, render_mode: str | None = None):
         self.session = Session(episodes, 1, params)
         self.render_mode = _render_mode(render_mode)
         self.observation_space, self.action_space = _spaces(episodes)
@@ -74,12 +61,12 @@ class FoveaxEnv(gymnasium.Env):
         """Begins an episode on an image drawn at random: its observation, and info."""
         super().reset(seed=seed)
         del options
-        time_step = _first(self.session.reset(int(self.np_random.integers(2**32))))
+        time_step = first_episode(self.session.reset(int(self.np_random.integers(2**32))))
         return time_step.observation, time_step.info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Moves the eye to ``(action + 1) / 2``: observation, reward, terminated, truncated (never), and info."""
-        observation, reward, terminated, info = _first(self.session.step(np.asarray(action)[None]))
+        observation, reward, terminated, info = first_episode(self.session.step(np.asarray(action)[None]))
         return observation, float(reward), bool(terminated), False, info
 
     def render(self) -> np.ndarray | None:
@@ -92,24 +79,23 @@ class FoveaxEnv(gymnasium.Env):
 
 
 class FoveaxVectorEnv(VectorEnv):
-    """A batch of episodes in one compiled step.
-
-    All begin and end together, so that an automatic reset resets all of them.
+    """A batch of episodes in one compiled step; all begin and end together, so that a reset resets all of them.
 
     Args:
       num_envs: how many.
       episodes: of `foveax.environments.make_episodes`.
-      params: of the modules in the environment, by name; or their training.
+      params: of the modules in the environment, by name; or their training
+        (`foveax.environments.make_classifier_training`).
       autoreset_mode: next step: the step after the end ignores its action and begins new episodes; same step: the last
         step begins them, and gives the last observations as ``info["final_obs"]``; disabled: `reset` must be called.
-      render_mode: ``"rgb_array"``.
+      render_mode: ``"rgb_array"``: the image with the scanpath so far, and the latest crop.
     """
 
     def __init__(
         self,
         num_envs: int,
         episodes: Episodes,
-        params: Mapping[str, Params] | ClassifierTraining,
+        params: ModuleParams,
         *,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
@@ -123,30 +109,23 @@ class FoveaxVectorEnv(VectorEnv):
         self.action_space = batch_space(self.single_action_space, num_envs)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Begins episodes on images drawn at random: observations, and infos.
-
-        Raises:
-          InputError: if the options ask for a reset of some of the episodes (``reset_mask``).
-        """
+        """Begins episodes on images drawn at random: observations, and infos. A partial ``reset_mask`` is refused."""
         super().reset(seed=seed)
-        mask = (options or {}).get("reset_mask", True)
-        if not np.all(mask):
+        if not np.all((options or {}).get("reset_mask", True)):
             raise InputError("all episodes must be reset together; got a reset_mask that leaves some out")
         return self._begin()
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Moves the eyes: observations, rewards, terminations, truncations (never) and infos."""
         truncations = np.zeros(self.num_envs, bool)
-        ended = self.session.glimpse == self.session.episodes.graph.length - 1
-        if ended and self.autoreset_mode == AutoresetMode.NEXT_STEP:
+        if self.session.ended and self.autoreset_mode == AutoresetMode.NEXT_STEP:
             observations, infos = self._begin()
             return observations, np.zeros(self.num_envs, np.float32), truncations.copy(), truncations, infos
         observations, rewards, terminations, infos = self.session.step(actions)
         if terminations.all() and self.autoreset_mode == AutoresetMode.SAME_STEP:
             final = {"final_obs": _one_by_one(observations, self.num_envs), "final_info": infos}
-            everyone = np.ones(self.num_envs, bool)
             observations, infos = self._begin()
-            infos |= {**final, **{f"_{name}": everyone.copy() for name in final}}
+            infos |= {**final, **{f"_{name}": np.ones(self.num_envs, bool) for name in final}}
         return observations, rewards, terminations, truncations, infos
 
     def render(self) -> tuple[np.ndarray, ...] | None:
@@ -174,19 +153,15 @@ def make_vector_env(
     render_mode: str | None = None,
     **options: Any,
 ) -> FoveaxVectorEnv:
-    """The vector entry point of the registered ids.
+    """The vector entry point of the registered ids: a `FoveaxVectorEnv`.
 
     The parameters of the modules in the environment, as they are now, are in ``unwrapped.session.params``.
 
-    Args:
-      num_envs: how many.
-      autoreset_mode: as in `FoveaxVectorEnv`.
-      render_mode: likewise.
-      **options: all optional. ``config``, a `foveax.TrainingConfig`, or the JSON of some of its fields, which take the
-        place of the id's: the classifier starts new, and learns from the episodes. Or ``run``, the directory of a run,
-        with its own configuration: its classifier does not learn. ``data``, as in `foveax.train` and `foveax.load_run`;
-        ``data_dir``, with TFDS sets; ``pipeline``, ``(data) -> graph`` or its name, as ``"package.module:function"``;
-        ``agent``, the module that acts, and ``observe`` (`make_episodes`); ``split``, train or, for a run, test.
+    The options are ``config``, a `foveax.TrainingConfig`, or the JSON of some of its fields, which take the place of the
+    id's: the classifier starts new, and learns from the episodes. Or ``run``, the directory of a run, with its own
+    configuration: its classifier does not learn. ``data``, as in `foveax.train` and `foveax.load_run`; ``data_dir``,
+    with TFDS sets; ``pipeline``, ``(data) -> graph`` or its name, as ``"package.module:function"``; ``agent``, the
+    module that acts, and ``observe`` (`make_episodes`); ``split``, train or, for a run, test.
 
     Raises:
       InputError: if both `config` and `run` are given, or a classifier would learn from the test split.
@@ -206,10 +181,7 @@ def _make_parts(
     split: Literal["train", "test"] = "train",
     base: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The episodes that options ask for, and parameters: those of a run, or the training of a new classifier.
-
-    `base` is the configuration of a registered id.
-    """
+    """The episodes that options ask for, and parameters or a training; `base` is the configuration of an id."""
     observe = tuple(observe) if isinstance(observe, list) else observe
     build = import_pipeline(pipeline) if isinstance(pipeline, str) else pipeline
     if run is not None:
@@ -252,10 +224,8 @@ def _spaces(episodes: Episodes) -> tuple[spaces.Space, spaces.Box]:
     def space(box: Box) -> spaces.Box:
         return spaces.Box(box.low, box.high, box.shape, np.float32)
 
-    observed, action = episodes.observation, spaces.Box(-1.0, 1.0, (2,), np.float32)
-    if isinstance(observed, Box):
-        return space(observed), action
-    return spaces.Dict({name: space(box) for name, box in observed.items()}), action
+    observed = jax.tree.map(space, episodes.observation, is_leaf=lambda part: isinstance(part, Box))
+    return spaces.Dict(observed) if isinstance(observed, dict) else observed, space(Box(-1.0, 1.0, (2,)))
 
 
 def _render_mode(mode: str | None) -> str | None:
@@ -267,11 +237,6 @@ def _render_mode(mode: str | None) -> str | None:
 def _pictures(session: Session) -> list[np.ndarray]:
     size = session.episodes.graph.roles.crop_size
     return [trial_picture(image, path, size=size) for image, path in zip(*session.pictures(), strict=True)]
-
-
-def _first(tree: Any) -> Any:
-    """The only episode of a batch."""
-    return jax.tree.map(lambda array: array[0], tree)
 
 
 IDS: dict[str, dict[str, Any]] = {

@@ -1,8 +1,7 @@
 """The signatures of gymnax, without gymnax: pure functions for one episode, to be vmapped and scanned with a learner.
 
-``reset(key, params) -> (observation, state)`` and ``step(key, state, action, params)``, which begins a new episode
-where one ends, and gives five values, ``(observation, state, reward, done, info)``, or six, with ``terminated`` and
-``truncated`` in the place of ``done``.
+A step gives five values, ``(observation, state, reward, done, info)``, or six, with ``terminated`` and ``truncated`` in
+the place of ``done``.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,16 +11,11 @@ import jax
 import jax.numpy as jnp
 
 from foveax._types import Array, Key, Params
-from foveax.environments.episodes import BatchState, Box, Episodes
+from foveax.environments.episodes import BatchState, Box, Episodes, first_episode
 
 
 class EnvParams(NamedTuple):
-    """The parameters and the images of an environment.
-
-    Attributes:
-      modules: the parameters of the graph's modules, by name.
-      images: the split's arrays, by name, ``[N, ...]``.
-    """
+    """The parameters of the graph's modules, by name, and the images: the split's arrays, by name, ``[N, ...]``."""
 
     modules: Mapping[str, Params]
     images: Mapping[str, Any]
@@ -33,8 +27,8 @@ class GymnaxEnvironment(NamedTuple):
     Attributes:
       reset: ``(key, params) -> (observation, state)``.
       step: as `step_env`, but where the episode ended, observation and state are those of a new one.
-      step_env: ``(key, state, action, params) -> (observation, state, reward, done, info)``, or the six values; the
-        action is ``[2]`` in [-1, 1], and the fixation ``(action + 1) / 2``; values outside are brought to the border.
+      step_env: ``(key, state, action, params) -> `` the five or six values; the action is ``[2]`` in [-1, 1], and the
+        fixation ``(action + 1) / 2``; values outside are brought to the border.
       observation_space: ``(params) -> space``: a `Box`, or a dictionary of them by the names of ports.
       action_space: ``(params) -> Box``.
       default_params: `EnvParams` of the images and the parameters given, which hold where no others are.
@@ -51,12 +45,7 @@ class GymnaxEnvironment(NamedTuple):
 def make_gymnax(
     episodes: Episodes, params: Mapping[str, Params], *, step_values: Literal[5, 6] = 5
 ) -> GymnaxEnvironment:
-    """Episodes in the signatures of gymnax.
-
-    Args:
-      episodes: of `foveax.environments.make_episodes`.
-      params: of the graph's modules, by name, for the default parameters.
-      step_values: 5 for ``done``, 6 for ``terminated`` and ``truncated``.
+    """Episodes in the signatures of gymnax, with the modules' parameters as default; a step gives 5 values or 6.
 
     Example:
       >>> import foveax as fx, jax
@@ -72,26 +61,22 @@ def make_gymnax(
     """
     default = EnvParams(params, jax.tree.map(jnp.asarray, dict(episodes.images)))
 
-    def first(batch: Any) -> Any:
-        return jax.tree.map(lambda array: array[0], batch)
-
     def reset(key: Key, params: EnvParams | None = None) -> tuple[Any, BatchState]:
         params = params or default
         state, time_step = episodes.reset(params.modules, key, params.images, 1)
-        return first(time_step.observation), state
+        return first_episode(time_step.observation), state
 
     def step_env(key: Key, state: BatchState, action: Array, params: EnvParams | None = None) -> tuple[Any, ...]:
         del key  # an episode draws all that it needs from the key of its reset
         fixation = (jnp.clip(action, -1, 1) + 1) / 2
         state, time_step = episodes.step((params or default).modules, state, fixation[None])
-        observation, reward, terminated, info = first(time_step)
+        observation, reward, terminated, info = first_episode(time_step)
         ends = (terminated,) if step_values == 5 else (terminated, jnp.zeros((), bool))
         return observation, state, reward, *ends, info
 
     def step(key: Key, state: BatchState, action: Array, params: EnvParams | None = None) -> tuple[Any, ...]:
         ended = step_env(key, state, action, params)
-        begun = reset(key, params)
-        now = jax.tree.map(lambda new, old: jax.lax.select(ended[3], new, old), begun, ended[:2])
+        now = jax.tree.map(lambda new, old: jax.lax.select(ended[3], new, old), reset(key, params), ended[:2])
         return *now, *ended[2:]
 
     return GymnaxEnvironment(

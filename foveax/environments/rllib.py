@@ -12,9 +12,8 @@ NAME = "foveax"
 def make_environment(context: Mapping[str, Any]) -> FoveaxEnv | FoveaxVectorEnv:
     """The environment creator for RLlib, which each of its workers calls in its own process.
 
-    Args:
-      context: RLlib's `env_config`: ``num_envs``, which RLlib adds, for a batch; the rest are the options of
-        `foveax.environments.gymnasium.make_vector_env`.
+    The context is RLlib's `env_config`: ``num_envs``, which RLlib adds, for a batch; the rest are the options of
+    `foveax.environments.gymnasium.make_vector_env`.
 
     Example:
       >>> make_environment({"num_envs": 2, "config": {"data": "one_place", "pipeline": {"glimpses": 2}}}).num_envs
@@ -28,10 +27,7 @@ def make_environment(context: Mapping[str, Any]) -> FoveaxEnv | FoveaxVectorEnv:
 def with_environment(algorithm: Any, *, num_envs: int, **options: Any) -> Any:
     """An RLlib `AlgorithmConfig` that trains in a batch of episodes: in this process, in one compiled step.
 
-    Args:
-      algorithm: such as ``PPOConfig()``; it is changed, and returned.
-      num_envs: how many episodes at once.
-      **options: of `foveax.environments.gymnasium.make_vector_env`.
+    The algorithm, such as ``PPOConfig()``, is changed, and returned; the options are those of `make_vector_env`.
     """
     from ray.tune.registry import register_env  # pyright: ignore[reportMissingImports]
 

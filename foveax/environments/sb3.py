@@ -8,7 +8,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm  # pyright: ignore
 from stable_baselines3.common.vec_env import VecEnv  # pyright: ignore[reportMissingImports]
 
 from foveax._types import InputError, Params
-from foveax.environments.classifier_training import ClassifierTraining
+from foveax.environments.classifier_training import ModuleParams
 from foveax.environments.episodes import Episodes
 from foveax.environments.gymnasium import FoveaxVectorEnv
 from foveax.graph.modules import Module
@@ -19,24 +19,9 @@ ACTIVATIONS: dict[str, Activation] = {"Tanh": "tanh", "ReLU": "relu"}
 
 
 class FoveaxVecEnv(VecEnv):
-    """A batch of episodes in one compiled step, reset in the step that ends them; PPO, A2C and SAC run on it.
+    """A `FoveaxVectorEnv`, made likewise and reset in the step that ends its episodes; PPO, A2C and SAC run on it."""
 
-    Args:
-      num_envs: how many.
-      episodes: of `foveax.environments.make_episodes`.
-      params: of the modules in the environment, by name; or their training
-        (`foveax.environments.make_classifier_training`).
-      render_mode: ``"rgb_array"``.
-    """
-
-    def __init__(
-        self,
-        num_envs: int,
-        episodes: Episodes,
-        params: Mapping[str, Params] | ClassifierTraining,
-        *,
-        render_mode: str | None = None,
-    ):
+    def __init__(self, num_envs: int, episodes: Episodes, params: ModuleParams, *, render_mode: str | None = None):
         batch = FoveaxVectorEnv(num_envs, episodes, params, autoreset_mode="SameStep", render_mode=render_mode)
         self.environments = batch
         super().__init__(num_envs, batch.single_observation_space, batch.single_action_space)  # asks for render_mode
@@ -78,7 +63,6 @@ class FoveaxVecEnv(VecEnv):
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         """Sets an attribute, which all episodes share."""
-        del indices
         setattr(self.environments, attr_name, value)
 
     def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
@@ -88,7 +72,6 @@ class FoveaxVecEnv(VecEnv):
 
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
         """Never."""
-        del wrapper_class
         return [False for _ in self._get_indices(indices)]
 
 
@@ -97,11 +80,9 @@ def import_policy(model: BaseAlgorithm) -> tuple[Module, Params]:
 
     Put it in the place of another: ``graph.swap("saccader", module)``, ``{**params, "saccader": imported}``.
 
-    Args:
-      model: PPO, A2C or SAC with an ``MlpPolicy`` of tanh or relu layers, trained on the observation ``agent``.
-
     Raises:
-      InputError: for any other policy.
+      InputError: unless the model is PPO, A2C or SAC with an ``MlpPolicy`` of tanh or relu layers, trained on the
+        observation ``agent``.
     """
     policy: Any = model.policy
     if hasattr(policy, "action_net") and hasattr(policy, "mlp_extractor"):
@@ -123,18 +104,16 @@ def import_policy(model: BaseAlgorithm) -> tuple[Module, Params]:
 
 def _perceptron(layers: list[Any], last: Any, squash: Squash) -> tuple[Module, Params]:
     """A module and its parameters, of linear layers with an activation after each, and a last one without."""
+
+    def array(weights: Any) -> np.ndarray:
+        return weights.detach().cpu().numpy().copy()
+
     linear, between = layers[::2], {type(layer).__name__ for layer in layers[1::2]}
     if len(between) > 1 or not between <= set(ACTIVATIONS):
         raise InputError(f"the policy's layers must be all tanh or all relu; got {', '.join(sorted(between))}")
     activation = ACTIVATIONS[between.pop()] if between else "tanh"
     named = {**{f"layer_{index}": layer for index, layer in enumerate(linear)}, "action": last}
-    params = {
-        name: {
-            "kernel": layer.weight.detach().cpu().numpy().T.copy(),
-            "bias": layer.bias.detach().cpu().numpy().copy(),
-        }
-        for name, layer in named.items()
-    }
+    params = {name: {"kernel": array(layer.weight.T), "bias": array(layer.bias)} for name, layer in named.items()}
     hidden = tuple(layer.out_features for layer in linear)
     return perceptron_saccader(hidden, activation=activation, squash=squash), {"params": params}
 

@@ -38,7 +38,7 @@ def train_sb3(
     listeners: Sequence[Listener] = (),
     execution: ExecutionConfig | None = None,
 ) -> Result:
-    """Trains the standard pipeline, its saccader by stable-baselines3, and evaluates it next to its controls.
+    """Trains the standard pipeline as `foveax.train`, but its saccader by stable-baselines3.
 
     The library's learner acts in the environment that `foveax.split` makes of the pipeline, on the observation that the
     pipeline's own saccader would have; the classifier learns from each batch of episodes as it ends. The mode of the
@@ -46,16 +46,10 @@ def train_sb3(
     evaluated, diagnosed and analysed like any other. SAC learns from its replay buffer, and so from features of the
     classifier as it was.
 
-    Args:
-      config: of the training. There are ``config.batch`` episodes at once. Of ``config.learning`` the library is given
-        the discount and, where it has one, lambda. How much is gathered between two updates, PPO's minibatch and SAC's
-        replay buffer are set to fit; all else is as the library has it.
-      algorithm: ``"ppo"``, ``"a2c"`` or ``"sac"``.
-      data: as in `foveax.train`.
-      out: likewise; but a run that was interrupted begins again.
-      evaluate: likewise.
-      listeners: likewise; called after every ``execution.dispatch`` batches.
-      execution: likewise; on one device.
+    There are ``config.batch`` episodes at once, on one device; listeners are called after every ``execution.dispatch``
+    batches. Of ``config.learning`` the library is given the discount and, where it has one, lambda. How much is gathered
+    between two updates, PPO's minibatch and SAC's replay buffer are set to fit; all else is as the library has it. A
+    run that was interrupted begins again.
 
     Raises:
       InputError: if the library is not installed, the eye is not one that learns, or data or run directory do not fit.
@@ -85,8 +79,7 @@ def train_sb3(
         if int(state.step) < config.steps:
             size, steps = config.batch, config.steps
             training = make_classifier_training(standard, config.learning, key=key, batch=size, steps=steps)
-            environments = sb3.FoveaxVecEnv(size, episodes, training)
-            model = _make_model(algorithm, config, environments)
+            model = _make_model(algorithm, config, sb3.FoveaxVecEnv(size, episodes, training))
             _learn(model, config, training, run, execution.dispatch)
             state = _joined(state, training, episodes.agent, sb3.import_policy(model)[1])
         try:
@@ -98,7 +91,6 @@ def train_sb3(
 
 
 def _make_model(algorithm: Algorithm, config: TrainingConfig, environments: Any) -> Any:
-    """The library's learner, with the discounts and the amount to gather at a time."""
     import stable_baselines3 as library  # pyright: ignore[reportMissingImports]
 
     actions, size = config.pipeline.glimpses - 1, config.batch
@@ -113,13 +105,11 @@ def _make_model(algorithm: Algorithm, config: TrainingConfig, environments: Any)
 
 
 def _learn(model: Any, config: TrainingConfig, training: ClassifierTraining, run: Run, dispatch: int) -> None:
-    """Lets the library learn until the classifier has taken all its steps, and logs its metrics."""
+    """Learns until the classifier has taken all its steps; logs its metrics every `dispatch` of them."""
     import torch  # pyright: ignore[reportMissingImports]
     from stable_baselines3.common.callbacks import BaseCallback  # pyright: ignore[reportMissingImports]
 
     class Log(BaseCallback):
-        """Logs the metrics of the classifier, every `dispatch` of its steps."""
-
         logged = 0
 
         def _on_step(self) -> bool:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from foveax._types import InputError, Params
-from foveax.environments.classifier_training import ClassifierTraining
+from foveax.environments.classifier_training import ClassifierTraining, ModuleParams
 from foveax.environments.episodes import BatchTimeStep, Episodes
 
 PROCESS = os.getpid()
@@ -17,22 +17,17 @@ PROCESS = os.getpid()
 
 
 class Session:
-    """A batch of episodes, all at the same glimpse, as NumPy arrays that belong to the caller.
+    """A batch of B episodes, all at the same glimpse, as NumPy arrays that belong to the caller.
 
     A class, since its users' interfaces have state. Actions lie in [-1, 1]^2, which is what most learners expect: the
     fixation is ``(action + 1) / 2``. With a training, the classifier learns from each episode as it ends, and the next
     begins with its new parameters.
 
-    Args:
-      episodes: of `make_episodes`.
-      size: B, the number of episodes at once.
-      params: of the modules in the environment, by name; or their training.
-
     Attributes:
       glimpse: of the episodes under way, from 0; None before the first, and T - 1 when they have ended.
     """
 
-    def __init__(self, episodes: Episodes, size: int, params: Mapping[str, Params] | ClassifierTraining):
+    def __init__(self, episodes: Episodes, size: int, params: ModuleParams):
         self._closed = False
         self._check_usable()
         if size < 1:
@@ -53,6 +48,11 @@ class Session:
         """The parameters of the modules in the environment, by name, as they are now."""
         return self._params.params if isinstance(self._params, ClassifierTraining) else self._params
 
+    @property
+    def ended(self) -> bool:
+        """Whether the episodes have ended."""
+        return self.glimpse == self.episodes.graph.length - 1
+
     def reset(self, seed: int) -> BatchTimeStep:
         """Begins new episodes; the seed, in [0, 2^32), decides the images and all that the graph draws."""
         self._check_usable()
@@ -66,18 +66,17 @@ class Session:
         """Moves the eyes: `actions` ``[B, 2]`` in [-1, 1].
 
         Raises:
-          InputError: if the session is closed or another process's, no episode is under way, or the actions are not of
-            that shape, not finite or outside [-1, 1].
+          InputError: if they are anything else, no episode is under way, or the session is closed or another process's.
         """
         self._check_usable()
-        if self.glimpse is None or self.glimpse == self.episodes.graph.length - 1:
+        if self.glimpse is None or self.ended:
             when = "before the first reset" if self.glimpse is None else f"after the end, at glimpse {self.glimpse + 1}"
             raise InputError(f"an episode must be under way to be stepped; got a step {when}: call reset")
-        fixations = self._checked(actions)
+        fixations = self._fixations_of(actions)
         self._state, answer = self._step(self.params, self._state, fixations)
         self._fixations.append(fixations)
         self.glimpse += 1
-        if self.glimpse == self.episodes.graph.length - 1 and isinstance(self._params, ClassifierTraining):
+        if self.ended and isinstance(self._params, ClassifierTraining):
             self._params.add_episodes(self._state.episodes.inputs, jnp.asarray(np.stack(self._fixations, axis=1)))
         return self._answer(answer)
 
@@ -113,8 +112,7 @@ class Session:
                 f"{os.getpid()}, forked from it, where JAX would hang: start it by spawn, or use the batch"
             )
 
-    def _checked(self, actions: Any) -> np.ndarray:
-        """The fixations of actions."""
+    def _fixations_of(self, actions: Any) -> np.ndarray:
         actions, shape = np.asarray(actions), [self.size, 2]
         if list(actions.shape) != shape or not np.issubdtype(actions.dtype, np.number):
             raise InputError(f"actions must be numbers of the shape {shape}; got {actions.dtype} {list(actions.shape)}")

@@ -438,6 +438,8 @@ def _check_training(name: str, module: Module, graph: Graph, wiring: Wiring) -> 
     missing = [port for port in AGENT_OUTPUTS if port not in outputs]
     if missing:
         raise GraphError(f"agent {name!r} must give the outputs {_list(AGENT_OUTPUTS)}; it lacks {_list(missing)}")
+    if module.agent.reach is not None and "position" not in wiring.sources[name]:
+        raise GraphError(f"agent {name!r} of limited reach must have a link into its port position")
     _check_factor(module.agent.pathwise, f"the pathwise share of {name}", graph)
     reward = parse_port(module.agent.reward)
     spec = _spec(reward, wiring.outputs, f"the reward of {name!r}")

@@ -9,18 +9,7 @@ from foveax._checked import Checked, bounded
 class Hyperparameters(NamedTuple):
     """The numbers of a training: an argument of its step, so that the members of a population can differ in them.
 
-    Attributes:
-      learning_rate: Adam's, for all modules but the agents.
-      policy_learning_rate: Adam's, for the agents.
-      ppo: weight of PPO's clipped surrogate.
-      reinforce: weight of REINFORCE.
-      value: weight of the value loss.
-      entropy: weight of the entropy bonus at the start.
-      discount: per glimpse, gamma.
-      gae_lambda: decay of generalised advantage estimation, lambda.
-      epsilon: PPO's clipping range of the probability ratio.
-      gradient_clip: largest norm of each module's gradient.
-      graph: those of the graph, by name.
+    They are those of `LearningConfig`, and in `graph` those of the graph, by name.
     """
 
     learning_rate: Any
@@ -40,8 +29,7 @@ class Hyperparameters(NamedTuple):
 class LearningConfig(Checked):
     """How a pipeline learns.
 
-    Raises:
-      InputError: for a value out of range; the message names the field.
+    Raises `InputError` for a value out of range; the message names the field.
     """
 
     learning_rate: float = bounded(2e-3, 0.0)
@@ -77,10 +65,7 @@ class LearningConfig(Checked):
     """Stop after this many consecutive updates that were skipped, since losses or gradients were not finite."""
 
     def hyperparameters(self, graph: dict[str, Any] | None = None) -> Hyperparameters:
-        """The numbers, with those of a graph.
-
-        Args:
-          graph: its hyper-parameters, by name (`Graph.hyperparameters`).
+        """The numbers, with those of a graph, by name (`Graph.hyperparameters`).
 
         Example:
           >>> import foveax as fx

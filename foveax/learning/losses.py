@@ -1,6 +1,8 @@
 """Losses of the saccader, for one episode, each in one form: per-step arrays in, a scalar to minimise out.
 
-Whatever is not to be differentiated is stopped here: advantages and returns are data.
+All arrays are ``[T - 1]``, one value per action: ``log_prob_t`` is its log-probability under the policy that learns,
+``old_log_prob_t`` that under the policy that acted, ``adv_t`` its advantage. Whatever is not to be differentiated is
+stopped here: advantages and returns are data.
 """
 
 import chex
@@ -11,19 +13,10 @@ from foveax._types import Array
 
 
 def clipped_surrogate_loss(log_prob_t: Array, old_log_prob_t: Array, adv_t: Array, epsilon: float) -> Array:
-    """PPO's clipped surrogate.
+    """PPO's clipped surrogate, `epsilon` more than 0.
 
     ``L = -mean_t min(ρ_t A_t, clip(ρ_t, 1 - epsilon, 1 + epsilon) A_t)``, ``ρ_t = exp(log π(a_t) - log π_old(a_t))``
     (Schulman et al. 2017, https://arxiv.org/abs/1707.06347, eq. 7).
-
-    Args:
-      log_prob_t: ``[T - 1]``: log-probability of each action under the policy that learns.
-      old_log_prob_t: ``[T - 1]``: under the policy that acted.
-      adv_t: ``[T - 1]``: advantages.
-      epsilon: more than 0.
-
-    Returns:
-      the loss, a scalar.
 
     Example:
       >>> import jax.numpy as jnp
@@ -39,17 +32,10 @@ def clipped_surrogate_loss(log_prob_t: Array, old_log_prob_t: Array, adv_t: Arra
 
 
 def reinforce_loss(log_prob_t: Array, adv_t: Array) -> Array:
-    """REINFORCE with a baseline.
+    """REINFORCE with a baseline; only the gradient of this loss has a meaning.
 
     ``L = -mean_t A_t log π(a_t)``, where ``A_t`` is the return less a baseline that does not depend on the action
     (Williams 1992, https://doi.org/10.1007/BF00992696, eq. 4).
-
-    Args:
-      log_prob_t: ``[T - 1]``: log-probability of each action.
-      adv_t: ``[T - 1]``: return less baseline.
-
-    Returns:
-      the loss, a scalar; only its gradient has a meaning.
     """
     chex.assert_rank([log_prob_t, adv_t], 1)
     chex.assert_equal_shape([log_prob_t, adv_t])
@@ -57,31 +43,16 @@ def reinforce_loss(log_prob_t: Array, adv_t: Array) -> Array:
 
 
 def value_loss(value_t: Array, return_t: Array) -> Array:
-    """Half the mean squared error of the values: ``L = 1/2 mean_t (V_t - G_t)^2``.
-
-    Args:
-      value_t: ``[T - 1]``: the value estimated before each action.
-      return_t: ``[T - 1]``: the return that followed.
-
-    Returns:
-      the loss, a scalar.
-    """
+    """Half the mean squared error of the values before each action: ``L = 1/2 mean_t (V_t - G_t)^2``."""
     chex.assert_rank([value_t, return_t], 1)
     chex.assert_equal_shape([value_t, return_t])
     return 0.5 * jnp.mean(jnp.square(value_t - jax.lax.stop_gradient(return_t)))
 
 
 def approximate_kl(log_prob_t: Array, old_log_prob_t: Array) -> Array:
-    """Estimate of ``KL(π_old || π)`` from actions of π_old: ``mean_t (ρ_t - 1 - log ρ_t)``, never negative.
+    """Estimate of ``KL(π_old || π)`` in nats: ``mean_t (ρ_t - 1 - log ρ_t)``, never negative.
 
-    As in Schulman 2020, http://joschu.net/blog/kl-approx.html, estimator k3.
-
-    Args:
-      log_prob_t: ``[T - 1]``: log-probability of each action under the policy that learns.
-      old_log_prob_t: ``[T - 1]``: under the policy that acted.
-
-    Returns:
-      the divergence in nats, a scalar.
+    From actions of π_old, as in Schulman 2020, http://joschu.net/blog/kl-approx.html, estimator k3.
     """
     chex.assert_equal_shape([log_prob_t, old_log_prob_t])
     log_ratio_t = log_prob_t - old_log_prob_t

@@ -7,6 +7,7 @@ fixation, and the exact probability of that fixation, follow from it even where 
 squashed, the temperature of a categorical distribution. `position` is the present fixation.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -20,7 +21,6 @@ GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 
 
 def _zeros(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-    del key
     return jnp.zeros(shape, dtype)
 
 
@@ -61,8 +61,7 @@ def squashed_gaussian(*, spread: float = 1.6) -> Policy:
     It pulls the location away from the border, where the squash leaves the fixation no room; the entropy of the
     Gaussian alone would not move the location at all.
 
-    Args:
-      spread: radius of the initial sequence of fixations before the squash (`sunflower`).
+    The initial sequence of fixations is a `sunflower` of the radius `spread` before the squash.
 
     Example:
       >>> import jax.numpy as jnp
@@ -74,15 +73,10 @@ def squashed_gaussian(*, spread: float = 1.6) -> Policy:
     """
 
     def log_prob(action: Array, heads: Array, scale: Array, position: Array) -> Array:
-        del position
         return _gaussian(heads, scale).log_prob(action) - _log_slope(action)
 
     def entropy(action: Array, heads: Array, scale: Array, position: Array) -> Array:
-        del position
         return _gaussian(heads, scale).entropy() + _log_slope(_moving(action, heads, scale))
-
-    def initial(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-        return sunflower(key, shape, dtype, radius=spread)
 
     return Policy(
         size=2,
@@ -91,7 +85,7 @@ def squashed_gaussian(*, spread: float = 1.6) -> Policy:
         log_prob=log_prob,
         entropy=entropy,
         fixation=lambda action, position: jax.nn.sigmoid(action),
-        initial=initial,
+        initial=functools.partial(sunflower, radius=spread),
     )
 
 
@@ -103,11 +97,8 @@ def bounded_gaussian(reach: float) -> Policy:
     middle of what is within reach, which is the position itself away from the border. The density with respect to f is
     ``log π(f) = log N(u) - sum log((h - l) s (1 - s))``, ``s = 1 / (1 + exp(-u))``.
 
-    Args:
-      reach: as a fraction of the image, in (0, 1].
-
     Raises:
-      InputError: if the reach is out of range.
+      InputError: if the reach, a fraction of the image, is not in (0, 1].
 
     Example:
       >>> import jax.numpy as jnp
@@ -143,9 +134,6 @@ def grid_categorical(side: int) -> Policy:
 
     The action is the number of the cell, row by row; probabilities are masses, and the entropy is exact.
 
-    Args:
-      side: cells along each axis, at least 1.
-
     Raises:
       InputError: if the side is less than 1.
 
@@ -166,7 +154,6 @@ def grid_categorical(side: int) -> Policy:
         return distrax.Categorical(logits=heads / scale[0])
 
     def fixation(action: Array, position: Array) -> Array:
-        del position
         cell = jnp.stack([action % side, action // side]).astype(jnp.float32)
         return (cell + 0.5) / side
 
@@ -184,13 +171,8 @@ def sunflower(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32, *, rad
     """Points spread over a disc, turned at random, such that the first of them cover it, however many: an initializer.
 
     Point k lies at the radius ``radius sqrt(v_k)``, v the van der Corput sequence 1/2, 1/4, 3/4, 1/8, ..., each a
-    golden angle, 2.4 rad, on from the one before (after Vogel 1979, Mathematical Biosciences 44).
-
-    Args:
-      key: of the turn.
-      shape: ``(points, 2)``.
-      dtype: of the result.
-      radius: of the disc.
+    golden angle, 2.4 rad, on from the one before (after Vogel 1979, Mathematical Biosciences 44). The shape is
+    ``(points, 2)``.
 
     Example:
       >>> import jax
@@ -209,16 +191,9 @@ def sunflower(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32, *, rad
 def scheduled_scale(start: float | Array, end: float | Array, progress: Array) -> Array:
     """A scale that falls from start to end: fast at first, then ever slower, on a logarithmic scale.
 
-    ``end (start / end)^((1 - progress)^3)``. The eye begins by looking everywhere, so that the classifier learns to
-    read all places and the policy is not caught by the nearest; most of training then goes to where it looks.
-
-    Args:
-      start: at progress 0, positive.
-      end: at progress 1, positive.
-      progress: in [0, 1], the share of training that is done.
-
-    Returns:
-      a scalar.
+    ``end (start / end)^((1 - progress)^3)``, progress the share of training that is done. The eye begins by looking
+    everywhere, so that the classifier learns to read all places and the policy is not caught by the nearest; most of
+    training then goes to where it looks.
 
     Example:
       >>> import jax.numpy as jnp

@@ -16,25 +16,21 @@ Episodes = Mapping[str, Array]
 
 
 def agent_loss(episodes: Episodes, acted: Episodes, hyper: Hyperparameters, entropy: Any) -> tuple[Array, Metrics]:
-    """An agent's loss over a batch of episodes, and its terms.
+    """An agent's loss over a batch of episodes, and its terms ``policy_loss``, ``value_loss``, ``entropy`` and ``kl``.
 
     ``L = ppo L_clip + reinforce L_reinforce + value L_value - entropy H``, each the mean over the batch.
 
     Args:
-      episodes: ``log_prob``, ``value`` and ``entropy`` ``[B, T - 1]`` under the parameters that learn.
-      acted: ``log_prob`` ``[B, T - 1]`` under those that acted, and what `with_credit` adds, ``[B, T - 1]``.
+      episodes: ``log_prob``, ``value`` and ``entropy`` under the parameters that learn.
+      acted: ``log_prob`` under those that acted, and what `with_credit` adds.
       hyper: the weights, and the clipping range.
       entropy: the weight of the entropy bonus now.
-
-    Returns:
-      the loss, a scalar, and ``policy_loss``, ``value_loss``, ``entropy`` and ``kl``.
     """
     log_prob, old_log_prob = episodes["log_prob"], jax.lax.stop_gradient(acted["log_prob"])
     surrogate = jax.vmap(clipped_surrogate_loss, in_axes=(0, 0, 0, None))
     ppo_loss = jnp.mean(surrogate(log_prob, old_log_prob, acted["advantage"], hyper.epsilon))
-    policy_loss = hyper.ppo * ppo_loss + hyper.reinforce * jnp.mean(
-        jax.vmap(reinforce_loss)(log_prob, acted["baselined"])
-    )
+    reinforced = jnp.mean(jax.vmap(reinforce_loss)(log_prob, acted["baselined"]))
+    policy_loss = hyper.ppo * ppo_loss + hyper.reinforce * reinforced
     terms = {
         "policy_loss": policy_loss,
         "value_loss": jnp.mean(jax.vmap(value_loss)(episodes["value"], acted["return"])),
@@ -56,7 +52,7 @@ def with_credit(
     PPO credits the ``advantage``, REINFORCE the return less the value as it was, ``baselined``.
 
     Args:
-      episodes: ``reward`` and ``value`` ``[B, T - 1]``, and what else there is.
+      episodes: ``reward`` and ``value``, and what else there is.
       hyper: the discounts.
       normalize: standardise over the batch at each glimpse, over batch and glimpses together, or not.
       gather: from a shard's arrays to those of the whole batch, where a batch is divided.
@@ -67,12 +63,8 @@ def with_credit(
     returns = jax.vmap(discounted_returns, in_axes=(0, None))(reward, hyper.discount)
     credit = {"advantage": advantages, "baselined": returns - value}
     if normalize != "none":
-        credit = _standardized(credit, 0 if normalize == "glimpse" else None, gather(credit))
+        axis = 0 if normalize == "glimpse" else None
+        for name, whole in gather(credit).items():
+            centred = credit[name] - jnp.mean(whole, axis, keepdims=True)
+            credit[name] = centred / (jnp.std(whole, axis, keepdims=True) + 1e-6)
     return {**episodes, "return": returns, **credit}
-
-
-def _standardized(credit: dict[str, Array], axis: int | None, whole: dict[str, Array]) -> dict[str, Array]:
-    """Credit ``[B, T - 1]`` by name, less its mean and over its standard deviation in the whole batch."""
-    mean = {name: jnp.mean(value, axis, keepdims=True) for name, value in whole.items()}
-    scale = {name: jnp.std(value, axis, keepdims=True) for name, value in whole.items()}
-    return {name: (value - mean[name]) / (scale[name] + 1e-6) for name, value in credit.items()}

@@ -1,4 +1,8 @@
-"""Returns and advantages, for one episode."""
+"""Returns and advantages, for one episode.
+
+Arrays are ``[T - 1]``: ``reward_t`` follows each action, ``value_t`` is estimated before it. Discount and ``lambda_``
+lie in [0, 1].
+"""
 
 import chex
 import jax
@@ -11,13 +15,6 @@ def discounted_returns(reward_t: Array, discount: float) -> Array:
     """Discounted sums of the rewards to come.
 
     ``G_t = r_t + discount G_{t+1}``, with ``G`` zero after the last reward (Sutton, Barto 2018, eq. 3.9).
-
-    Args:
-      reward_t: ``[T - 1]``: the reward that followed each action.
-      discount: in [0, 1].
-
-    Returns:
-      ``[T - 1]``.
 
     Example:
       >>> import jax.numpy as jnp
@@ -35,15 +32,6 @@ def truncated_generalized_advantage_estimation(
     ``δ_t = r_t + discount V_{t+1} - V_t``, ``A_t = δ_t + discount lambda_ A_{t+1}``, where the value after the end is
     zero (Schulman et al. 2016, https://arxiv.org/abs/1506.02438, eq. 16). With ``lambda_ = 1`` it is the discounted
     return less the value; with 0, the one-step error δ.
-
-    Args:
-      reward_t: ``[T - 1]``: the reward that followed each action.
-      value_t: ``[T - 1]``: the value estimated before each action.
-      discount: in [0, 1].
-      lambda_: in [0, 1].
-
-    Returns:
-      ``[T - 1]``.
 
     Example:
       >>> import jax.numpy as jnp

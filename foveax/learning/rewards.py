@@ -22,25 +22,21 @@ _cross_entropy = optax.losses.softmax_cross_entropy_with_integer_labels
 
 def correct_each(logits: Array, label: Array, *, previous: Array, last: Array) -> Array:
     """``1 if argmax p = label else 0``, at every glimpse."""
-    del previous, last
     return (jnp.argmax(logits) == label).astype(jnp.float32)
 
 
 def correct_last(logits: Array, label: Array, *, previous: Array, last: Array) -> Array:
     """``1 if argmax p = label else 0`` at the last glimpse, 0 before it (Mnih et al. 2014, arXiv 1406.6247, s. 3)."""
-    del previous
     return (last & (jnp.argmax(logits) == label)).astype(jnp.float32)
 
 
 def cross_entropy(logits: Array, label: Array, *, previous: Array, last: Array) -> Array:
     """``-CE``, in (-inf, 0]."""
-    del previous, last
     return -_cross_entropy(logits, label)
 
 
 def tanh_cross_entropy(logits: Array, label: Array, *, previous: Array, last: Array) -> Array:
     """``tanh(1 / CE)``, in (0, 1]: bounded, and steepest where the classifier is nearly sure of the label."""
-    del previous, last
     return jnp.tanh(1 / jnp.maximum(_cross_entropy(logits, label), 1e-6))
 
 
@@ -50,24 +46,13 @@ def cross_entropy_drop(logits: Array, label: Array, *, previous: Array, last: Ar
     The sum over glimpses is the total drop, so that this shapes the reward ``-CE`` at the last glimpse by the
     potential ``-CE`` (Ng et al. 1999); as AdaptiveNN's reward (Wang et al. 2025, arXiv 2509.15333).
     """
-    del last
     return _cross_entropy(previous, label) - _cross_entropy(logits, label)
 
 
 def clipped_linear(logits: Array, label: Array, *, previous: Array, last: Array) -> Array:
     """``max(0, p[label] - 1 / K)``: nothing for a guess (Li et al. 2023, ICML, "IRRL", clipped linear reward)."""
-    del previous, last
     return jnp.maximum(0, jax.nn.softmax(logits)[label] - 1 / logits.shape[-1])
 
 
-REWARDS = {
-    function.__name__: function
-    for function in (
-        correct_each,
-        correct_last,
-        cross_entropy,
-        tanh_cross_entropy,
-        cross_entropy_drop,
-        clipped_linear,
-    )
-}
+_ALL = (correct_each, correct_last, cross_entropy, tanh_cross_entropy, cross_entropy_drop, clipped_linear)
+REWARDS = {function.__name__: function for function in _ALL}

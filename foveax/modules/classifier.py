@@ -21,14 +21,9 @@ def classifier(
     """A classifier that reads one glimpse after another.
 
     Inputs: ``glimpse`` ``[G, G, C]`` and, if linked, ``fixation`` ``[2]``. Outputs: ``logits`` ``[K]``, ``hidden``,
-    ``features``, and every inner layer by its path, such as ``encoder.what``.
-
-    Args:
-      classes: K.
-      encoder: gives the features of a glimpse and its fixation; by default a `foveax.networks.GlimpseEncoder`.
-      core: a recurrent cell, or ``"feedforward"`` for no memory of earlier glimpses.
-      hidden: units of the core.
-      precision: of the computation; parameters and logits are float32.
+    ``features``, and every inner layer by its path, such as ``encoder.what``. The encoder gives the features of a
+    glimpse and its fixation, the core of so many hidden units is a recurrent cell, or ``"feedforward"`` for no memory
+    of earlier glimpses. The precision is that of the computation; parameters and logits are float32.
 
     Example:
       >>> import foveax as fx

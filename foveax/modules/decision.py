@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from foveax._types import Array, Key, Params
-from foveax.graph.modules import Loss, Module, State, Values
+from foveax._types import Array
+from foveax.graph.modules import Loss, Module, from_function
 from foveax.graph.ports import Port
 
 LABEL = Port((), (jnp.int32,))
@@ -18,11 +18,8 @@ def decision(*, weight: float | str = 1.0, glimpses: Literal["each", "last"] = "
     """Turns logits into a decision and, next to the label, into a loss.
 
     Inputs: ``logits`` ``[K]``, ``label`` (int32). Outputs: ``probabilities`` ``[K]``, ``predicted`` (int32),
-    ``correct`` (bool) and ``cross_entropy`` ``-log p(label)`` in nats, which is its loss.
-
-    Args:
-      weight: of the loss (`Loss`).
-      glimpses: whose cross-entropy is minimised: the mean over each, or that of the last.
+    ``correct`` (bool) and ``cross_entropy`` ``-log p(label)`` in nats, which is its loss (`Loss`): of that weight, the
+    mean over each of the glimpses, or that of the last.
 
     Example:
       >>> import foveax as fx
@@ -30,18 +27,11 @@ def decision(*, weight: float | str = 1.0, glimpses: Literal["each", "last"] = "
       'last'
     """
 
-    def decide(logits: Array, label: Array) -> dict[str, Array]:
+    def decide(logits: Array, label: Array) -> tuple[Array, ...]:
         predicted = jnp.argmax(logits).astype(jnp.int32)
-        return {
-            "probabilities": jax.nn.softmax(logits),
-            "predicted": predicted,
-            "correct": predicted == label,
-            "cross_entropy": optax.losses.softmax_cross_entropy_with_integer_labels(logits, label),
-        }
+        cross_entropy = optax.losses.softmax_cross_entropy_with_integer_labels(logits, label)
+        return jax.nn.softmax(logits), predicted, predicted == label, cross_entropy
 
-    def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
-        del params, key
-        return decide(**inputs), state
-
-    losses = {"cross_entropy": Loss(weight, glimpses=glimpses)}
-    return Module(inputs={"logits": LOGITS, "label": LABEL}, apply=apply, losses=losses)
+    outputs = ("probabilities", "predicted", "correct", "cross_entropy")
+    module = from_function(decide, outputs=outputs, ports={"logits": LOGITS, "label": LABEL})
+    return module._replace(losses={"cross_entropy": Loss(weight, glimpses=glimpses)})

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flax import nnx
 
 Ports = Mapping[str, Port]
+CAPTURE: dict[str, Any] = {"capture_intermediates": True, "mutable": ["intermediates"]}
 
 
 def from_linen(module: nn.Module, *, ports: Ports | None = None, losses: Losses = ()) -> Module:
@@ -35,29 +36,21 @@ def from_linen(module: nn.Module, *, ports: Ports | None = None, losses: Losses 
     """
 
     def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
-        del key
-        outputs, inner = module.apply(params, **inputs, capture_intermediates=True, mutable=["intermediates"])
+        outputs, inner = module.apply(params, **inputs, **CAPTURE)
         return _with_layers(outputs, inner["intermediates"]), state
 
-    return Module(
-        inputs=signature_ports(type(module).__call__, ports or {}, skip=1),
-        apply=apply,
-        init=lambda key, inputs: _only_params(module.init(key, **zeros_like(inputs))),
-        losses=as_losses(losses),
-    )
+    def init(key: Key, inputs: Values) -> Params:
+        return _only_params(module.init(key, **zeros_like(inputs)))
+
+    fed = signature_ports(type(module).__call__, ports or {}, skip=1)
+    return Module(fed, apply, init, losses=as_losses(losses))
 
 
 def from_linen_cell(module: nn.Module, *, ports: Ports | None = None, losses: Losses = ()) -> Module:
-    """Makes a module of a flax linen module that carries state from glimpse to glimpse.
+    """Makes a module of a flax linen module that carries state from glimpse to glimpse; otherwise as `from_linen`.
 
     It follows the protocol of `flax.linen.RNNCellBase`: ``__call__(carry, ...) -> (carry, outputs)`` and
-    ``initialize_carry(rng, input_shape)``, which is given the shape at the first input port
-    of the signature. Otherwise as `from_linen`.
-
-    Args:
-      module: for one example; only the collection ``params`` is kept.
-      ports: what the input ports accept, by name; those not named take anything.
-      losses: the outputs, scalars, that training minimises: names, or a `Loss` by name.
+    ``initialize_carry(rng, input_shape)``, which is given the shape at the first input port of the signature.
 
     Example:
       >>> import foveax as fx, flax.linen as nn
@@ -71,30 +64,21 @@ def from_linen_cell(module: nn.Module, *, ports: Ports | None = None, losses: Lo
         return module.initialize_carry(jax.random.key(0), inputs[first].shape)  # pyright: ignore
 
     def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
-        del key
-        (state, outputs), inner = module.apply(
-            params, state, **inputs, capture_intermediates=True, mutable=["intermediates"]
-        )
+        (state, outputs), inner = module.apply(params, state, **inputs, **CAPTURE)
         return _with_layers(outputs, inner["intermediates"]), state
 
-    return Module(
-        inputs=fed,
-        apply=apply,
-        init=lambda key, inputs: _only_params(module.init(key, begin(inputs), **zeros_like(inputs))),
-        begin=begin,
-        losses=as_losses(losses),
-    )
+    def init(key: Key, inputs: Values) -> Params:
+        return _only_params(module.init(key, begin(inputs), **zeros_like(inputs)))
+
+    return Module(fed, apply, init, begin, losses=as_losses(losses))
 
 
 def from_nnx(
     construct: "Callable[[nnx.Rngs], nnx.Module]", *, ports: Ports | None = None, losses: Losses = ()
 ) -> Module:
-    """Makes a module of a flax nnx module that keeps no state; its inner layers become ports as in `from_linen`.
+    """Makes a module of a flax nnx module that keeps no state; otherwise as `from_linen`.
 
-    Args:
-      construct: makes the module, for one example, from `flax.nnx.Rngs`; it must hold no variables but `nnx.Param`.
-      ports: what the input ports accept, by name; those not named take anything.
-      losses: the outputs, scalars, that training minimises: names, or a `Loss` by name.
+    `construct` makes the module, for one example, from `flax.nnx.Rngs`; it must hold no variables but `nnx.Param`.
 
     Example:
       >>> import foveax as fx
@@ -108,23 +92,17 @@ def from_nnx(
     graphdef, _ = nnx.split(abstract, nnx.Param)
 
     def init(key: Key, inputs: Values) -> Params:
-        del inputs
         return nnx.to_pure_dict(nnx.state(construct(nnx.Rngs(params=key)), nnx.Param))
 
     def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
-        del key
         template = nnx.state(abstract, nnx.Param)
         nnx.replace_by_pure_dict(template, params)
         module = nnx.merge(graphdef, template)
         outputs, inner = nnx.capture(module, nnx.Intermediate, method_outputs=nnx.Intermediate)(**inputs)
         return _with_layers(outputs, nnx.to_pure_dict(inner)), state
 
-    return Module(
-        inputs=signature_ports(type(abstract).__call__, ports or {}, skip=1),
-        apply=apply,
-        init=init,
-        losses=as_losses(losses),
-    )
+    fed = signature_ports(type(abstract).__call__, ports or {}, skip=1)
+    return Module(fed, apply, init, losses=as_losses(losses))
 
 
 def _only_params(variables: Any) -> Params:
@@ -138,10 +116,9 @@ def _with_layers(outputs: Any, intermediates: Mapping[str, Any]) -> dict[str, An
     for path, calls in layers.items():
         if path == ("__call__",):
             continue
-        name = ".".join(part for part in map(str, path) if part != "__call__")
         value = calls[-1]
         if isinstance(value, tuple) and len(value) == 2 and hasattr(value[1], "shape"):
             value = value[1]  # a recurrent cell's (carry, output)
         if isinstance(value, jax.Array):
-            named.setdefault(name, value)
+            named.setdefault(".".join(part for part in map(str, path) if part != "__call__"), value)
     return named

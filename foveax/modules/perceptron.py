@@ -9,19 +9,10 @@ from foveax.networks.perceptron import Activation, Perceptron, Squash
 
 
 def perceptron_saccader(hidden: tuple[int, ...], *, activation: Activation, squash: Squash) -> Module:
-    """A saccader that does not learn: the `Perceptron` of another library's policy, which makes its usual saccade.
+    """A saccader that does not learn: the `Perceptron` of another library's policy, which takes its mode.
 
     Inputs: ``observation`` ``[D]`` and, if linked, ``position`` ``[2]`` and ``index`` (int32). Outputs: ``fixation``
     ``[2]``, and each layer by its name.
-
-    Args:
-      hidden: units of each layer.
-      activation: ``"tanh"`` or ``"relu"``.
-      squash: ``"clip"`` or ``"tanh"``.
-
-    Example:
-      >>> list(perceptron_saccader((8,), activation="tanh", squash="clip").inputs)
-      ['observation', 'position', 'index']
     """
     ports = {"observation": Port(("D",), FLOATS), "position": POINT, "index": Port((), (jnp.int32,))}
     return from_linen(Perceptron(hidden, activation, squash), ports=ports)

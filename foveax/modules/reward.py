@@ -3,20 +3,17 @@
 import jax.numpy as jnp
 
 from foveax._types import InputError, Key, Params
-from foveax.graph.modules import Module, State, Values
+from foveax.graph.modules import Module, State, Values, zeros_like
 from foveax.graph.ports import Port
 from foveax.learning.rewards import REWARDS
 from foveax.modules.decision import LABEL, LOGITS
 
 
 def reward(name: str) -> Module:
-    """A reward: a pure function of this glimpse's logits, those of the one before, and the label.
+    """A reward of `foveax.learning.rewards`: of this glimpse's logits, those of the one before, and the label.
 
     Inputs: ``logits`` ``[K]``, ``label`` (int32), ``last`` (bool, whether this is the last glimpse). Output:
     ``reward``, float32. The logits before the first glimpse are taken as zeros: a uniform belief.
-
-    Args:
-      name: one of the functions of `foveax.learning.rewards`.
 
     Raises:
       InputError: if there is no such reward.
@@ -30,12 +27,9 @@ def reward(name: str) -> Module:
         raise InputError(f"reward must be one of {', '.join(REWARDS)}; got {name!r}")
 
     def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
-        del params, key
         logits = inputs["logits"]
         return {"reward": REWARDS[name](logits, inputs["label"], previous=state, last=inputs["last"])}, logits
 
-    def begin(inputs: Values) -> State:
-        return jnp.zeros(inputs["logits"].shape, inputs["logits"].dtype)
-
     last = Port((), (jnp.bool_,))
-    return Module(inputs={"logits": LOGITS, "label": LABEL, "last": last}, apply=apply, begin=begin)
+    ports = {"logits": LOGITS, "label": LABEL, "last": last}
+    return Module(ports, apply, begin=lambda inputs: zeros_like(inputs)["logits"])

@@ -13,14 +13,11 @@ from foveax.networks.encoders import fourier_features, index_features
 from foveax.networks.saccaders import Heads, SaccadeNetwork
 
 Exploration = Literal["fixed", "scheduled", "learned"]
-SCALE = Port((), (jnp.float32,), required=False)
 INPUTS = {
     "observation": Port(("D",), FLOATS),
     "position": POINT._replace(required=False),
     "index": Port((), (jnp.int32,), required=False),
-    "progress": Port((), (jnp.float32,), required=False),
-    "scale_start": SCALE,
-    "scale_end": SCALE,
+    **dict.fromkeys(("progress", "scale_start", "scale_end"), Port((), (jnp.float32,), required=False)),
 }
 
 
@@ -99,7 +96,10 @@ def saccader(
         return net.initialize_carry(jax.random.key(0), inputs["observation"].shape)
 
     def init(key: Key, inputs: Values) -> Params:
-        _check_links(inputs, exploration, policy)
+        if exploration == "scheduled" and "progress" not in inputs:
+            raise InputError("a scheduled scale needs a link from loop.progress to the saccader's port progress")
+        if policy.reach is not None and "position" not in inputs:
+            raise InputError("a policy of limited reach needs a link from the gaze to the saccader's port position")
         zeros = zeros_like(inputs)
         return net.init(key, begin(inputs), _observed(zeros, bands), zeros.get("index"))
 
@@ -110,7 +110,6 @@ def saccader(
         return {**outputs, **read}, state
 
     def mode(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
-        del key
         return apply(params, state, inputs, None)
 
     def evaluate(params: Params, state: State, outputs: Values) -> tuple[Values, State]:
@@ -128,10 +127,3 @@ def _observed(inputs: Values, bands: int) -> Array:
     if "index" in inputs:
         parts.append(index_features(inputs["index"]))
     return jnp.concatenate([part.astype(parts[0].dtype) for part in parts])
-
-
-def _check_links(inputs: Values, exploration: Exploration, policy: Policy) -> None:
-    if exploration == "scheduled" and "progress" not in inputs:
-        raise InputError("a scheduled scale needs a link from loop.progress to the saccader's port progress")
-    if policy.reach is not None and "position" not in inputs:
-        raise InputError("a policy of limited reach needs a link from the gaze to the saccader's port position")

@@ -1,8 +1,8 @@
-"""Eyes that do not learn."""
+"""Eyes that do not learn: modules with the output ``fixation`` ``[2]``."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ import numpy as np
 
 from foveax._types import Array, InputError, Key, Params
 from foveax.graph.graph import Graph, Source
-from foveax.graph.modules import Module, State, Values
+from foveax.graph.modules import Module, State, Values, from_function
 from foveax.graph.ports import POINT, Port
 
 INDEX = Port((), (jnp.int32,))
@@ -18,48 +18,49 @@ SEQUENCE = Port(("T - 1", 2), (jnp.float32,))
 
 
 def centre() -> Module:
-    """An eye that stays at the centre. Output: ``fixation`` ``[2]``."""
-    return _scripted(lambda inputs, key: jnp.full(2, 0.5, jnp.float32))
+    """An eye that stays at the centre."""
+    return from_function(lambda: jnp.full(2, 0.5, jnp.float32), outputs="fixation")
 
 
 def uniform_random() -> Module:
-    """An eye that looks anywhere in the image with equal probability. Output: ``fixation`` ``[2]``."""
-    return _scripted(lambda inputs, key: jax.random.uniform(key, (2,), jnp.float32), random=True)
+    """An eye that looks anywhere in the image with equal probability."""
+
+    def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
+        return {"fixation": jax.random.uniform(cast(Key, key), (2,), jnp.float32)}, state
+
+    return Module({}, apply, random=True)
 
 
 def fixed_sequence(fixations: Sequence[Sequence[float]]) -> Module:
     """An eye that makes the same saccades on every image. Needs ``loop.index`` at its port ``index``.
 
-    Args:
-      fixations: ``[T - 1, 2]``: the fixations after the first, which the graph's memory begins with; the last of them
-        is repeated where there are more saccades.
+    The fixations, ``[T - 1, 2]``, follow the first, which the graph's memory begins with; the last of them is repeated
+    where there are more saccades.
 
     Raises:
       InputError: if they are not (x, y) pairs in [0, 1].
     """
     points = check_fixations(fixations)
-    return _scripted(lambda inputs, key: _next_of(jnp.asarray(points), inputs["index"]), {"index": INDEX})
+    ports = {"index": INDEX}
+    return from_function(lambda index: _next_of(jnp.asarray(points), index), outputs="fixation", ports=ports)
 
 
 def given_fixations(reach: float | None = None) -> Module:
     """An eye that follows fixations given with each image. Needs ``loop.index`` at ``index``.
 
-    Its port ``fixations`` takes ``[T - 1, 2]``, the fixations after the first, from a graph input of that shape.
-
-    Args:
-      reach: the farthest move along each axis, as a fraction of the image, from the place at the port ``position``,
-        which a link must then feed; the eye moves as far as it can. None for anywhere.
+    Its port ``fixations`` takes ``[T - 1, 2]``, the fixations after the first, from a graph input of that shape. With a
+    reach, the farthest move along each axis as a fraction of the image, from the place at the port ``position``, which
+    a link must then feed, it moves as far as it can.
     """
 
-    def choose(inputs: Values, key: Key | None) -> Array:
-        del key
-        wanted = _next_of(inputs["fixations"], inputs["index"])
-        if reach is None:
-            return wanted
-        return within_reach(wanted, inputs["position"], reach)
+    def anywhere(index: Array, fixations: Array) -> Array:
+        return _next_of(fixations, index)
 
-    ports = {"index": INDEX, "fixations": SEQUENCE}
-    return _scripted(choose, ports if reach is None else {**ports, "position": POINT})
+    def nearby(index: Array, fixations: Array, position: Array) -> Array:
+        return within_reach(_next_of(fixations, index), position, cast(float, reach))
+
+    ports = {"index": INDEX, "fixations": SEQUENCE, "position": POINT}
+    return from_function(anywhere if reach is None else nearby, outputs="fixation", ports=ports)
 
 
 def following(graph: Graph, port: Source | str, reach: float | None = None, position: str = "") -> Graph:
@@ -129,13 +130,3 @@ def _next_of(fixations: Array, index: Array) -> Array:
     if not len(fixations):
         return jnp.full(2, 0.5, jnp.float32)
     return fixations[jnp.minimum(index, len(fixations) - 1)]
-
-
-def _scripted(
-    choose: Callable[[Values, Any], Array], ports: Mapping[str, Port] | None = None, *, random: bool = False
-) -> Module:
-    def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
-        del params
-        return {"fixation": choose(inputs, key)}, state
-
-    return Module(inputs=ports or {}, apply=apply, random=random)

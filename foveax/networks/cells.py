@@ -17,11 +17,8 @@ class GRUCell(nn.RNNCellBase):
 
     ``r = σ(W_r x + U_r h)``, ``z = σ(W_z x + U_z h)``, ``n = tanh(W_n x + r (U_n h + b))``, ``h' = (1 - z) n + z h``
     (Cho et al. 2014, https://arxiv.org/abs/1406.1078, in the form of flax's `GRUCell`), with ``W`` and ``U`` each a
-    single matrix of ``3 D`` columns, in the order r, z, n: fewer and larger products than flax's six.
-
-    Attributes:
-      features: D.
-      dtype: of the computation; parameters are float32.
+    single matrix of ``3 D`` columns, in the order r, z, n: fewer and larger products than flax's six. D is `features`,
+    `dtype` that of the computation; parameters are float32.
     """
 
     features: int
@@ -43,7 +40,6 @@ class GRUCell(nn.RNNCellBase):
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Array:
         """Zeros ``[D]``."""
-        del rng, input_shape
         return jnp.zeros(self.features, self.dtype)
 
     @property
@@ -54,11 +50,9 @@ class GRUCell(nn.RNNCellBase):
 
 def recurrent_core(core: Core, features: int, dtype: Any) -> nn.RNNCellBase:
     """A recurrent cell of `features` units: a simple RNN with relu (as RAM's core), a GRU or an LSTM."""
-    if core == "rnn":
-        return nn.SimpleCell(features, activation_fn=nn.relu, dtype=dtype, name="core")
-    if core == "gru":
-        return GRUCell(features, dtype=dtype, name="core")
-    return nn.OptimizedLSTMCell(features, dtype=dtype, name="core")
+    simple = functools.partial(nn.SimpleCell, activation_fn=nn.relu)
+    cell = {"rnn": simple, "gru": GRUCell, "lstm": nn.OptimizedLSTMCell}[core]
+    return cell(features, dtype=dtype, name="core")
 
 
 def initial_carry(core: Core, features: int, dtype: Any) -> Any:

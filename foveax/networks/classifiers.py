@@ -12,14 +12,9 @@ from foveax.networks.encoders import GlimpseEncoder
 
 
 class RecurrentClassifier(nn.Module):
-    """Glimpse encoder, recurrent core, linear read-out.
+    """Glimpse encoder, recurrent core of `hidden` units, linear read-out of K logits.
 
-    Attributes:
-      classes: K.
-      encoder: gives the features ``[D]`` of a glimpse and its fixation.
-      core: ``"rnn"``, ``"gru"`` or ``"lstm"``.
-      hidden: units of the core.
-      dtype: of the computation; logits and parameters are float32.
+    The computation is in `dtype`; logits and parameters are float32.
     """
 
     classes: int
@@ -39,15 +34,11 @@ class RecurrentClassifier(nn.Module):
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Any:
         """The carry before the first glimpse: zeros."""
-        del rng, input_shape
         return initial_carry(self.core, self.hidden, self.dtype)
 
 
 class FeedForwardClassifier(nn.Module):
-    """A classifier without memory: each glimpse is judged alone.
-
-    Attributes: as in `RecurrentClassifier`.
-    """
+    """A classifier without memory: each glimpse is judged alone. Otherwise as `RecurrentClassifier`."""
 
     classes: int
     encoder: GlimpseEncoder = GlimpseEncoder()

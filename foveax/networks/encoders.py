@@ -9,24 +9,15 @@ import jax.numpy as jnp
 from foveax._types import Array, InputError
 
 Combine = Literal["add", "multiply"]
-KERNEL = 6
-"""Side of the kernels in pixels."""
-STRIDE = 2
-"""Pixels from one place of a kernel to the next."""
+KERNEL, STRIDE = 6, 2
+"""Side of the kernels, and from one place of a kernel to the next, in pixels."""
 
 
 def fourier_features(point: Array, *, bands: int) -> Array:
-    """A point's coordinates with their sines and cosines at doubling frequencies.
+    """A point's coordinates with their sines and cosines at `bands` doubling frequencies: ``[2]`` to ``[2 + 4 bands]``.
 
     ``[x, sin(π 2^b x), cos(π 2^b x)]`` for b from 0 to ``bands - 1``, with coordinates in [-1, 1], so that a network
     tells near places apart (Tancik et al. 2020, https://arxiv.org/abs/2006.10739, section 2, positional encoding).
-
-    Args:
-      point: ``[2]`` in [0, 1].
-      bands: number of frequencies; 0 leaves the coordinates alone.
-
-    Returns:
-      ``[2 + 4 bands]``, float32.
 
     Example:
       >>> import jax.numpy as jnp
@@ -39,16 +30,10 @@ def fourier_features(point: Array, *, bands: int) -> Array:
 
 
 def index_features(index: Array) -> Array:
-    """The number of a glimpse as the digits of an octal number, each one-hot, whatever the length of the rollout.
+    """The number of a glimpse as the digits of an octal number, each one-hot, ``[29]``, whatever the rollout's length.
 
     Four digits, up to 4,096 glimpses. A zero is left out above the lowest digit, so that the first eight glimpses are
     simply one-hot.
-
-    Args:
-      index: int32, from 0.
-
-    Returns:
-      ``[29]``, float32.
 
     Example:
       >>> import jax.numpy as jnp
@@ -61,18 +46,10 @@ def index_features(index: Array) -> Array:
 
 
 def kernel_windows(planes: Array) -> Array:
-    """What the kernels of an encoder read: windows of 6 x 6 pixels at every second pixel of each scale.
+    """Windows of 6 x 6 pixels at every second pixel of each scale, ``[G, G, S, C]`` to ``[S, n, n, 36 C]``.
 
     As many as it takes to read every pixel, ``n = ceil((G - 6) / 2) + 1`` along each axis; beyond the glimpse is zero.
-
-    Args:
-      planes: ``[G, G, S, C]``, G at least 6.
-
-    Returns:
-      ``[S, n, n, 36 C]``.
-
-    Raises:
-      InputError: if G is less than 6.
+    Raises `InputError` if G is less than 6.
 
     Example:
       >>> import jax.numpy as jnp
@@ -103,11 +80,11 @@ class GlimpseEncoder(nn.Module):
 
     Attributes:
       features: D.
-      kernels: how many; 0 reads the pixels.
+      kernels: the number of kernels; 0 reads the pixels.
       scales: S, that the kernels share.
       contrast: whether each scale is split by `foveax.contrast_luminance`.
       layers: of ``what``, each of D relu units; as output ports ``what``, ``what_2``, and so on.
-      combine: ``"add"`` or ``"multiply"``; without a fixation the features are ``what`` alone.
+      combine: without a fixation the features are ``what`` alone.
       bands: frequencies of `fourier_features`.
       dtype: of the computation; parameters are float32.
     """

@@ -13,14 +13,10 @@ Squash = Literal["clip", "tanh"]
 
 
 class Perceptron(nn.Module):
-    """Layers of one activation, and a linear one that gives the fixation.
+    """Layers of `hidden` units with one activation, and a linear one that gives the fixation.
 
-    ``f = (squash(u) + 1) / 2`` in [0, 1], where u is the last layer's and squash brings it to [-1, 1].
-
-    Attributes:
-      hidden: units of each layer.
-      activation: ``"tanh"`` or ``"relu"``.
-      squash: ``"clip"``, as for a Gaussian whose samples are clipped, or ``"tanh"``, as for one that is squashed.
+    ``f = (squash(u) + 1) / 2`` in [0, 1], where u is the last layer's and squash brings it to [-1, 1]: ``"clip"`` as
+    for a Gaussian whose samples are clipped, or ``"tanh"`` as for one that is squashed.
     """
 
     hidden: tuple[int, ...]

@@ -13,17 +13,14 @@ from foveax.networks.encoders import index_features
 
 
 class Heads(NamedTuple):
-    """What a saccader's network gives.
-
-    Attributes:
-      policy: the heads of the policy, ``[size]``.
-      log_scale: ``[2]``, for a scale that is learned, the same for all inputs.
-      value: ``[]``, the return that is expected.
-    """
+    """The outputs of a saccader's network."""
 
     policy: Array
+    """The heads of the policy, ``[size]``."""
     log_scale: Array
+    """``[2]``, for a scale that is learned, the same for all inputs."""
     value: Array
+    """``[]``, the return that is expected."""
 
 
 class SaccadeNetwork(nn.Module):
@@ -37,7 +34,7 @@ class SaccadeNetwork(nn.Module):
     Attributes:
       size: of the policy's heads.
       hidden: units of the layer, and of the core.
-      core: ``None``, or the recurrent core between layer and heads: a memory of the saccader's own.
+      core: the recurrent core between layer and heads, a memory of the saccader's own; or None.
       initial: of the sequence (`Policy.initial`).
       initial_scale: where a learned scale begins.
       dtype: of the hidden computation; the heads are float32.
@@ -68,5 +65,4 @@ class SaccadeNetwork(nn.Module):
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Any:
         """The carry before the first glimpse: zeros, or nothing without a core."""
-        del rng, input_shape
         return initial_carry(self.core, self.hidden, self.dtype) if self.core else ()

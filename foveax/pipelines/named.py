@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -15,6 +16,7 @@ from foveax._types import InputError
 from foveax.data.dataset import Data
 from foveax.graph.graph import Graph
 
+JSON = bool | int | float | str | list | dict | None
 Build = Callable[[Data], Graph]
 """``(data) -> graph``."""
 
@@ -38,8 +40,7 @@ class Pipeline(NamedTuple):
 def name_pipeline(build: Any) -> Pipeline:
     """The pipeline of a function given in Python, or of a `functools.partial` of one with keyword arguments.
 
-    Raises:
-      InputError: if it is no function, or a partial with positional arguments.
+    Raises `InputError` if it is no function, or a partial with positional arguments.
     """
     if not callable(build):
         raise InputError(f"pipeline must be a function of the data; got {type(build).__name__}")
@@ -52,7 +53,7 @@ def name_pipeline(build: Any) -> Pipeline:
     name = getattr(function, "__qualname__", type(function).__qualname__)
     return Pipeline(
         f"{getattr(function, '__module__', None)}:{name}",
-        {key: value if _is_json(value) else repr(value) for key, value in arguments.items()},
+        {key: value if isinstance(value, JSON) else repr(value) for key, value in arguments.items()},
         cast(Build, build),
         _source(function),
     )
@@ -84,14 +85,9 @@ def import_pipeline(name: str, arguments: Sequence[str] = ()) -> Pipeline:
 
 
 def import_object(name: str, kind: str) -> Any:
-    """Imports what the user has named as ``"file.py:name"`` or ``"package.module:name"``.
+    """Imports what the user has named as ``"file.py:name"`` or ``"package.module:name"``; messages call it `kind`.
 
-    Args:
-      name: of the object.
-      kind: of thing that it is, for messages.
-
-    Raises:
-      InputError: if there is no such file, module or name, or importing it fails.
+    Raises `InputError` if there is no such file, module or name, or importing it fails.
     """
     place, _, attribute = name.rpartition(":")
     if not place or not attribute.isidentifier():
@@ -105,7 +101,7 @@ def import_object(name: str, kind: str) -> Any:
     except InputError:
         raise
     except Exception as error:  # whatever the user's own code raises
-        raised = f"{type(error).__name__}: {error}"
+        raised = describe_error(error)
         raise InputError(f"{kind} must be in a file or module that can be imported; {place} raised {raised}") from error
     finally:
         sys.path.pop(0)
@@ -114,6 +110,16 @@ def import_object(name: str, kind: str) -> Any:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise InputError(f"{kind} must be there; {place} has no {attribute!r}{hint}")
     return getattr(module, attribute)
+
+
+def describe_error(error: Exception) -> str:
+    """What the user's own code raised, in a line, and the last line of that code that was run."""
+    frames = traceback.extract_tb(error.__traceback__)
+    package = str(Path(__file__).parents[1])
+    foreign = ("site-packages", package, "<")
+    own = [frame for frame in frames if not any(name in frame.filename for name in foreign)]
+    place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}: {error}{place}"
 
 
 def _run(file: Path) -> Any:
@@ -131,10 +137,6 @@ def _source(function: Any) -> str:
         return Path(inspect.getsourcefile(function) or "").read_text()
     except (OSError, TypeError):
         return ""  # typed at a prompt
-
-
-def _is_json(value: Any) -> bool:
-    return value is None or isinstance(value, bool | int | float | str | list | dict)
 
 
 def _parse_argument(argument: str) -> tuple[str, Any]:

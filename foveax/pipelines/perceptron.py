@@ -20,15 +20,8 @@ SACCADERS = {
 def perceptron_pipeline(data: Data, config: PipelineConfig | None = None, algorithm: Algorithm = "ppo") -> Graph:
     """The standard pipeline whose saccader is the policy that an algorithm of stable-baselines3 learns.
 
-    The policy makes its usual saccade, without noise, and does not learn in this graph.
-
-    Args:
-      data: as in `standard_pipeline`.
-      config: likewise, with the policy ``"learned"``, of which only the links are used.
-      algorithm: ``"ppo"``, ``"a2c"`` or ``"sac"``.
-
-    Raises:
-      InputError: if there is no such algorithm, or the eye of the configuration does not learn.
+    The policy takes its mode, without noise, and does not learn in this graph. The configuration's own policy must be
+    ``"learned"``; only its links are used. Raises `InputError` for another, or if there is no such algorithm.
 
     Example:
       >>> import foveax as fx
@@ -36,7 +29,7 @@ def perceptron_pipeline(data: Data, config: PipelineConfig | None = None, algori
       >>> graph.agents, graph.wiring.outputs["saccader"]["fixation"].shape
       ([], (2,))
     """
-    config = PipelineConfig() if config is None else config
+    config = config or PipelineConfig()
     if algorithm not in SACCADERS:
         raise InputError(f"algorithm must be one of {', '.join(get_args(Algorithm))}; got {algorithm!r}")
     if config.policy != "learned":

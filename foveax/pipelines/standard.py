@@ -28,10 +28,9 @@ Reward = Literal[
 
 @dataclasses.dataclass(frozen=True)
 class PipelineConfig(Checked):
-    """The standard pipeline: what it sees, its two networks, and how the eye moves.
+    """The standard pipeline: its retina, its two networks, and how the eye moves.
 
-    Raises:
-      InputError: for a value out of range; the message names the field.
+    Raises `InputError` for a value out of range; the message names the field.
     """
 
     glimpses: int = bounded(6, 1, 1000)
@@ -94,10 +93,6 @@ class PipelineConfig(Checked):
 def standard_pipeline(data: Data, config: PipelineConfig | None = None) -> Graph:
     """The standard pipeline for a data set: retina, classifier, decision, reward and saccader.
 
-    Args:
-      data: whose images it is shown.
-      config: its sizes and choices.
-
     Raises:
       GraphError: if the data and the configuration do not fit.
 
@@ -107,7 +102,7 @@ def standard_pipeline(data: Data, config: PipelineConfig | None = None) -> Graph
       >>> list(graph.modules), graph.length
       (['retina', 'classifier', 'decision', 'reward', 'saccader'], 4)
     """
-    config = PipelineConfig() if config is None else config
+    config = config or PipelineConfig()
     eye, links = _eye(config)
     return Graph(
         inputs=data.inputs,
@@ -148,10 +143,8 @@ def _eye(config: PipelineConfig) -> tuple[Module, list[str]]:
             index,
             "loop.progress -> saccader.progress",
         ]
-        links += [
-            f"hyperparameter.{name} -> saccader.{name}" for name in _hyperparameters(config) if name != "pathwise"
-        ]
-        return _saccader(config), links
+        scales = [name for name in _hyperparameters(config) if name != "pathwise"]
+        return _saccader(config), links + [f"hyperparameter.{name} -> saccader.{name}" for name in scales]
     if config.policy == "sequence":
         return fixed_sequence(config.sequence), [index]
     if config.policy == "given":
@@ -160,16 +153,9 @@ def _eye(config: PipelineConfig) -> tuple[Module, list[str]]:
 
 
 def _classifier(config: PipelineConfig, classes: int) -> Module:
-    encoder = GlimpseEncoder(
-        features=config.features,
-        kernels=config.kernels,
-        scales=config.scales,
-        contrast=config.contrast,
-        layers=config.layers,
-        combine=config.combine,
-        bands=config.bands,
-        dtype=jnp.dtype(config.precision),
-    )
+    shared = ("features", "kernels", "scales", "contrast", "layers", "combine", "bands")
+    settings = {name: getattr(config, name) for name in shared}
+    encoder = GlimpseEncoder(**settings, dtype=jnp.dtype(config.precision))
     return classifier(classes, encoder, core=config.core, hidden=config.hidden, precision=config.precision)
 
 

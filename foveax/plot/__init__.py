@@ -1,4 +1,10 @@
-"""Figures. Functions draw into the axes given, or make some; matplotlib is imported when one is called."""
+"""Figures. Functions draw into the axes given, or make some; matplotlib is imported when one is called.
+
+Fixations are (x, y) as fractions of the image, ``[T, 2]`` of one scanpath, ``[N, T, 2]`` of N. An image is
+``[H, W, C]``, uint8 or a float in [0, 1]; `height` and `width` are its sides in pixels. A retina has crops of `size`
+pixels a side, None or 0 for none, at a number of `scales`. A function that takes `ax` returns it, by default new axes;
+a figure belongs to no window. Arrays of another shape, or without what is to be drawn, raise an `InputError`.
+"""
 
 from foveax.plot.curves import accuracy_by_glimpse as accuracy_by_glimpse
 from foveax.plot.curves import belief as belief

@@ -14,19 +14,7 @@ if TYPE_CHECKING:
 
 
 def belief(probabilities: np.ndarray, *, label: int | None = None, ax: "Axes | None" = None) -> "Axes":
-    """Draws the belief over classes after each glimpse: darker is more; the label's row is framed.
-
-    Args:
-      probabilities: ``[T, K]``.
-      label: the true class.
-      ax: where to draw; by default new axes.
-
-    Returns:
-      the axes.
-
-    Raises:
-      InputError: if they are not of that shape.
-    """
+    """Draws the belief ``[T, K]`` over classes after each glimpse: darker is more; the label's row is framed."""
     from matplotlib.patches import Rectangle
 
     probabilities = np.asarray(probabilities)
@@ -58,13 +46,7 @@ def learning_curve(
       runs: by name, ``[R, M]``: R seeds, M times.
       images: ``[M]``, training images up to each time.
       title: of the figure, such as ``"accuracy"``.
-      ax: where to draw; by default new axes.
-
-    Returns:
-      the axes.
-
-    Raises:
-      InputError: if shapes do not fit.
+      ax: where to draw.
     """
     from matplotlib.ticker import EngFormatter
 
@@ -85,16 +67,7 @@ def learning_curve(
 def accuracy_by_glimpse(
     accuracy: Mapping[str, np.ndarray], *, title: str = "correct (%)", ax: "Axes | None" = None
 ) -> "Axes":
-    """Draws the accuracy after each glimpse, a line per policy: the eye's own, and its controls.
-
-    Args:
-      accuracy: by name, ``[T]`` shares.
-      title: of the vertical axis, in %.
-      ax: where to draw; by default new axes.
-
-    Returns:
-      the axes.
-    """
+    """Draws the accuracy after each glimpse, in %, of shares ``[T]`` by name: the policy's own, and its controls."""
     ax = axes_or_new(ax)
     _lines(ax, {name: (np.arange(1, len(shares) + 1), shares) for name, shares in accuracy.items()})
     ax.set_xticks(np.arange(1, max(map(len, accuracy.values()), default=0) + 1))
@@ -102,15 +75,7 @@ def accuracy_by_glimpse(
 
 
 def speed_accuracy_curve(curves: Mapping[str, SpeedAccuracy], *, ax: "Axes | None" = None) -> "Axes":
-    """Draws accuracy over glimpses, if looking stops once the belief is sure enough; a line per policy.
-
-    Args:
-      curves: by name, of `foveax.analysis.speed_accuracy`.
-      ax: where to draw; by default new axes.
-
-    Returns:
-      the axes.
-    """
+    """Draws accuracy over glimpses, if looking stops once the belief is sure enough; a line per policy."""
     ax = axes_or_new(ax)
     _lines(ax, {name: (curve.glimpses, curve.accuracy) for name, curve in curves.items()})
     return plain(ax, x="mean number of glimpses", y="correct (%)")

@@ -22,17 +22,9 @@ PANELS = 48
 def density(
     points: np.ndarray, *, height: int, width: int, image: np.ndarray | None = None, ax: "Axes | None" = None
 ) -> "Axes":
-    """Draws the density of points, darker where it is greater, with lines around half and nine tenths of the mass.
+    """Draws the density of points ``[N, 2]``, with lines around half and nine tenths of the mass.
 
-    Args:
-      points: ``[N, 2]``, (x, y) as fractions of the image.
-      height: of the image in pixels.
-      width: of the image in pixels.
-      image: ``[H, W, C]``, drawn instead of the shades, under the lines.
-      ax: where to draw; by default new axes.
-
-    Returns:
-      the axes.
+    It is darker where it is greater; if an image is given, that is drawn instead of the shades, under the lines.
     """
     ax = axes_or_new(ax)
     smooth = density_map(points, height=height, width=width)
@@ -56,17 +48,11 @@ def densities(
     Of more than 48 glimpses or classes, 48 are drawn, evenly spaced.
 
     Args:
-      fixations: ``[N, T, 2]``, (x, y) as fractions of the image.
+      fixations: ``[N, T, 2]``.
       height: of the image in pixels.
       width: of the image in pixels.
       label: ``[N]``; if given, one map per class instead of one per glimpse.
       image: as in `density`.
-
-    Returns:
-      the figure, which belongs to no window.
-
-    Raises:
-      InputError: if there is not one label per scanpath.
     """
     from matplotlib.figure import Figure
 
@@ -92,20 +78,7 @@ def densities(
 
 
 def amplitudes(fixations: np.ndarray, *, height: int, width: int, ax: "Axes | None" = None) -> "Axes":
-    """Draws the histogram of saccade amplitudes in pixels, with their median.
-
-    Args:
-      fixations: ``[N, T, 2]``, (x, y) as fractions of the image, T at least 2.
-      height: of the image in pixels.
-      width: of the image in pixels.
-      ax: where to draw; by default new axes.
-
-    Returns:
-      the axes.
-
-    Raises:
-      InputError: if there are no saccades.
-    """
+    """Draws the histogram of saccade amplitudes in pixels, of ``[N, T, 2]`` with T at least 2, and their median."""
     lengths = _nonempty(saccade_amplitudes(fixations, height=height, width=width))
     ax = axes_or_new(ax)
     bins = np.linspace(0, max(lengths.max(), 1.0), 31)
@@ -123,17 +96,11 @@ def directions(
     """Draws the histogram of saccade directions around a circle, 36 bins; areas are shares.
 
     Args:
-      fixations: ``[N, T, 2]``, (x, y) as fractions of the image, T at least 2, or 3 if relative.
+      fixations: ``[N, T, 2]``, T at least 2, or 3 if relative.
       height: of the image in pixels.
       width: of the image in pixels.
       relative: to the saccade before, straight on drawn upwards; otherwise up is up.
-      ax: where to draw, polar; by default new axes.
-
-    Returns:
-      the axes.
-
-    Raises:
-      InputError: if there are no saccades, or the axes are not polar.
+      ax: where to draw, polar.
     """
     measure = saccade_turns if relative else saccade_directions
     angles = measure(fixations, height=height, width=width)
@@ -158,17 +125,10 @@ def policy_field(
     """Draws the field of saccades: over a grid of places, the mean of those that begin near each.
 
     Args:
-      fixations: ``[N, T, 2]``, (x, y) as fractions of the image, T at least 2: many passes over one image from many
-        places, or the scanpaths of many images.
+      fixations: ``[N, T, 2]``, T at least 2: many passes over one image from many places, or those of many images.
       image: ``[H, W, C]``, drawn beneath.
       glimpse: which saccade, from 1; by default all.
-      ax: where to draw; by default new axes.
-
-    Returns:
-      the axes.
-
-    Raises:
-      InputError: if there are no saccades.
+      ax: where to draw.
     """
     ax = axes_or_new(ax)
     show_image(ax, image)

@@ -19,19 +19,9 @@ SHEET_COLUMNS = 4
 
 
 def scanpath(image: np.ndarray, fixations: np.ndarray, *, size: int | None = None, ax: "Axes | None" = None) -> "Axes":
-    """Draws a scanpath over its image: numbered from 1, joined by arrows, the first a square, the last a diamond.
+    """Draws a scanpath ``[T, 2]`` over its image: numbered from 1, and joined by arrows.
 
-    Args:
-      image: ``[H, W, C]``, uint8 or a float in [0, 1].
-      fixations: ``[T, 2]``, (x, y) in [0, 1].
-      size: the side of the crop in pixels, drawn as a square at the last fixation; None or 0 draws none.
-      ax: where to draw; by default new axes.
-
-    Returns:
-      the axes.
-
-    Raises:
-      InputError: if shapes do not fit.
+    The first fixation is a square, the last a diamond, with the crop around it.
     """
     from matplotlib import patheffects
     from matplotlib.patches import Rectangle
@@ -57,22 +47,9 @@ def scanpath(image: np.ndarray, fixations: np.ndarray, *, size: int | None = Non
 
 
 def crops(image: np.ndarray, fixations: np.ndarray, *, size: int, scales: int = 1, ax: "Axes | None" = None) -> "Axes":
-    """Draws the retina's crops: the glimpses of a scanpath from left to right, a row per scale.
+    """Draws the crops along a scanpath ``[T, 2]`` from left to right, a row per scale, the sharpest on top.
 
     The network may receive their contrast and luminance separately (`foveax.contrast_luminance`).
-
-    Args:
-      image: ``[H, W, C]``, uint8 or a float in [0, 1].
-      fixations: ``[T, 2]``, (x, y) in [0, 1].
-      size: side of a crop in pixels.
-      scales: of the retina, the sharpest on top.
-      ax: where to draw; by default new axes.
-
-    Returns:
-      the axes.
-
-    Raises:
-      InputError: if shapes do not fit.
     """
     glimpses = _glimpses(image, fixations, size, scales)  # [T, S, G, G, C]
     framed = np.pad(glimpses, ((0, 0), (0, 0), (0, 1), (0, 1), (0, 0)), constant_values=1.0)
@@ -85,21 +62,7 @@ def crops(image: np.ndarray, fixations: np.ndarray, *, size: int, scales: int = 
 def reconstruction(
     image: np.ndarray, fixations: np.ndarray, *, size: int, scales: int = 1, ax: "Axes | None" = None
 ) -> "Axes":
-    """Draws the image as reconstructed from its glimpses: each pixel from the sharpest of them, the rest hatched grey.
-
-    Args:
-      image: ``[H, W, C]``, uint8 or a float in [0, 1].
-      fixations: ``[T, 2]``, (x, y) in [0, 1].
-      size: side of a crop in pixels.
-      scales: of the retina.
-      ax: where to draw; by default new axes.
-
-    Returns:
-      the axes.
-
-    Raises:
-      InputError: if shapes do not fit.
-    """
+    """Draws the image as known from its glimpses: each pixel from the sharpest of them, the rest hatched grey."""
     ax = axes_or_new(ax)
     picture, unknown = _reconstruct(image, fixations, size, scales)
     show_image(ax, picture)
@@ -109,18 +72,7 @@ def reconstruction(
 
 
 def trial_picture(image: np.ndarray, fixations: np.ndarray, *, size: int | None = None) -> np.ndarray:
-    """A trial so far as a picture: the image with the scanpath, and next to it the latest crop.
-
-    Args:
-      image: ``[H, W, C]``, uint8 or a float in [0, 1].
-      fixations: ``[t, 2]``, (x, y) in [0, 1].
-      size: side of a crop in pixels; None or 0 leaves the crop out.
-
-    Returns:
-      uint8 ``[height, width, 3]``.
-
-    Raises:
-      InputError: if shapes do not fit.
+    """A trial so far as a picture, uint8 ``[height, width, 3]``: the image with the scanpath, and the latest crop.
 
     Example:
       >>> import numpy as np
@@ -143,13 +95,10 @@ def fixation_sheet(
     """A sheet of trials, four to a row: each image with its scanpath and, below it, its crops.
 
     Args:
-      images: ``[N, H, W, C]``, uint8 or a float in [0, 1].
-      fixations: ``[N, T, 2]``, (x, y) in [0, 1].
+      images: ``[N, H, W, C]``.
+      fixations: ``[N, T, 2]``.
       titles: N lines, one above each image; by default none.
-      size: side of a crop in pixels; None or 0 leaves the crops out.
-
-    Returns:
-      the figure, which belongs to no window.
+      size: side of a crop in pixels.
     """
     from matplotlib.figure import Figure
 
@@ -183,15 +132,12 @@ def animate_trial(
 
     Args:
       path: of the file.
-      image: ``[H, W, C]``, uint8 or a float in [0, 1].
-      fixations: ``[T, 2]``, (x, y) in [0, 1].
-      size: side of a crop in pixels; None or 0 leaves the reconstruction out.
+      image: ``[H, W, C]``.
+      fixations: ``[T, 2]``.
+      size: side of a crop in pixels; without it the reconstruction is left out.
       scales: of the retina.
       probabilities: ``[T, K]`` after each glimpse; without them the belief is left out.
       seconds: the time for which each fixation stays.
-
-    Raises:
-      InputError: if shapes do not fit.
     """
     from matplotlib.figure import Figure
     from PIL import Image

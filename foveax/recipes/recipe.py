@@ -11,15 +11,17 @@ import numpy as np
 from foveax.evaluation.diagnosis import has_collapsed
 from foveax.pipelines.named import Build
 from foveax.runs.config import ExecutionConfig, TrainingConfig
-from foveax.runs.metrics_file import read_metrics
 from foveax.runs.provenance import read_starts
 from foveax.runs.train import train
 from foveax.runtime.compilation_cache import keep_compilation_cache
 from foveax.runtime.files import read_json, write_json
 from foveax.runtime.machine import machine
+from foveax.runtime.metrics_file import read_metrics
 
 COLUMNS = {"train": 8, "test": 8, "+-": 6, "worst": 8, "sequence": 10, "random": 8, "minutes": 9}
 """Titles and widths; sequence and random are the same pipeline under the best fixed sequence, and at random."""
+SUMMARY = ("train", "own", "diagnosis", "images", "images_per_second", "train_seconds", "compile_seconds")
+"""Figures of a run's summary that the results repeat."""
 CURVE_POINTS = 20
 """Of a learning curve in the results."""
 
@@ -29,7 +31,7 @@ class Row(NamedTuple):
 
     Attributes:
       config: of the training; its seed is the first.
-      seeds: how many, counted on from there.
+      seeds: the number of seeds, counted on from there.
       published: what others report, as text.
       pipeline: ``(data) -> graph``, as in `foveax.train`; None for the standard pipeline.
       algorithm: of stable-baselines3, which then trains the saccader (`foveax.environments.sb3_training`); empty for
@@ -44,13 +46,7 @@ class Row(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """A named experiment.
-
-    Attributes:
-      title: what it is.
-      published: the title of the column of published figures, with their source.
-      rows: by name.
-    """
+    """A named experiment: the title of its column of published figures says their source; its rows are by name."""
 
     title: str
     published: str
@@ -75,7 +71,7 @@ def run_recipe(
       recipe: what to run.
       name: of the recipe, for the results.
       out: the folder of the results and of the run directories.
-      data_dir: where TFDS sets lie.
+      data_dir: the folder of TFDS sets.
       only: run the rows whose name contains this; the results of the others stay.
       report: called with a line as each run begins, and with each row once it is done.
 
@@ -85,57 +81,43 @@ def run_recipe(
     """
     out.mkdir(parents=True, exist_ok=True)
     keep_compilation_cache(out / "compilation_cache")
-    rows: dict[str, Any] = _stored_rows(out / "results.json")
+    stored = out / "results.json"
+    rows: dict[str, Any] = read_json(stored)["rows"] if stored.exists() else {}
     results = {"recipe": name, "title": recipe.title, "published": recipe.published, "rows": rows}
     for row_name, row in recipe.rows.items():
         if only not in row_name:
             continue
+        folder = "".join(letter if letter.isalnum() else "-" for letter in row_name)
         seeds = []
         for number in range(row.seeds):
             config = dataclasses.replace(row.config, seed=row.config.seed + number)
             report(f"{row_name}, seed {config.seed}: {config.images:,} images")
-            run = out / _folder(row_name) / f"seed-{config.seed}"
+            run = out / folder / f"seed-{config.seed}"
             seeds.append(_figures(run, row._replace(config=config), ExecutionConfig(data_dir=data_dir)))
             described = {"published": row.published, "config": row.config.to_json()}
             rows[row_name] = {**described, **_statistics(seeds), "seeds": seeds}
-            write_json(out / "results.json", results)
+            write_json(stored, results)
         report(_format_row(row_name, rows[row_name]))
     return results
 
 
-def _stored_rows(results: Path) -> dict[str, Any]:
-    """The rows of results that are there already."""
-    return read_json(results)["rows"] if results.exists() else {}
-
-
 def _figures(run: Path, row: Row, execution: ExecutionConfig) -> dict[str, Any]:
     """The figures of one run: trained, resumed, or read if it is there already."""
-    if not (run / "summary.json").exists():
-        _train(run, row, execution)
+    if not (run / "summary.json").exists() and row.algorithm:
+        from foveax.environments.sb3_training import train_sb3
+
+        train_sb3(row.config, row.algorithm, out=run, execution=execution)
+    elif not (run / "summary.json").exists():
+        train(row.config, pipeline=row.pipeline, out=run, execution=execution)
     summary, starts = read_json(run / "summary.json"), read_starts(run)
     return {
         "seed": row.config.seed,
         "test": {name: scores["accuracy"] for name, scores in summary["test"].items()},
-        "train": summary["train"],
-        "own": summary["own"],
         "collapsed": has_collapsed(summary["diagnosis"]),
-        "diagnosis": summary["diagnosis"],
-        "images": summary["images"],
-        "images_per_second": summary["images_per_second"],
-        "train_seconds": summary["train_seconds"],
-        "compile_seconds": summary["compile_seconds"],
+        **{name: summary[name] for name in SUMMARY},
         "curve": _curve(run / "metrics.jsonl"),
         "machine": {name: starts[0].get(name) for name in machine()} if starts else None,
     }
-
-
-def _train(run: Path, row: Row, execution: ExecutionConfig) -> None:
-    if row.algorithm:
-        from foveax.environments.sb3_training import train_sb3
-
-        train_sb3(row.config, row.algorithm, out=run, execution=execution)
-    else:
-        train(row.config, pipeline=row.pipeline, out=run, execution=execution)
 
 
 def _curve(metrics: Path) -> list[list[float]]:
@@ -174,7 +156,3 @@ def _format_row(name: str, row: Mapping[str, Any]) -> str:
     figures = [f"{100 * row[key]:.2f}" for key in ("train", "mean", "deviation", "worst")]
     cells = zip([*figures, *controls, f"{minutes:.1f}"], COLUMNS.values(), strict=True)
     return f"{name:<48}" + "".join(f"{cell:>{width}}" for cell, width in cells) + f"  {row['published']}"
-
-
-def _folder(row_name: str) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in row_name)

@@ -38,9 +38,8 @@ def _table1() -> Recipe:
                 learning=dataclasses.replace(base.learning, discount=discount, policy_learning_rate=rate),
             )
             rows[f"{core}, {name}, {discount}, {rate:g}"] = Row(config, 3, figures[column])
-    return Recipe(
-        "Table 1 of the original report: MNIST, 9x9, 6 glimpses, 100,000 images, 3 seeds", "train/test %", rows
-    )
+    title = "Table 1 of the original report: MNIST, 9x9, 6 glimpses, 100,000 images, 3 seeds"
+    return Recipe(title, "train/test %", rows)
 
 
 def _digits(images: int, **pipeline: Any) -> TrainingConfig:
@@ -61,92 +60,76 @@ def _clutter(images: int, *, side: int = 60, scales: int = 3) -> TrainingConfig:
     return dataclasses.replace(canvas, learning=dataclasses.replace(canvas.learning, learning_rate=1e-3))
 
 
-def _known_answer(name: str, glimpses: int) -> TrainingConfig:
-    return TrainingConfig(data=name, images=500_000, shift=0, pipeline=PipelineConfig(glimpses=glimpses))
+def _short(name: str, **pipeline: Any) -> TrainingConfig:
+    return TrainingConfig(data=name, images=500_000, pipeline=PipelineConfig(**pipeline))
 
 
-DEFAULT = Recipe(
-    "The default recipe: MNIST, 9x9, 6 glimpses, 100,000 images, 5 seeds",
-    "the report's best, %",
-    {"default": Row(PRESETS["mnist"], 5, "92")},
-)
-RAM = Recipe(
-    "MNIST 28x28, one scale",
-    "RAM (Mnih et al. 2014, table 1), %",
-    {
-        "9x9, 6 glimpses, 7 minutes": Row(_digits(3_000_000), 1, "98.88 (8x8)"),
-        "9x9, 6 glimpses, long": Row(_digits(6_000_000), 2, "98.88 (8x8)"),
-        "8x8, 6 glimpses, long": Row(_digits(6_000_000, crop_size=8), 2, "98.88"),
-        **{
-            f"8x8, {glimpses} glimpses": Row(_digits(4_000_000, crop_size=8, glimpses=glimpses), 1, figure)
-            for glimpses, figure in ((2, "96.21"), (3, "98.49"), (4, "98.46"))
-        },
-    },
-)
-TRANSLATED = Recipe(
-    "MNIST on an empty canvas of 60x60, 12x12, 6 glimpses",
-    "RAM (Mnih et al. 2014, table 2), %",
-    {
-        "translated, 1 scale": Row(_canvas("translated", 4_000_000)),
-        "translated, 3 scales": Row(_canvas("translated", 6_500_000, warp=0.75, scales=3), 1, "98.78"),
-    },
-)
-CLUTTERED = Recipe(
-    "MNIST among 4 pieces of other digits, 12x12, 8 glimpses",
-    "RAM (Mnih et al. 2014, table 3), %",
-    {
-        "cluttered 60, 3 scales, short": Row(_clutter(2_000_000), 1, "95.96 (random 85.6)"),
-        "cluttered 60, 3 scales, long": Row(_clutter(6_000_000), 1, "95.96 (random 85.6)"),
-        "cluttered 100, 4 scales": Row(_clutter(2_000_000, side=100, scales=4), 1, "91.89 (random 71.6)"),
-    },
-)
-COLLAPSE = Recipe(
-    "Does the eye collapse? 3 million images, 8 seeds",
-    "-",
-    {
-        "28x28": Row(_digits(3_000_000), 8),
-        "translated": Row(_canvas("translated", 3_000_000), 8),
-    },
-)
-KNOWN_ANSWERS = Recipe(
-    "Problems with a known answer, by the default recipe, 500,000 images, 5 seeds",
-    "the answer, %",
-    {
-        name: Row(_known_answer(name, glimpses), 5, "100")
-        for name, glimpses in (("one_place", 2), ("cued_place", 2), ("hidden_target", 5))
-    },
-)
 EYES: tuple[tuple[Eye, int], ...] = (("learned", 3), ("random", 1), ("centre", 1))
 """Eyes that are trained on shapes, and the number of seeds."""
-SHAPES = Recipe(
-    "Images of another kind, by the default recipe, 500,000 images",
-    "-",
-    {
-        f"{name}, {policy}": Row(
-            TrainingConfig(data=name, images=500_000, pipeline=PipelineConfig(policy=policy)), seeds
-        )
-        for name in SHAPE_SETS
-        for policy, seeds in EYES
-    },
-)
 _SMALL_CANVAS = TrainingConfig(images=200_000, task="translated", shift=0, pipeline=PipelineConfig(crop_size=12))
-TRAINERS = Recipe(
-    "Who trains the saccader: bundled digits on an empty canvas of 60x60, 12x12, 6 glimpses, 200,000 images",
-    "-",
-    {
-        "foveax": Row(_SMALL_CANVAS),
-        "sb3_ppo": Row(_SMALL_CANVAS, algorithm="ppo"),
-        "sb3_sac": Row(_SMALL_CANVAS, algorithm="sac"),
-    },
-)
+
 RECIPES = {
-    "default": DEFAULT,
-    "known_answers": KNOWN_ANSWERS,
-    "shapes": SHAPES,
+    "default": Recipe(
+        "The default recipe: MNIST, 9x9, 6 glimpses, 100,000 images, 5 seeds",
+        "the report's best, %",
+        {"default": Row(PRESETS["mnist"], 5, "92")},
+    ),
+    "known_answers": Recipe(
+        "Problems with a known answer, by the default recipe, 500,000 images, 5 seeds",
+        "the answer, %",
+        {
+            name: Row(dataclasses.replace(_short(name, glimpses=glimpses), shift=0), 5, "100")
+            for name, glimpses in (("one_place", 2), ("cued_place", 2), ("hidden_target", 5))
+        },
+    ),
+    "shapes": Recipe(
+        "Images of another kind, by the default recipe, 500,000 images",
+        "-",
+        {f"{name}, {policy}": Row(_short(name, policy=policy), seeds) for name in SHAPE_SETS for policy, seeds in EYES},
+    ),
     "table1": _table1(),
-    "ram": RAM,
-    "translated": TRANSLATED,
-    "cluttered": CLUTTERED,
-    "collapse": COLLAPSE,
-    "trainers": TRAINERS,
+    "ram": Recipe(
+        "MNIST 28x28, one scale",
+        "RAM (Mnih et al. 2014, table 1), %",
+        {
+            "9x9, 6 glimpses, 7 minutes": Row(_digits(3_000_000), 1, "98.88 (8x8)"),
+            "9x9, 6 glimpses, long": Row(_digits(6_000_000), 2, "98.88 (8x8)"),
+            "8x8, 6 glimpses, long": Row(_digits(6_000_000, crop_size=8), 2, "98.88"),
+            **{
+                f"8x8, {glimpses} glimpses": Row(_digits(4_000_000, crop_size=8, glimpses=glimpses), 1, figure)
+                for glimpses, figure in ((2, "96.21"), (3, "98.49"), (4, "98.46"))
+            },
+        },
+    ),
+    "translated": Recipe(
+        "MNIST on an empty canvas of 60x60, 12x12, 6 glimpses",
+        "RAM (Mnih et al. 2014, table 2), %",
+        {
+            "translated, 1 scale": Row(_canvas("translated", 4_000_000)),
+            "translated, 3 scales": Row(_canvas("translated", 6_500_000, warp=0.75, scales=3), 1, "98.78"),
+        },
+    ),
+    "cluttered": Recipe(
+        "MNIST among 4 pieces of other digits, 12x12, 8 glimpses",
+        "RAM (Mnih et al. 2014, table 3), %",
+        {
+            "cluttered 60, 3 scales, short": Row(_clutter(2_000_000), 1, "95.96 (random 85.6)"),
+            "cluttered 60, 3 scales, long": Row(_clutter(6_000_000), 1, "95.96 (random 85.6)"),
+            "cluttered 100, 4 scales": Row(_clutter(2_000_000, side=100, scales=4), 1, "91.89 (random 71.6)"),
+        },
+    ),
+    "collapse": Recipe(
+        "Does the eye collapse? 3 million images, 8 seeds",
+        "-",
+        {"28x28": Row(_digits(3_000_000), 8), "translated": Row(_canvas("translated", 3_000_000), 8)},
+    ),
+    "trainers": Recipe(
+        "Who trains the saccader: bundled digits on an empty canvas of 60x60, 12x12, 6 glimpses, 200,000 images",
+        "-",
+        {
+            "foveax": Row(_SMALL_CANVAS),
+            "sb3_ppo": Row(_SMALL_CANVAS, algorithm="ppo"),
+            "sb3_sac": Row(_SMALL_CANVAS, algorithm="sac"),
+        },
+    ),
 }

@@ -2,9 +2,9 @@
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -14,12 +14,10 @@ from foveax._types import InputError
 from foveax.evaluation.controls import controls_of, evaluate_with_controls, own_name
 from foveax.evaluation.diagnosis import diagnose
 from foveax.evaluation.evaluate import Evaluation, place_port, sample_scanpaths
-from foveax.graph.graph import Graph
 from foveax.runs.directory import RunRecord
 from foveax.runs.load import LoadedRun
 from foveax.runs.summary import matters
 
-Part = TypeVar("Part")
 SAMPLED_IMAGES = 200
 """Test images on which the policy is sampled."""
 PASSES = 8
@@ -31,10 +29,8 @@ class Track(NamedTuple):
 
     Attributes:
       name: of the agent; of a gaze that is not one agent's alone, ``"memory.NAME"``.
-      evaluations: of the pipeline's own policy, first, and of this agent's controls, by their plain names; empty where
-        other tracks hold them.
-      places: ``[N, T, 2]``, likewise, as far as they are known; empty without a gaze and without agents that choose
-        places.
+      evaluations: of the pipeline's own policy, first, and of this agent's controls; empty if other tracks hold them.
+      places: ``[N, T, 2]``, likewise, as far as they are known.
       is_gaze: whether the places are the gaze.
       measures: of `foveax.diagnose`; empty if there are no controls.
       suffix: of the names of its files; empty if there is one track alone.
@@ -59,10 +55,10 @@ class Findings:
 
     Attributes:
       run: as loaded.
-      record: of the run, as ``config.json`` holds it.
+      record: as ``config.json`` holds it.
       trained_on: the data of the training, in words.
       evaluations: of the test split under the pipeline's own policy, first, and under its controls.
-      diagnoses: of `foveax.diagnose`, by agent.
+      diagnoses: by agent.
       passes: ``[O, N, T, 2]``, the gaze of the sampled policy on the first test images; None without a gaze.
       people: ``[S, N, T, 2]``, people's fixations on the first test images, or None.
     """
@@ -76,14 +72,9 @@ class Findings:
     people: np.ndarray | None
 
     @property
-    def graph(self) -> Graph:
-        """The pipeline."""
-        return self.run.graph
-
-    @property
     def own(self) -> Evaluation:
         """The evaluation of the pipeline's own policy."""
-        return self.evaluations[own_name(self.graph)]
+        return next(iter(self.evaluations.values()))
 
     @property
     def images(self) -> np.ndarray:
@@ -91,20 +82,25 @@ class Findings:
         return self.run.data.test["image"]
 
     @property
-    def sides(self) -> dict[str, int]:
+    def sides(self) -> dict[str, Any]:
         """Height and width of the images."""
         return dict(zip(("height", "width"), self.images.shape[1:3], strict=True))
 
     @property
     def retina(self) -> dict[str, int]:
         """Size and scales of the crops; empty if the graph declares none."""
-        roles = self.graph.roles
+        roles = self.run.graph.roles
         return {"size": roles.crop_size, "scales": roles.scales} if roles.crop_size > 0 else {}
+
+    @property
+    def has_decisions(self) -> bool:
+        """Whether beliefs can be compared with labels."""
+        return self.own.probabilities is not None and self.own.label is not None
 
     @functools.cached_property
     def has_distributions(self) -> bool:
-        """Whether all beliefs are distributions, so that they have an entropy, and can be compared with labels."""
-        if self.own.probabilities is None or self.own.label is None:
+        """Whether, in addition, all beliefs are distributions, so that they have an entropy."""
+        if not self.has_decisions:
             return False
         try:
             for evaluation in self.evaluations.values():
@@ -116,10 +112,10 @@ class Findings:
     @functools.cached_property
     def tracks(self) -> list[Track]:
         """The places by agent, and the gaze; at least one, which may be without places."""
-        graph = self.graph
+        graph = self.run.graph
         gaze = graph.roles.gaze
         own = own_name(graph)
-        tracks = []
+        tracks: list[Track] = []
         for name, measures in self.diagnoses.items():
             is_gaze = not graph.agents or place_port(graph, name) == graph.wiring.writes.get(gaze)
             evaluations = {own: self.own, **controls_of(self.evaluations, name)}
@@ -131,26 +127,18 @@ class Findings:
             tracks.append(Track(f"memory.{gaze}", {} if tracks else {own: self.own}, gazes, True, {}))
         if len(tracks) < 2:
             return tracks or [Track("", {own: self.own}, {}, False, {})]
-        suffixes: list[str] = []
+        suffixes: dict[str, Track] = {}
         for track in tracks:
             suffix = f"_{file_name(track.name)}"
             while suffix in suffixes:
                 suffix += "_"
-            suffixes.append(suffix)
-        return [track._replace(suffix=suffix) for track, suffix in zip(tracks, suffixes, strict=True)]
-
-    def by_track(self, **makers: Callable[["Findings", Track], Part]) -> dict[str, Callable[[], Part]]:
-        """The functions that make the parts of each track, by the names of its files."""
-        return {
-            f"{name}{track.suffix}": functools.partial(make, self, track)
-            for track in self.tracks
-            for name, make in makers.items()
-        }
+            suffixes[suffix] = track._replace(suffix=suffix)
+        return list(suffixes.values())
 
     @property
     def omissions(self) -> list[str]:
         """Sentences on what the page leaves out since the graph does not declare it."""
-        roles = self.graph.roles
+        roles = self.run.graph.roles
         missing = [name for name in ("belief", "label") if not getattr(roles, name)]
         information = "information about the class, " if "label" in missing else ""
         sentences = {
@@ -186,7 +174,7 @@ def collect_findings(
         raise InputError("a run must make saccades to be analysed; this one has a single glimpse")
     key, sample_key = jax.random.split(jax.random.key(run.config.seed))
     evaluations = evaluate_with_controls(graph, run.params, run.data, key=key)
-    height, width = test["image"].shape[1:3]
+    _, height, width, _ = test["image"].shape
     diagnoses = diagnose(evaluations, graph, height=height, width=width, matters=matters(run.config))
     passes = None
     if graph.roles.gaze:

@@ -1,44 +1,33 @@
 """The report on a run: the folder of tables and figures, and the page that holds them all."""
 
 import csv
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from foveax import analysis
 from foveax._types import InputError
 from foveax.data.dataset import Data
-from foveax.evaluation.controls import own_name
 from foveax.pipelines.named import Build, Pipeline
 from foveax.plot.scanpath import animate_trial
-from foveax.report.figures import draw_figures, representative_trial
-from foveax.report.findings import SAMPLED_IMAGES, Findings, Track, collect_findings
+from foveax.report.figures import figures_of_run, figures_of_track, representative_trial
+from foveax.report.findings import Findings, Track, collect_findings, file_name
 from foveax.report.page import page
-from foveax.report.tables import (
-    Table,
-    accuracy_table,
-    density_table,
-    direction_table,
-    expanded,
-    information_table,
-    similarity_table,
-    speed_table,
-    statistics_table,
-)
-from foveax.runs.directory import RunRecord, read_single_run
-from foveax.runs.load import LoadedRun, load_run
-from foveax.runs.metrics_file import read_metrics
+from foveax.report.tables import expanded, tables_of_observers, tables_of_track
+from foveax.runs.directory import read_single_run
+from foveax.runs.load import load_run
 from foveax.runtime.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Part = TypeVar("Part")
+Makers = Mapping[str, tuple[str, Callable[[], Part]]]
+"""By name, the title of a table or figure, and the function that makes it."""
 LONGEST_NAME = 100
 """Characters of a data set's name in that of a folder."""
-PASSES_NAME = "the policy's own passes"
 
 
 def write_report(
@@ -58,6 +47,7 @@ def write_report(
 
     The run may be of any pipeline: what is written follows from the roles that its graph declares (`foveax.Roles`). A
     sentence on the page says what is left out. Of several agents, each has tables, figures and a verdict by its name.
+    Returns the path of the folder.
 
     Args:
       run: the run directory of a pipeline with saccades.
@@ -70,9 +60,6 @@ def write_report(
       new_data: another set to judge the run on, as there; the page then says so.
       pipeline: as there.
       data_dir: as there.
-
-    Returns:
-      the folder.
 
     Raises:
       InputError: if the run or the people's fixations cannot be read, or the pipeline makes no saccades.
@@ -88,57 +75,26 @@ def write_report(
     observers = None if people is None else _people(people)  # before what takes long
     loaded = load_run(run, data, new_data=new_data, pipeline=pipeline, data_dir=data_dir)
     record = read_single_run(loaded.path)
-    trained_on = _trained_on(loaded, record, arrays=data is not None)
+    trained_on = loaded.config.data if data is None else "arrays given in Python"
+    if loaded.judged_on:  # the name of the data of the training was not compared with anything
+        dtype, shape, _ = record.data["train"]["image"]
+        trained_on = f"{shape[0]:,} images {dtype}{shape[1:]}"
     findings = collect_findings(loaded, record, trained_on=trained_on, people=observers)
-    folder = loaded.path / _folder_name(loaded.judged_on) if out is None else Path(out).expanduser()
-    suffixes = _suffixes(findings.tracks)
-    tables, lost_tables = _tables(findings, suffixes)
-    figures, lost_figures = draw_figures(findings, read_metrics(loaded.path / "metrics.jsonl"), suffixes)
+    default = f"analysis-on-{file_name(loaded.judged_on)[-LONGEST_NAME:]}" if loaded.judged_on else "analysis"
+    folder = loaded.path / default if out is None else Path(out).expanduser()
     for name in ("tables", "figures"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    _write_fixations(folder / "tables" / "fixations.csv", findings)
-    for table in tables:
-        _write_table(folder / "tables" / f"{table.name}.csv", table)
-    for name, captioned in figures.items():
-        _write_figure(folder / "figures" / name, captioned.figure)
-    _write_film(folder / "figures" / "trial.gif", findings)
-    omissions = [*findings.omissions, *lost_tables, *lost_figures]
-    text = page(findings, tables, figures, omissions, folder / "figures")
+    tables, lost_tables = _make("table", {**_of_tracks(tables_of_track, findings), **tables_of_observers(findings)})
+    figures, lost_figures = _make("figure", {**figures_of_run(findings), **_of_tracks(figures_of_track, findings)})
+    for name, (_, table) in tables.items():
+        with (folder / "tables" / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows(expanded(table))
+    for name, (_, figure) in figures.items():
+        _write_figure(folder / "figures" / name, figure)
+    _write_gaze(folder, findings)
+    text = page(findings, tables, figures, [*findings.omissions, *lost_tables, *lost_figures], folder / "figures")
     write_atomically(folder / "report.html", lambda file: file.write(text.encode()))
     return folder
-
-
-def _trained_on(run: LoadedRun, record: RunRecord, *, arrays: bool) -> str:
-    """The data of the training in words: by their name only if they were compared with it."""
-    if not run.judged_on:
-        return "arrays given in Python" if arrays else run.config.data
-    dtype, shape, _ = record.data["train"]["image"]
-    return f"{shape[0]:,} images {dtype}{shape[1:]}"
-
-
-def _folder_name(judged_on: str) -> str:
-    if not judged_on:
-        return "analysis"
-    return f"analysis-on-{_file_name(judged_on)[-LONGEST_NAME:]}"
-
-
-def _file_name(name: str) -> str:
-    """A name without characters that mean something to a file system or a shell."""
-    return re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-.") or "unnamed"
-
-
-def _suffixes(tracks: Iterable[Track]) -> dict[str, str]:
-    """What the names of a track's files end with, by the track's name: nothing, if there is one alone."""
-    names = [track.name for track in tracks]
-    if len(names) == 1:
-        return {names[0]: ""}
-    suffixes: dict[str, str] = {}
-    for name in names:
-        suffix = f"_{_file_name(name)}"
-        while suffix in suffixes.values():
-            suffix += "_"
-        suffixes[name] = suffix
-    return suffixes
 
 
 def _people(file: str | Path) -> np.ndarray:
@@ -146,88 +102,34 @@ def _people(file: str | Path) -> np.ndarray:
     table = analysis.read_csv(file)
     if table.subject is None:
         raise InputError(f"people's fixations must have the column subject; {file} has none")
-    subjects = np.unique(table.subject)
     images = np.unique(table.image)
-    _, lengths = np.unique(
-        np.stack([table.image, np.searchsorted(subjects, table.subject)]), axis=1, return_counts=True
-    )
+    subjects, numbers = np.unique(table.subject, return_inverse=True)
+    _, lengths = np.unique(np.stack([table.image, numbers]), axis=1, return_counts=True)
     paths = analysis.to_scanpaths(table, length=int(lengths.min(initial=len(table.image))))
     if images.tolist() != list(range(len(images))) or len(paths) != len(images) * len(subjects):
         raise InputError(f"every subject in {file} must have looked at the same first test images, numbered from 0")
     return paths.reshape(len(images), len(subjects), *paths.shape[1:]).swapaxes(0, 1)
 
 
-def _tables(findings: Findings, suffixes: dict[str, str]) -> tuple[list[Table], list[str]]:
-    """All tables, and sentences on those that cannot be made."""
-    tables = []
-    for track in findings.tracks:
-        suffix = suffixes[track.name]
-        for table in _track_tables(findings, track):
-            title = f"{table.title}: {track.name}" if suffix else table.title
-            tables.append(table._replace(name=f"{table.name}{suffix}", title=title))
-    fixations, passes = findings.own.fixations, findings.passes
-    if fixations is None or passes is None:
-        return tables, []
-    sides = findings.sides
-    modes = {"its mode": fixations[: passes.shape[1]]}
-    attempts: dict[str, Callable[[], Table]] = {
-        "similarity of passes": lambda: similarity_table(PASSES_NAME, passes, modes, **sides),
-        "prediction of passes": lambda: density_table(PASSES_NAME, passes, {}, **sides),
+def _of_tracks(makers: Callable[[Findings, Track], Makers[Part]], findings: Findings) -> Makers[Part]:
+    """The makers of all tracks; of several, each under its own names and titles."""
+    return {
+        f"{name}{track.suffix}": (f"{title}{track.title}", make)
+        for track in findings.tracks
+        for name, (title, make) in makers(findings, track).items()
     }
+
+
+def _make(kind: str, makers: Makers[Part]) -> tuple[dict[str, tuple[str, Part]], list[str]]:
+    """Everything that can be made, with its title, and a sentence on everything that cannot."""
+    made: dict[str, tuple[str, Part]] = {}
     omissions = []
-    for name, attempt in attempts.items():
+    for name, (title, make) in makers.items():
         try:
-            tables.append(attempt())
+            made[name] = (title, make())
         except InputError as error:
-            omissions.append(f"The table on the {name} is left out: {error}.")
-    return tables + _people_tables(findings, fixations, passes), omissions
-
-
-def _track_tables(findings: Findings, track: Track) -> list[Table]:
-    """Scores, scanpaths, information about the class and reading time of one agent, or of the gaze."""
-    sides = findings.sides
-    tables = [accuracy_table(track.evaluations)] if track.evaluations else []
-    if track.places:
-        crop_size = findings.retina.get("size", 0) if track.is_gaze else 0
-        tables.append(statistics_table(track.places, **sides, crop_size=crop_size))
-        tables.append(direction_table(track.places[own_name(findings.graph)], **sides))
-    if track.measures is not None:
-        tables.append(information_table(track.measures))
-    if track.evaluations and findings.has_distributions:
-        tables.append(speed_table(track.evaluations))
-    return tables
-
-
-def _people_tables(findings: Findings, fixations: np.ndarray, passes: np.ndarray) -> list[Table]:
-    """How like people the pipeline looks, and how well its passes predict where people look."""
-    people = findings.people
-    if people is None:
-        return []
-    count = people.shape[1]
-    tables = [similarity_table("people", people, {"the model": fixations[:count]}, **findings.sides)]
-    if len(people) > 1:
-        images = min(count, SAMPLED_IMAGES)
-        maps = {"the model": analysis.observed_densities(passes[:, :images], **findings.sides)}
-        tables.append(density_table("people", people[:, :images], maps, **findings.sides))
-    return tables
-
-
-def _write_fixations(path: Path, findings: Findings) -> None:
-    """Writes the table of all fixations; nothing without a gaze."""
-    own = findings.own
-    if own.fixations is None:
-        return
-    probabilities = own.probabilities if findings.has_distributions else None
-    seed = findings.run.config.seed
-    table = analysis.fixation_table(
-        own.fixations, probabilities=probabilities, label=own.label, seed=seed, **findings.sides
-    )
-    analysis.write_csv(path, table)
-
-
-def _write_table(path: Path, table: Table) -> None:
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows(expanded(table))
+            omissions.append(f"The {kind} {name} is left out: {error}.")
+    return made, omissions
 
 
 def _write_figure(path: Path, figure: "Figure") -> None:
@@ -237,11 +139,17 @@ def _write_figure(path: Path, figure: "Figure") -> None:
     figure.savefig(path.with_name(f"{path.name}.pdf"))
 
 
-def _write_film(path: Path, findings: Findings) -> None:
-    """Writes the film of a trial; nothing without a gaze."""
+def _write_gaze(folder: Path, findings: Findings) -> None:
+    """Writes the table of all fixations and the film of a trial; nothing without a gaze."""
     own = findings.own
     if own.fixations is None:
         return
+    beliefs = own.probabilities
+    entropic = beliefs if findings.has_distributions else None
+    seed = findings.run.config.seed
+    table = analysis.fixation_table(own.fixations, probabilities=entropic, label=own.label, seed=seed, **findings.sides)
+    analysis.write_csv(folder / "tables" / "fixations.csv", table)
     index = representative_trial(own)
-    probabilities = None if own.probabilities is None else own.probabilities[index]
-    animate_trial(path, findings.images[index], own.fixations[index], **findings.retina, probabilities=probabilities)
+    trial = findings.images[index], own.fixations[index]
+    film = folder / "figures" / "trial.gif"
+    animate_trial(film, *trial, **findings.retina, probabilities=None if beliefs is None else beliefs[index])

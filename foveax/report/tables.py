@@ -1,5 +1,6 @@
 """The tables of a report: numbers next to their controls."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -7,7 +8,6 @@ import numpy as np
 
 from foveax import analysis
 from foveax.analysis.bootstrap import Interval
-from foveax.evaluation.controls import own_name
 from foveax.evaluation.evaluate import table_title
 from foveax.report.findings import Findings, Track
 
@@ -17,168 +17,52 @@ READING_THRESHOLDS = ("1", "0.3", "0.1", "0.01")
 
 
 class Table(NamedTuple):
-    """A table.
+    """A table: a sentence on what its numbers are, and rows that begin with a name.
 
-    Attributes:
-      title: above it.
-      note: below it: the meaning of the numbers.
-      header: of the columns.
-      rows: each a name and its numbers; an interval stands for a mean and its 95 % bounds, over images.
+    An interval in a row stands for a mean and its 95 % bounds, over images.
     """
 
-    title: str
     note: str
     header: list[str]
     rows: list[list[Cell]]
 
 
-def table_makers(findings: Findings) -> dict[str, Callable[[], Table | None]]:
-    """Functions that make the tables, by the names of their files; one gives None where its table does not apply."""
-    passes, people = findings.passes, findings.people
-    policy = "the policy's own passes"
-    makers = findings.by_track(
-        accuracy=accuracy_table,
-        statistics=statistics_table,
-        directions=direction_table,
-        information=information_table,
-        speed=speed_table,
-    )
-    return {
-        **makers,
-        "similarity_to_the_policys_own_passes": lambda: similarity_table(findings, policy, passes, "its mode"),
-        "prediction_of_the_policys_own_passes": lambda: density_table(findings, policy, passes),
-        "similarity_to_people": lambda: similarity_table(findings, "people", people, "the model"),
-        "prediction_of_people": lambda: density_table(findings, "people", people),
-    }
+Make = Callable[[], Table]
 
 
-def accuracy_table(findings: Findings, track: Track) -> Table | None:
-    """The score after each glimpse, under the pipeline's own policy and under its controls."""
-    if not track.evaluations:
-        return None
-    rows: list[list[Cell]] = []
-    for name, evaluation in track.evaluations.items():
-        last = _mean(100.0 * evaluation.score[:, -1])
-        rows.append([name, *(100 * evaluation.accuracy[:-1]).tolist(), last])
-    header = ["fixations", *(f"glimpse {index + 1}" for index in range(findings.graph.length))]
-    score = table_title(findings.own)
-    title = "Decisions after each glimpse" if score.startswith("test accuracy") else "Score after each glimpse"
-    note = f"{score.capitalize()}, mode of the policy, one pass; the last with its 95 % interval over images."
-    return Table(f"{title}{track.title}", note, header, rows)
+def tables_of_track(findings: Findings, track: Track) -> dict[str, tuple[str, Make]]:
+    """The titles of the tables of one agent, or of the gaze, and functions that make them, by name."""
+    tables: dict[str, tuple[str, Callable[[Findings, Track], Table]]] = {}
+    if track.evaluations:
+        kind = "Decisions" if findings.has_decisions else "Score"
+        tables["accuracy"] = (f"{kind} after each glimpse", _accuracy_table)
+    if track.places:
+        tables["statistics"] = ("Scanpaths", _statistics_table)
+        tables["directions"] = ("Directions and returns", _direction_table)
+    if track.measures:
+        title = "Landings and the class" if "information" in track.measures else "Landings"
+        tables["information"] = (title, _information_table)
+    if track.evaluations and findings.has_distributions:
+        tables["speed"] = ("Reading time", _speed_table)
+    return {name: (title, functools.partial(make, findings, track)) for name, (title, make) in tables.items()}
 
 
-def statistics_table(findings: Findings, track: Track) -> Table | None:
-    """Statistics of scanpaths, of the own policy and its controls."""
-    if not track.places:
-        return None
-    sides = findings.sides
-    crop_size = findings.retina.get("size", 0) if track.is_gaze else 0
-    rows: dict[str, dict[str, Cell]] = {}
-    for name, paths in track.places.items():
-        landings = paths[:, 1:]
-        rows[name] = {
-            "amplitude": _mean(analysis.saccade_amplitudes(paths, **sides).mean(axis=1)),
-            "from centre": _mean(analysis.centre_distances(landings, **sides).mean(axis=1)),
-            "refixations": 100 * analysis.refixation_rate(paths, **sides),
-            "border": 100 * analysis.border_share(paths, **sides),
-            **({"coverage": 100 * analysis.coverage(paths, size=crop_size, **sides)} if crop_size else {}),
-            "map entropy": analysis.map_entropy(landings.reshape(-1, 2)),
-        }
-    covered = ", and the share of the image that crops cover, in %" if crop_size else ", in %"
-    note = (
-        "Mean saccade amplitude and distance of the landings from the centre in pixels, each with its 95 % interval "
-        f"over images; refixations within 3 pixels, landings within a pixel of the border{covered}; entropy of the map "
-        "of landings in bits, on a grid of 8 by 8."
-    )
-    return _score_table(f"Scanpaths{track.title}", note, rows, corner="fixations")
-
-
-def direction_table(findings: Findings, track: Track) -> Table | None:
-    """Shares of saccades by direction, absolute and relative, and returns at each lag, of the own policy."""
-    if not track.places:
-        return None
-    sides = findings.sides
-    fixations = track.places[own_name(findings.graph)]
-    measures = {
-        "direction: right, up, left, down": analysis.saccade_directions,
-        "turn: on, left, back, right": analysis.saccade_turns,
-    }
-    rows: list[list[Cell]] = []
-    for name, measure in measures.items():
-        angles = measure(fixations, **sides)
-        known = angles[~np.isnan(angles)]
-        counts = np.bincount(np.mod(np.rint(known / (np.pi / 2)).astype(int), 4), minlength=4)
-        rows.append([name, *(100 * counts / len(known)).tolist()] if len(known) else [name])
-    rows.append(["returns at lag 1, 2, ...", *(100 * analysis.return_rates(fixations, **sides)).tolist()])
-    columns = max(5, len(rows[-1]))
-    filled = [[*row, *[""] * (columns - len(row))] for row in rows]
-    note = (
-        "In %: of saccades, by the nearest quarter; of fixations, those within 3 pixels of the one that many fixations "
-        "earlier."
-    )
-    return Table(f"Directions and returns{track.title}", note, ["", *map(str, range(1, columns))], filled)
-
-
-def information_table(findings: Findings, track: Track) -> Table | None:
-    """Information between each landing and the class, next to its shuffled control, and the entropy of the map."""
-    if not track.measures:
-        return None
-    titles = {
-        "information": "information about the class",
-        "information_shuffled": "of shuffled pairs",
-        "map_entropy": "entropy of the map",
-    }
-    measures = track.measures
-    rows: list[list[Cell]] = [[title, *measures[name]] for name, title in titles.items() if name in measures]
-    header = ["bits", *(f"saccade {index}" for index in range(1, findings.graph.length))]
-    title = "Landings and the class" if "information" in measures else "Landings"
-    return Table(f"{title}{track.title}", "Bits, on a grid of 8 by 8.", header, rows)
-
-
-def speed_table(findings: Findings, track: Track) -> Table | None:
-    """Reading time and accuracy, if looking stops once the belief is sure enough."""
-    if not track.evaluations or not findings.has_distributions:
-        return None
-    thresholds = np.array(READING_THRESHOLDS, np.float64)
-    rows: list[list[Cell]] = []
-    for name, evaluation in track.evaluations.items():
-        assert evaluation.probabilities is not None
-        assert evaluation.label is not None
-        curve = analysis.speed_accuracy(evaluation.probabilities, evaluation.label, thresholds=thresholds)
-        rows.append([name, *np.stack([curve.glimpses, 100 * curve.accuracy], axis=1).ravel().tolist()])
-    header = ["fixations", *(cell for bits in READING_THRESHOLDS for cell in (f"glimpses, {bits} bits", "%"))]
-    note = "Mean number of glimpses until the entropy of the belief falls below a threshold, and the accuracy then."
-    return Table(f"Reading time{track.title}", note, header, rows)
-
-
-def similarity_table(findings: Findings, observer: str, observers: np.ndarray | None, candidate: str) -> Table | None:
-    """Similarity of the gaze, under the name of the candidate, to the scanpaths ``[O, N, T, 2]`` of observers."""
-    gaze = findings.own.fixations
-    if observers is None or gaze is None:
-        return None
-    scores = analysis.compare_scanpaths(observers, {candidate: gaze[: observers.shape[1]]}, **findings.sides)
-    note = (
-        f"Scanpaths compared with those of {observer} on the same image, next to controls and the ceiling between "
-        "observers, each with its 95 % interval over images. MultiMatch and ScanMatch: 1 is alike; levenshtein in "
-        f"edits and time warping in pixels: 0 is alike. Of each scanpath the first {observers.shape[2]} fixations."
-    )
-    return _score_table(f"Likeness to {observer}", note, scores)
-
-
-def density_table(findings: Findings, observer: str, observers: np.ndarray | None) -> Table | None:
-    """Scores of maps, that of the policy's passes among them, that predict where observers ``[O, N, T, 2]`` look."""
-    passes = findings.passes
-    if observers is None or passes is None or len(observers) < 2:
-        return None
-    images = min(observers.shape[1], passes.shape[1])
-    model = {"the model": analysis.observed_densities(passes[:, :images], **findings.sides)}
-    maps = {} if observers is passes else model
-    scores = analysis.compare_densities(observers[:, :images], maps, **findings.sides)
-    note = (
-        f"Maps scored by where half of {observer} land; the ceiling is the map of the other half. Information gain in "
-        "bits over the map of all other images, KL in nats; all with their 95 % intervals over images."
-    )
-    return _score_table(f"Predicting {observer}", note, scores)
+def tables_of_observers(findings: Findings) -> dict[str, tuple[str, Make]]:
+    """Likewise of the comparison with the policy's passes and with people; maps are scored by two subjects or more."""
+    tables: dict[str, tuple[str, Make]] = {}
+    for name, observers, gaze in (
+        ("the policy's own passes", findings.passes, "its mode"),
+        ("people", findings.people, "the model"),
+    ):
+        if observers is None:
+            continue
+        file = name.replace(" ", "_").replace("'", "")
+        likeness = functools.partial(_similarity_table, findings, name, observers, gaze)
+        tables[f"similarity_to_{file}"] = (f"Likeness to {name}", likeness)
+        if len(observers) > 1:
+            prediction = functools.partial(_density_table, findings, name, observers)
+            tables[f"prediction_of_{file}"] = (f"Predicting {name}", prediction)
+    return tables
 
 
 def expanded(table: Table) -> list[list[Cell]]:
@@ -190,10 +74,116 @@ def expanded(table: Table) -> list[list[Cell]]:
     return [[cell for cells in row for cell in cells] for row in [names, *rows]]
 
 
-def _score_table(title: str, note: str, scores: Mapping[str, Mapping[str, Cell]], corner: str = "") -> Table:
-    """A table of scores by row and column."""
+def _accuracy_table(findings: Findings, track: Track) -> Table:
+    rows: list[list[Cell]] = []
+    for name, evaluation in track.evaluations.items():
+        last = _mean(100.0 * evaluation.score[:, -1])
+        rows.append([name, *(100 * evaluation.accuracy[:-1]).tolist(), last])
+    header = ["fixations", *(f"glimpse {index + 1}" for index in range(findings.run.graph.length))]
+    score = table_title(findings.own).capitalize()
+    return Table(f"{score}, mode of the policy, one pass; the last with its 95 % interval over images.", header, rows)
+
+
+def _statistics_table(findings: Findings, track: Track) -> Table:
+    sides = findings.sides
+    crop_size = findings.retina.get("size", 0) if track.is_gaze else 0
+    rows: dict[str, dict[str, Cell]] = {}
+    for name, paths in track.places.items():
+        landings = paths[:, 1:]
+        rows[name] = {
+            "amplitude": _mean(analysis.saccade_amplitudes(paths, **sides).mean(axis=1)),
+            "from centre": _mean(analysis.centre_distances(landings, **sides).mean(axis=1)),
+            "refixations": 100 * analysis.refixation_rate(paths, **sides),
+            "border": 100 * analysis.border_share(paths, **sides),
+            **({"coverage": 100 * analysis.coverage(paths, **sides, size=crop_size)} if crop_size else {}),
+            "map entropy": analysis.map_entropy(landings.reshape(-1, 2)),
+        }
+    covered = ", and the share of the image that crops cover" if crop_size else ""
+    note = (
+        "Mean saccade amplitude and distance of the landings from the centre in pixels, each with its 95 % interval "
+        f"over images; refixations within 3 pixels, landings within a pixel of the border{covered}, in %; entropy of "
+        "the map of landings in bits, on a grid of 8 by 8."
+    )
+    return _table_of_scores(note, "fixations", rows)
+
+
+def _direction_table(findings: Findings, track: Track) -> Table:
+    """Shares of saccades by direction, absolute and relative, and returns at each lag, of the own policy."""
+    sides = findings.sides
+    fixations = next(iter(track.places.values()))
+    rows: list[list[Cell]] = []
+    for name, measure in (
+        ("direction: right, up, left, down", analysis.saccade_directions),
+        ("turn: on, left, back, right", analysis.saccade_turns),
+    ):
+        angles = measure(fixations, **sides)
+        quarters = np.rint(angles[~np.isnan(angles)] / (np.pi / 2)).astype(int) % 4
+        shares = [100 * float(np.mean(quarters == quarter)) for quarter in range(4)] if len(quarters) else [""] * 4
+        rows.append([name, *shares])
+    rows.append(["returns at lag 1, 2, ...", *(100 * analysis.return_rates(fixations, **sides)).tolist()])
+    columns = max(map(len, rows))
+    note = (
+        "In %: of saccades, by the nearest quarter; of fixations, those within 3 pixels of the one that many fixations "
+        "earlier."
+    )
+    filled = [[*row, *[""] * (columns - len(row))] for row in rows]
+    return Table(note, ["", *map(str, range(1, columns))], filled)
+
+
+def _information_table(findings: Findings, track: Track) -> Table:
+    titles = {
+        "information": "information about the class",
+        "information_shuffled": "of shuffled pairs",
+        "map_entropy": "entropy of the map",
+    }
+    measures = track.measures
+    rows: list[list[Cell]] = [[title, *measures[name]] for name, title in titles.items() if name in measures]
+    header = ["bits", *(f"saccade {index}" for index in range(1, findings.run.graph.length))]
+    return Table("Bits, on a grid of 8 by 8.", header, rows)
+
+
+def _speed_table(_: Findings, track: Track) -> Table:
+    thresholds = np.array(READING_THRESHOLDS, np.float64)
+    rows: list[list[Cell]] = []
+    for name, evaluation in track.evaluations.items():
+        assert evaluation.probabilities is not None
+        assert evaluation.label is not None
+        curve = analysis.speed_accuracy(evaluation.probabilities, evaluation.label, thresholds=thresholds)
+        rows.append([name, *np.stack([curve.glimpses, 100 * curve.accuracy], axis=1).ravel().tolist()])
+    header = ["fixations", *(cell for bits in READING_THRESHOLDS for cell in (f"glimpses, {bits} bits", "%"))]
+    note = "Mean number of glimpses until the entropy of the belief falls below a threshold, and the accuracy then."
+    return Table(note, header, rows)
+
+
+def _similarity_table(findings: Findings, name: str, observers: np.ndarray, gaze: str) -> Table:
+    """Similarity of the gaze to scanpaths ``[O, N, T, 2]`` of observers."""
+    assert findings.own.fixations is not None
+    candidates = {gaze: findings.own.fixations[: observers.shape[1]]}
+    note = (
+        f"Scanpaths compared with those of {name} on the same image, next to controls and the ceiling between "
+        "observers, each with its 95 % interval over images. MultiMatch and ScanMatch: 1 is alike; levenshtein in "
+        f"edits and time warping in pixels: 0 is alike. Of each scanpath the first {observers.shape[2]} fixations."
+    )
+    return _table_of_scores(note, "", analysis.compare_scanpaths(observers, candidates, **findings.sides))
+
+
+def _density_table(findings: Findings, name: str, observers: np.ndarray) -> Table:
+    """Scores of the density of the policy's passes where observers ``[O, N, T, 2]``, not they themselves, look."""
+    passes = findings.passes
+    assert passes is not None
+    images = min(observers.shape[1], passes.shape[1])
+    model = {"the model": analysis.observed_densities(passes[:, :images], **findings.sides)}
+    maps = {} if observers is passes else model
+    note = (
+        f"Maps scored by where half of {name} land; the ceiling is the map of the other half. Information gain in "
+        "bits over the map of all other images, KL in nats; all with their 95 % intervals over images."
+    )
+    return _table_of_scores(note, "", analysis.compare_densities(observers[:, :images], maps, **findings.sides))
+
+
+def _table_of_scores(note: str, corner: str, scores: Mapping[str, Mapping[str, Cell]]) -> Table:
     rows: list[list[Cell]] = [[name, *columns.values()] for name, columns in scores.items()]
-    return Table(title, note, [corner, *next(iter(scores.values()))], rows)
+    return Table(note, [corner, *next(iter(scores.values()))], rows)
 
 
 def _mean(values: np.ndarray) -> Interval:

@@ -19,14 +19,10 @@ def contrast_luminance(patch: Array) -> Array:
     network that sees raw pixels spends its first layer on the mean, which says little of the object and, under a smooth
     gradient of light, hides it; retinal ganglion cells signal contrast (Shapley, Enroth-Cugell 1984), with a gain that
     falls with the contrast around (normalisation: Heeger 1992; Carandini, Heeger 2012). The contrast itself is kept
-    beside it, since how strong it is tells a whole stroke from the rim of one.
+    next to it, since how strong it is tells a whole stroke from the rim of one.
 
-    Args:
-      patch: ``[G, G, C]``, float in [0, 1].
-
-    Returns:
-      ``[G, G, 3 C]``: first the contrast channels, then the normalised ones, then the luminance channels, constant over
-      the crop.
+    ``[G, G, C]``, float in [0, 1], to ``[G, G, 3 C]``: first the contrast channels, then the normalised ones, then the
+    luminance channels, constant over the crop.
 
     Example:
       >>> import foveax as fx, jax.numpy as jnp

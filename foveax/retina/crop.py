@@ -35,7 +35,11 @@ def crop(image: Array, fixation: Array, *, size: int) -> Array:
     """
     begins, offset = corner(image, fixation, size)
     window, shift = read_window(image, begins, size + 1)
-    window = as_float(_shifted(window, shift, size + 1))
+    span = size + 1
+    padded = jnp.pad(window, ((span, span), (span, span), (0, 0)))  # zero where the image has no pixels
+    column, row = span + shift
+    window = jax.lax.dynamic_slice(padded, (row, column, jnp.zeros_like(row)), (span, span, window.shape[-1]))
+    window = as_float(window)
     right, down = offset.astype(window.dtype)
     window = (1 - down) * window[:-1] + down * window[1:]
     return (1 - right) * window[:, :-1] + right * window[:, 1:]
@@ -50,12 +54,9 @@ def corner(image: Array, fixation: Array, side: int) -> tuple[Array, Array]:
 
 
 def read_window(image: Array, begins: Array, side: int) -> tuple[Array, Array]:
-    """As much of the pixels ``[begins, begins + side)`` as an image can give, in one slice.
+    """As much of the pixels ``[begins, begins + side)`` as an image ``[H, W, C]`` can give, in one slice.
 
-    Args:
-      image: ``[H, W, C]``.
-      begins: int32 ``[2]``, (x, y), in or outside the image.
-      side: in pixels.
+    `begins` is int32 ``[2]``, (x, y), in or outside the image.
 
     Returns:
       the window ``[min(side, H), min(side, W), C]``, which lies within the image, and int32 ``[2]``, (x, y): how far
@@ -66,13 +67,6 @@ def read_window(image: Array, begins: Array, side: int) -> tuple[Array, Array]:
     left, top = start = jnp.clip(begins, 0, jnp.array([width - columns, height - rows]))
     window = jax.lax.dynamic_slice(image, (top, left, jnp.zeros_like(top)), (rows, columns, channels))
     return window, begins - start
-
-
-def _shifted(window: Array, shift: Array, side: int) -> Array:
-    """The ``[side, side, C]`` pixels that begin `shift` behind a window's first; zero where it has none."""
-    padded = jnp.pad(window, ((side, side), (side, side), (0, 0)))
-    column, row = side + shift
-    return jax.lax.dynamic_slice(padded, (row, column, jnp.zeros_like(row)), (side, side, window.shape[-1]))
 
 
 def as_float(image: Array) -> Array:

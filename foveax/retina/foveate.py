@@ -8,16 +8,11 @@ from foveax.retina.crop import as_float, corner, crop, read_window
 
 
 def foveate(image: Array, fixation: Array, *, size: int, scales: int) -> Array:
-    """Samples concentric square crops, each twice as wide as the one before, all resampled to one size.
+    """Samples `scales` concentric square crops, each twice as wide as the one before, all resampled to one size.
 
     Scale s, from 0 to S - 1, covers ``2^s G`` pixels a side and averages blocks of ``2^s x 2^s`` of them (Mnih et al.
-    2014, https://arxiv.org/abs/1406.6247, section 3.1, the glimpse sensor).
-
-    Args:
-      image: ``[H, W, C]``, uint8 in [0, 255] or a float in [0, 1]; zero outside.
-      fixation: ``[2]`` float32, (x, y) as fractions of the image.
-      size: the side G of each scale's crop in pixels.
-      scales: S, at least 1.
+    2014, https://arxiv.org/abs/1406.6247, section 3.1, the glimpse sensor). Image, fixation and size G are as in
+    `crop`.
 
     Returns:
       ``[S, G, G, C]``, the sharpest scale first: float32 in [0, 1] for uint8 images, else of the image's dtype.
@@ -46,16 +41,10 @@ def _averaged(image: Array, fixation: Array, size: int, block: int) -> Array:
 
 
 def _weights(pixels: Array, offset: Array, size: int, block: int) -> Array:
-    """How much each pixel of the window counts in each of the crop's, along one axis.
+    """How much each of the window's pixels counts in each of the crop's, along one axis: ``[G, n]``.
 
-    Args:
-      pixels: int32 ``[n]``, each of the window's pixels as counted from the first that the crop reads.
-      offset: of the samples beyond whole pixels, in [0, 1).
-      size: G.
-      block: samples that make one of the crop's pixels.
-
-    Returns:
-      ``[G, n]``.
+    The pixels, int32 ``[n]``, are counted from the first that the crop reads; `offset`, in [0, 1), is that of the
+    samples beyond whole pixels, of which a block makes one of the crop's pixels.
     """
     ahead = pixels[None, :] - block * jnp.arange(size)[:, None]
     here, after = (ahead >= 0) & (ahead < block), (ahead >= 1) & (ahead <= block)

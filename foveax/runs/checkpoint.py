@@ -104,8 +104,8 @@ class Checkpoints:
         """The newest state that is whole, with its notes; one that is damaged is named in a warning.
 
         Args:
-          like: a state, or the shapes of one (`jax.eval_shape`), of the same graph and learner. Arrays are restored with
-            its sharding, whatever wrote them; those of shapes alone, on this process's first device.
+          like: a state, or the shapes of one (`jax.eval_shape`), of the same graph and learner. Arrays are restored
+            with its sharding, whatever wrote them; those of shapes alone, on this process's first device.
           step: of the only one that will do; None takes any.
           repair: whether to put damaged ones aside, so that their steps can be saved again.
 
@@ -195,7 +195,7 @@ class Checkpoints:
             gone = self._made and not self._directory.is_dir()
             reason = "it was removed during the training" if gone else _first_line(error)
             raise InputError(
-                f"checkpoints must be writable; {self._directory} is not: {reason}; whole are those of the steps {whole}"
+                f"checkpoints must be writable; {self._directory} is not: {reason}; steps {whole} are whole"
             ) from error
 
 

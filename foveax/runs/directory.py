@@ -24,7 +24,8 @@ class RunRecord(NamedTuple):
     Attributes:
       config: of the training.
       data: the fingerprint of the data, before they are prepared (`foveax.data.fingerprint`).
-      pipeline: ``function``, ``arguments`` and the fingerprint of the ``graph``.
+      pipeline: ``function``, ``arguments``, the values of the graph's ``hyperparameters``, and the fingerprint of the
+        ``graph``.
       fork: where it began, if not at the beginning: ``run``, ``step`` and ``identity``; or None.
       population: ``seeds`` and ``vary`` of a population; or None.
     """
@@ -61,19 +62,19 @@ def write_run(path: Path, record: RunRecord, source: str = "") -> None:
     try:
         if is_run(path):
             check_same(path, read_run(path), record)
-            return
-        path.mkdir(parents=True, exist_ok=True)
-        if source:
+        else:
+            path.mkdir(parents=True, exist_ok=True)
+            versions = {"format": FORMAT, "foveax": importlib.metadata.version("foveax")}
+            write_json(path / "config.json", {**versions, **record.to_json()})
+        if source and not (path / SOURCE).exists():
             write_atomically(path / SOURCE, lambda file: file.write(source.encode()))
-        versions = {"format": FORMAT, "foveax": importlib.metadata.version("foveax")}
-        write_json(path / "config.json", {**versions, **record.to_json()})
     except OSError as error:
         raise InputError(f"run directory must be writable; {path} is not: {error.strerror}") from error
 
 
 def is_run(path: Path) -> bool:
-    """Whether something is in a directory already."""
-    return path.is_dir() and any(path.iterdir())
+    """Whether something is in a directory already, but for what a start that was killed left half-written."""
+    return path.is_dir() and any(not entry.name.startswith(".config.json.") for entry in path.iterdir())
 
 
 def read_run(path: Path) -> RunRecord:
@@ -104,9 +105,9 @@ def read_run(path: Path) -> RunRecord:
     if set(point) != set(FORK) or ("fork" in stored and [type(point[name]) for name in FORK] != [str, int, str]):
         raise InputError(f"fork in {file} must hold run, step and identity, text, a whole number and text")
     pipeline = stored["pipeline"]
-    kinds = {"function": str, "arguments": dict, "graph": dict}
+    kinds = {"function": str, "arguments": dict, "hyperparameters": dict, "graph": dict}
     if {name: type(part) for name, part in pipeline.items()} != kinds:
-        raise InputError(f"pipeline in {file} must hold a function, arguments and a graph, text and two JSON objects")
+        raise InputError(f"pipeline in {file} must hold {', '.join(kinds)}: text and three JSON objects")
     config = TrainingConfig.from_json(stored["config"])
     return RunRecord(config, stored["data"], pipeline, stored.get("fork"), stored.get("population"))
 
@@ -124,7 +125,7 @@ def read_single_run(path: Path) -> RunRecord:
 
 
 def check_config(path: Path, config: TrainingConfig) -> None:
-    """Refuses a directory whose run is of another configuration: cheaply, before data are loaded or a graph is built."""
+    """Refuses a directory whose run is of another configuration, before data are loaded or a graph is built."""
     if is_run(path):
         _check_config(path, read_run(path).config, config)
 
@@ -136,7 +137,8 @@ def check_same(path: Path, stored: RunRecord, record: RunRecord) -> None:
     check_pipeline(path, stored.pipeline, record.pipeline)
     if record.population != stored.population:
         raise InputError(
-            f"run {path} must be of the same population to be resumed: {stored.population} there, {record.population} here"
+            f"run {path} must be of the same population to be resumed: {stored.population} there, "
+            f"{record.population} here"
         )
     if record.fork is not None and record.fork["run"] != (stored.fork or {}).get("run"):
         # a fork is resumed with or without being given its origin again
@@ -164,18 +166,21 @@ def check_data(path: Path, stored: Mapping[str, Any], ours: Mapping[str, Any]) -
 
 
 def check_pipeline(path: Path, stored: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
-    """Refuses a pipeline whose graph, or whose arguments, are not those of a run.
+    """Refuses a pipeline whose graph, arguments or values of hyper-parameters are not those of a run.
 
     Raises:
       InputError: the message says what differs, on both sides.
     """
-    difference = _difference({"arguments": stored["arguments"], **stored["graph"]},
-                             {"arguments": ours["arguments"], **ours["graph"]})  # fmt: skip
+    theirs, here = (
+        {"arguments": part["arguments"], "hyperparameter": part["hyperparameters"], **part["graph"]}
+        for part in (stored, ours)
+    )
+    difference = _difference(theirs, here)
     if difference is not None:
-        name, theirs, here = difference
+        name, *sides = difference
+        theirs, here = ("absent" if side in (None, "") else side for side in sides)
         raise InputError(
-            f"pipeline must be the one that run {path} was trained with: {name} is {theirs or 'not there'} there, "
-            f"{here or 'not there'} here"
+            f"pipeline must be the one that run {path} was trained with: {name} is {theirs} there, {here} here"
         )
 
 
@@ -211,7 +216,7 @@ def _difference(theirs: Any, ours: Any, name: str = "") -> tuple[str, Any, Any] 
 
 def _array(entry: Any) -> str:
     """An array's dtype and shape as they are written in messages."""
-    return f"{entry[0]}{entry[1]}" if _is_array(entry) else str(entry or "not there")
+    return f"{entry[0]}{entry[1]}" if _is_array(entry) else str("absent" if entry is None else entry)
 
 
 def _is_array(entry: Any) -> bool:

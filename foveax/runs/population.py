@@ -23,10 +23,10 @@ from foveax.pipelines.named import Build, Pipeline
 from foveax.pipelines.standard import PipelineConfig
 from foveax.runs.config import ExecutionConfig, TrainingConfig
 from foveax.runs.directory import RunRecord, check_config
-from foveax.runs.metrics_file import read_metrics
 from foveax.runs.pipeline import STOCK, build_graph, find_pipeline, stock_pipeline
 from foveax.runs.run import open_run
 from foveax.runs.train import describe_pipeline, prepare
+from foveax.runtime.metrics_file import read_metrics
 from foveax.training.fit import fit
 from foveax.training.learner import make_learner
 from foveax.training.mesh import check_divides, training_mesh
@@ -102,8 +102,8 @@ def train_population(
         batch.
 
     Raises:
-      InputError: if a name cannot be varied, a value is one that its field refuses, there are no such devices or several
-        processes, or the run directory is another's.
+      InputError: if a name cannot be varied, a value is one that its field refuses, there are no such devices or
+        several processes, or the run directory is another's.
       Interrupted: as in `foveax.train`.
       DivergenceError: likewise, once all members have diverged.
 
@@ -176,9 +176,15 @@ def population_members(
     stock = own.function in STOCK
     arguments = [] if stock else list(inspect.signature(own.build).parameters)[1:]
     names = [*(name for name, part in FLOATS.items() if stock or part == "learning"), *arguments]
-    for name in vary:
+    if seeds < 1:
+        raise InputError(f"seeds must be at least 1; got {seeds}")
+    for name, values in vary.items():
         if name not in names:
             raise InputError(f"vary must name one of {', '.join(names)}; got {name!r}")
+        if names.count(name) > 1:
+            raise InputError(f"vary must name one number; {name!r} is learning's and an argument of {own.function}")
+        if not len(values):
+            raise InputError(f"vary must give values for {name}; got none")
     combinations = itertools.product(range(seeds), *vary.values())
     return [
         _member(dataclasses.replace(config, seed=config.seed + number), own, dict(zip(vary, values, strict=True)))
@@ -217,8 +223,8 @@ def _varied(members: Sequence[Member], data: Data) -> tuple[Graph, Hyperparamete
     ]
     if len(set(map(str, hypers))) < len(graphs):
         raise InputError(
-            "vary must change numbers of learning, or hyper-parameters of the graph (Graph.hyperparameters), which alone "
-            f"can differ between members; {', '.join(members[0].values)} leaves some members alike"
+            "vary must change numbers of learning, or hyper-parameters of the graph (Graph.hyperparameters), which "
+            f"alone can differ between members; {', '.join(members[0].values)} leaves some members alike"
         )
     return first[1], jax.tree.map(lambda *values: np.asarray(values, np.float32), *hypers)
 

@@ -11,14 +11,14 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from foveax._types import InputError, Metrics
+from foveax._types import InputError
 from foveax.runs.checkpoint import Checkpoints
 from foveax.runs.config import TrainingConfig
 from foveax.runs.directory import RunRecord, check_data, is_run, read_run, read_single_run, write_run
 from foveax.runs.divergence import divergence, has_diverged, warn_of_skips
-from foveax.runs.metrics_file import MetricsFile
 from foveax.runs.provenance import record_start
 from foveax.runtime.files import read_json
+from foveax.runtime.metrics_file import MetricsFile
 from foveax.runtime.processes import any_process, is_main, main_first, max_over_processes
 from foveax.runtime.signals import Interrupted, held_signals
 from foveax.training.learner import TrainState

@@ -10,7 +10,8 @@ from foveax._types import Params
 from foveax.data.dataset import Data
 from foveax.evaluation.controls import evaluate_with_controls, own_name
 from foveax.evaluation.diagnosis import diagnose
-from foveax.evaluation.evaluate import Evaluation, evaluate, scores
+from foveax.evaluation.evaluate import Evaluation, scores
+from foveax.evaluation.evaluate import evaluate as show
 from foveax.graph.graph import Graph
 from foveax.plot.scanpath import fixation_sheet
 from foveax.runs.config import TrainingConfig
@@ -60,25 +61,9 @@ def conclude(
       path: the run directory; None writes nothing.
       evaluate: whether to; without, the summary holds only what is known without showing an image.
     """
-    key = jax.random.key(config.seed)
-    evaluations = evaluate_with_controls(graph, params, data, key=key) if evaluate else {}
-    summary = (
-        _trained(config, params) | (_tested(config, data, graph, params, evaluations) if evaluate else {}) | timing
-    )
-    if path is not None:
-        write_json(path / "summary.json", summary)
-        if evaluations:
-            _write_sheet(path / "fixations.png", data, graph, evaluations[own_name(graph)])
-    return Result(graph, params, evaluations, summary)
-
-
-def matters(config: TrainingConfig) -> bool:
-    """Whether looking must matter in a task: where the object has to be found."""
-    return config.task != "original"
-
-
-def _trained(config: TrainingConfig, params: dict[str, Params]) -> dict[str, Any]:
-    return {
+    key, (height, width) = jax.random.key(config.seed), data.test["image"].shape[1:3]
+    evaluations: dict[str, Evaluation] = {}
+    summary: dict[str, Any] = {
         "images": config.steps * config.batch,
         "parameters": {name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in params.items()},
         "versions": versions(),
@@ -86,19 +71,26 @@ def _trained(config: TrainingConfig, params: dict[str, Params]) -> dict[str, Any
         "device": jax.devices()[0].device_kind,
         "config": config.to_json(),
     }
+    if evaluate:
+        evaluations = evaluate_with_controls(graph, params, data, key=key)
+        train = show(graph, params, data.sample(key, TRAIN_SAMPLE), key=key)
+        summary |= {
+            "own": own_name(graph),
+            "test": {name: scores(evaluation, height=height, width=width) for name, evaluation in evaluations.items()},
+            "train": train.accuracy.tolist(),
+            "diagnosis": diagnose(evaluations, graph, height=height, width=width, matters=matters(config)),
+        }
+    summary |= timing
+    if path is not None:
+        write_json(path / "summary.json", summary)
+        if evaluate:
+            _write_sheet(path / "fixations.png", data, graph, evaluations[own_name(graph)])
+    return Result(graph, params, evaluations, summary)
 
 
-def _tested(
-    config: TrainingConfig, data: Data, graph: Graph, params: dict[str, Params], evaluations: dict[str, Evaluation]
-) -> dict[str, Any]:
-    key, (height, width) = jax.random.key(config.seed), data.test["image"].shape[1:3]
-    train = evaluate(graph, params, data.sample(key, TRAIN_SAMPLE), key=key)
-    return {
-        "own": own_name(graph),
-        "test": {name: scores(evaluation, height=height, width=width) for name, evaluation in evaluations.items()},
-        "train": [float(share) for share in train.accuracy],
-        "diagnosis": diagnose(evaluations, graph, height=height, width=width, matters=matters(config)),
-    }
+def matters(config: TrainingConfig) -> bool:
+    """Whether looking must matter in a task: where the object has to be found."""
+    return config.task != "original"
 
 
 def _write_sheet(path: Path, data: Data, graph: Graph, evaluation: Evaluation) -> None:

@@ -129,5 +129,10 @@ def prepare(config: TrainingConfig, data: Data | None, execution: ExecutionConfi
 
 
 def describe_pipeline(pipeline: Pipeline, graph: Graph) -> dict:
-    """A pipeline as ``config.json`` holds it: its name, its arguments, and the fingerprint of its graph."""
-    return {"function": pipeline.function, "arguments": pipeline.arguments, "graph": graph_fingerprint(graph)}
+    """A pipeline as ``config.json`` holds it: its name, arguments, hyper-parameters, and its graph's fingerprint."""
+    return {
+        "function": pipeline.function,
+        "arguments": pipeline.arguments,
+        "hyperparameters": {name: float(value) for name, value in graph.hyperparameters.items()},
+        "graph": graph_fingerprint(graph),
+    }

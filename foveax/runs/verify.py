@@ -11,12 +11,12 @@ from foveax.data.dataset import Data
 from foveax.pipelines.named import Build, Pipeline
 from foveax.runs.directory import check_pipeline, read_single_run
 from foveax.runs.load import run_data, run_pipeline
-from foveax.runs.metrics_file import TIMED, read_metrics
 from foveax.runs.pipeline import build_graph
 from foveax.runs.provenance import read_starts
 from foveax.runs.run import metrics_as_numbers
 from foveax.runs.train import describe_pipeline
 from foveax.runtime.machine import provenance
+from foveax.runtime.metrics_file import TIMED, read_metrics
 from foveax.training.fit import fit
 from foveax.training.learner import make_learner
 

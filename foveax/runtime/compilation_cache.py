@@ -8,17 +8,12 @@ import jax
 
 from foveax._types import InputError
 
-COMPILE_SECONDS = 0.1
-"""Programs that took less are compiled again instead."""
-
 
 def keep_compilation_cache(folder: Path) -> None:
     """Keeps compiled programs in a folder that only its owner can open, since they are executable code.
 
-    A second start with the same configuration, versions and device then takes its programs from there.
-
-    Raises:
-      InputError: if the folder is there, and is a link, another user's, or open to others; or cannot be made.
+    A second start with the same configuration, versions and device then takes its programs from there. Raises
+    `InputError` if the folder is there, and is a link, another user's, or open to others; or cannot be made.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -28,4 +23,4 @@ def keep_compilation_cache(folder: Path) -> None:
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise InputError(f"compilation cache must be a folder of your own, closed to others; {folder} is not")
     jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", COMPILE_SECONDS)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)  # a shorter one is repeated instead

@@ -28,19 +28,19 @@ def check_files(folder: Path) -> str:
         return str(error)
     if not isinstance(listed, dict):
         return f"{FILES} is not as it was written"
-    found = _file_digests(folder)
-    bad = [name for name in listed if found.get(name) != listed[name]]
-    return f"{bad[0]} is {'not as it was written' if bad[0] in found else 'gone'}" if bad else ""
+    present = _file_digests(folder)
+    bad = [name for name in listed if present.get(name) != listed[name]]
+    return f"{bad[0]} is {'not as it was written' if bad[0] in present else 'gone'}" if bad else ""
 
 
 def _file_digests(folder: Path) -> dict[str, list]:
-    files = {str(path.relative_to(folder)): path for path in sorted(folder.glob("*/**/*")) if path.is_file()}
-    return {name: [path.stat().st_size, _sha256(path)] for name, path in files.items()}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digests = {}
+    for path in sorted(folder.glob("*/**/*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            digests[str(path.relative_to(folder))] = [path.stat().st_size, sha256]
+    return digests
 
 
 def leaf_digests(leaves: Any) -> dict[str, list]:
@@ -61,7 +61,7 @@ def check_fits(folder: Path, leaves: Mapping[str, Any], wanted: Any) -> None:
     ours = {jax.tree_util.keystr(path): [str(leaf.dtype), list(leaf.shape)] for path, leaf in paths}
     names = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
     if names:
-        kinds = [f"{kind[0]}{kind[1]}" if (kind := part.get(names[0])) else "not there" for part in (theirs, ours)]
+        kinds = [f"{kind[0]}{kind[1]}" if (kind := part.get(names[0])) else "absent" for part in (theirs, ours)]
         raise InputError(
             f"checkpoint {folder} must be of the same model; {len(names)} of its arrays differ, "
             f"first {names[0]}, {kinds[0]} there and {kinds[1]} here"

@@ -20,11 +20,7 @@ class DamageWarning(UserWarning):
 
 
 def check_inside(directory: Path) -> None:
-    """Refuses a directory that holds links or devices, through which reading or writing would leave it.
-
-    Raises:
-      InputError: naming the first that is found.
-    """
+    """Refuses a directory that holds links or devices, through which reading or writing would leave it."""
     for folder, folders, files in os.walk(directory):
         for name in (*folders, *files):
             mode = (Path(folder) / name).lstat().st_mode
@@ -35,8 +31,7 @@ def check_inside(directory: Path) -> None:
 def read_json(path: Path) -> Any:
     """Reads JSON that anyone may have written.
 
-    Raises:
-      InputError: if it is no plain file, too large, or not JSON in which every name occurs once.
+    Raises `InputError` if it is no plain file, too large, or not JSON in which every name occurs once.
     """
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
@@ -54,11 +49,11 @@ def read_json(path: Path) -> Any:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    values = dict(pairs)
+    if len(values) != len(pairs):
         names = [name for name, _ in pairs]
         raise ValueError(f"the name {next(name for name in names if names.count(name) > 1)!r} occurs twice")
-    return found
+    return values
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -67,11 +62,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes arrays, whole or not at all.
-
-    Raises:
-      InputError: if the file cannot be written.
-    """
+    """Writes arrays, whole or not at all; raises `InputError` if the file cannot be written."""
     try:
         write_atomically(path, lambda file: np.savez(file, **arrays))  # pyright: ignore[reportArgumentType]
     except OSError as error:

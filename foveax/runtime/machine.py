@@ -11,7 +11,6 @@ from typing import Any
 import jax
 
 PACKAGES = ("foveax", "jax", "jaxlib", "flax", "optax", "distrax", "numpy")
-GIT_SECONDS = 10
 
 
 def versions() -> dict[str, str]:
@@ -47,13 +46,8 @@ def _processor() -> str:
 def provenance() -> dict[str, Any]:
     """What this process is: JSON types.
 
-    Returns:
-      what `machine` gives, ``platform``, ``devices`` (how many), ``git`` (``commit`` and whether it is ``dirty``, of
-      the checkout in which foveax lies; None outside of one) and ``command``.
-
-    Example:
-      >>> sorted(provenance())
-      ['command', 'cores', 'device', 'devices', 'git', 'platform', 'processor', 'versions']
+    Next to what `machine` gives, ``platform``, ``devices`` (how many), ``git`` (``commit`` and whether it is ``dirty``,
+    of the checkout in which foveax lies; None outside of one) and ``command``.
     """
     return {
         **machine(),
@@ -67,7 +61,7 @@ def provenance() -> dict[str, Any]:
 def _git(folder: Path) -> dict[str, Any] | None:
     def ask(*arguments: str) -> str:
         command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=GIT_SECONDS, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
         return done.stdout.strip()
 
     try:

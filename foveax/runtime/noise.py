@@ -14,7 +14,6 @@ def drop_noise() -> None:
 
     For good, since after a failed write they go on until the process ends.
     """
-    absl, asynchronous = logging.getLogger("absl"), logging.getLogger("asyncio")
     uncaught, unraisable = sys.excepthook, sys.unraisablehook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -25,18 +24,10 @@ def drop_noise() -> None:
         if not _is_noise(left.exc_value):
             unraisable(left)
 
-    absl.addFilter(_not_of_orbax)
-    asynchronous.addFilter(_not_forgotten)
+    logging.getLogger("absl").addFilter(lambda entry: "orbax" not in Path(entry.pathname).parts)
+    logging.getLogger("asyncio").addFilter(lambda entry: "exception was never retrieved" not in entry.getMessage())
     sys.excepthook, sys.unraisablehook = hook, unraisable_hook
 
 
 def _is_noise(error: BaseException | None) -> bool:
     return isinstance(error, RuntimeError) and str(error) == "Event loop is closed"
-
-
-def _not_of_orbax(entry: logging.LogRecord) -> bool:
-    return "orbax" not in Path(entry.pathname).parts
-
-
-def _not_forgotten(entry: logging.LogRecord) -> bool:
-    return "exception was never retrieved" not in entry.getMessage()

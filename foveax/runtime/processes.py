@@ -36,8 +36,16 @@ def start_processes(coordinator: str = "", num_processes: int = 0, process_id: i
     Raises:
       InputError: if only some are given, or they do not fit each other.
     """
+    host, _, port = coordinator.rpartition(":")
     if coordinator or num_processes or process_id != -1:
-        _check_given(coordinator, num_processes, process_id)
+        if not (host and port.isdecimal()):
+            raise InputError(f"coordinator must be HOST:PORT where several processes train; got {coordinator!r}")
+        if num_processes < 1:
+            raise InputError(f"num_processes must be at least 1 with a coordinator; got {num_processes}")
+        if not 0 <= process_id < num_processes:
+            raise InputError(
+                f"process_id must be at least 0 and less than num_processes, {num_processes}; got {process_id}"
+            )
     elif not _launched():
         return
     jax.distributed.initialize(
@@ -54,18 +62,6 @@ def _launched() -> bool:
     return step and any(int(os.environ.get(name, 1)) > 1 for name in TASKS)
 
 
-def _check_given(coordinator: str, num_processes: int, process_id: int) -> None:
-    host, _, port = coordinator.rpartition(":")
-    if not (host and port.isdecimal()):
-        raise InputError(f"coordinator must be HOST:PORT where several processes train; got {coordinator!r}")
-    if num_processes < 1:
-        raise InputError(f"num_processes must be at least 1 with a coordinator; got {num_processes}")
-    if not 0 <= process_id < num_processes:
-        raise InputError(
-            f"process_id must be at least 0 and less than num_processes, {num_processes}; got {process_id}"
-        )
-
-
 def is_main() -> bool:
     """Whether this is process 0, which alone writes metrics, summary and figures, and prints."""
     return jax.process_index() == 0
@@ -76,10 +72,6 @@ def max_over_processes(value: int) -> int:
 
     Decisions that depend on a clock or a signal are made this way: a checkpoint that only some processes begin would
     never end.
-
-    Example:
-      >>> max_over_processes(1)
-      1
     """
     return int(_everywhere(value).max()) if jax.process_count() > 1 else value
 
@@ -92,8 +84,7 @@ def any_process(flag: bool) -> bool:
 def main_first(act: Callable[[], Result]) -> Result:
     """The result of an action, done by process 0 and then by the others, which find what it wrote.
 
-    Raises:
-      InputError: in all processes, if the action is refused in any.
+    Raises `InputError` in all processes, if the action is refused in any.
     """
     if jax.process_count() == 1:
         return act()
@@ -110,14 +101,10 @@ def main_first(act: Callable[[], Result]) -> Result:
 
 
 def check_alike(name: str, value: str) -> None:
-    """Refuses what is not the same in every process.
-
-    Raises:
-      InputError: in all processes.
-    """
-    sums = _everywhere(zlib.crc32(value.encode())) if jax.process_count() > 1 else np.zeros(1)
-    if len(set(sums.tolist())) > 1:
-        raise InputError(f"{name} must be the same in every process; got {len(set(sums.tolist()))} that differ")
+    """Refuses, with an `InputError` in all processes, what is not the same in every process."""
+    different = len(set(_everywhere(zlib.crc32(value.encode())).tolist())) if jax.process_count() > 1 else 1
+    if different > 1:
+        raise InputError(f"{name} must be the same in every process; got {different} that differ")
 
 
 def _everywhere(value: int) -> np.ndarray:
@@ -139,7 +126,15 @@ def leaving_at_once() -> Iterator[None]:
     except BaseException as error:
         if not jax.distributed.is_initialized():
             raise
-        _explain(error)
+        if lost_another(error):
+            reason = str(error).partition("\n")[0]
+            print(
+                f"foveax: process {jax.process_index()} of {jax.process_count()} lost another process and ends: "
+                f"{reason}; the same command, given to all processes, continues from the last checkpoint",
+                file=sys.stderr,
+            )
+        elif not isinstance(error, SystemExit):
+            traceback.print_exception(error)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 1)
@@ -152,17 +147,3 @@ def lost_another(error: BaseException) -> bool:
     """
     of_jax = isinstance(error, jax.errors.JaxRuntimeError) or isinstance(error.__cause__, jax.errors.JaxRuntimeError)
     return jax.process_count() > 1 and (of_jax or re.match(r"[A-Z_]+: ", str(error)) is not None)
-
-
-def _explain(error: BaseException) -> None:
-    if isinstance(error, SystemExit):
-        return
-    if lost_another(error):
-        reason = str(error).partition("\n")[0]
-        print(
-            f"foveax: process {jax.process_index()} of {jax.process_count()} lost another process and ends: {reason}; "
-            "the same command, given to all processes, continues from the last checkpoint",
-            file=sys.stderr,
-        )
-        return
-    traceback.print_exception(error)

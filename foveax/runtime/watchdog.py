@@ -10,16 +10,11 @@ from foveax._types import InputError
 
 @contextlib.contextmanager
 def watchdog(seconds: float) -> Iterator[Callable[[object], None]]:
-    """Ends this process, with exit code 1, once so long has passed without a sign of life.
+    """Ends this process, with exit code 1, once so many seconds have passed without a sign of life; 0 waits for ever.
 
     The stack of every thread is then written to standard error. It is Python's own `faulthandler`, which keeps time in
-    a thread of its own and needs no lock of the interpreter, so that a call stuck in a library is found as well.
-
-    Args:
-      seconds: between two signs; 0 waits for ever.
-
-    Yields:
-      what to call, with anything, at each sign of life.
+    a thread of its own and needs no lock of the interpreter, so that a call stuck in a library is found as well. What
+    is yielded is to be called, with anything, at each sign of life.
 
     Raises:
       InputError: if the time is negative.
@@ -32,7 +27,6 @@ def watchdog(seconds: float) -> Iterator[Callable[[object], None]]:
         raise InputError(f"patience must be at least 0; got {seconds}")
 
     def alive(sign: object = None) -> None:
-        del sign
         if seconds:
             faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or sys.stderr)
 

@@ -71,3 +71,13 @@ def test_bad_shapes_are_refused():
         analysis.map_entropy(np.zeros((2, 2)), bins=0)
     with pytest.raises(fx.InputError, match=r"fixations must have the shape \[N, T, 2\], T at least 1; got \[5, 2\]"):
         analysis.coverage(np.zeros((5, 2)), **SIZE, size=3)
+
+
+def test_scanpath_statistics_on_known_paths():
+    path = np.array([[[0.0, 0.0], [1.0, 0.0], [0.0, 0.0], [3 / 27, 0.0], [4 / 27 + 1e-3, 1.0]]])
+    amplitudes = analysis.saccade_amplitudes(path, height=28, width=28)
+    np.testing.assert_allclose(amplitudes[0, :3], [27, 27, 3])
+    assert analysis.refixation_rate(path, height=28, width=28) == 0.5
+    assert np.isnan(analysis.refixation_rate(path[:, :1], height=28, width=28))
+    with pytest.raises(fx.InputError, match=r"must have the shape \[N, T, 2\], T at least 1; got \[5, 2\]"):
+        analysis.saccade_amplitudes(path[0], height=28, width=28)

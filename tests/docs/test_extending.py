@@ -42,7 +42,8 @@ def blocks_of(page, language="python"):
     return re.findall(rf"```{language}\n(.*?)```", page, flags=re.DOTALL)
 
 
-COMMANDS = [shlex.split(line)[1:] for block in blocks_of(PAGE, "bash") for line in block.splitlines()]
+SHELL = "".join(blocks_of(PAGE, "bash")).replace("\\\n", "")
+COMMANDS = [shlex.split(line)[1:] for line in SHELL.splitlines()]
 """Of the page, each as the arguments of ``foveax``."""
 
 

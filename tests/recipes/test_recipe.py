@@ -1,9 +1,13 @@
 """Recipes: runs that are kept and not repeated, and the table of their figures."""
 
+import functools
 import json
 
+import my_eye
 import numpy as np
 import pytest
+import tiny
+from command import printed, refused
 
 import foveax as fx
 from foveax.recipes import Recipe, Row, format_results, run_recipe
@@ -30,3 +34,33 @@ def test_recipe_keeps_its_results_and_does_not_repeat_them(small_config, tmp_pat
     provenance.write_text(json.dumps({"starts": [begun]}))
     again = run_recipe(recipe, name="two", out=tmp_path / "two")["rows"]["small, row"]["seeds"]
     assert again[1]["machine"]["processor"] == "elsewhere"  # read here, trained there
+
+
+OWN = """
+import functools
+import foveax as fx
+import my_eye
+from foveax.recipes import Recipe, Row
+
+config = fx.TrainingConfig(data={data!r}, images=32, batch=4, shift=0)
+rows = {{name: Row(config, pipeline=functools.partial(my_eye.pipeline, noise=noise))
+        for name, noise in (("quiet", 0.0), ("loud", 0.5))}}
+recipe = Recipe("Noise", "-", rows)
+"""
+
+
+@pytest.mark.slow
+def test_a_recipe_of_ones_own_trains_pipelines_of_ones_own(tmp_path, capsys):
+    (tmp_path / "noise.py").write_text(OWN.format(data=str(tiny.write_npz(tmp_path / "tiny.npz"))))
+    command = ["recipe", f"{tmp_path / 'noise.py'}:recipe", "--out", tmp_path / "results"]
+    output = printed(capsys, *command)
+    assert "quiet, seed 0: 32 images" in output
+    rows = json.loads((tmp_path / "results" / "results.json").read_text())["rows"]
+    assert list(rows) == ["quiet", "loud"]
+    record = json.loads((tmp_path / "results" / "loud" / "seed-0" / "config.json").read_text())
+    assert record["pipeline"]["arguments"] == {"noise": 0.5}
+    quiet = functools.partial(my_eye.pipeline, noise=0.0)
+    loaded = fx.load_run(tmp_path / "results" / "quiet" / "seed-0", pipeline=quiet)
+    assert loaded.graph.hyperparameters["noise"] == 0.0
+    assert printed(capsys, *command).splitlines()[-3:] == output.splitlines()[-3:]  # read, not repeated
+    assert "must be there; " in refused(capsys, "recipe", f"{tmp_path / 'noise.py'}:recipes")

@@ -20,9 +20,7 @@ def check_members(population, data):
         single = tiny.train(None, data, config=member.config, pipeline=member.pipeline)
         for ours, theirs in zip(jax.tree.leaves(population.params), jax.tree.leaves(single.params), strict=True):
             np.testing.assert_allclose(ours[index], theirs, rtol=1e-4, atol=2e-5)
-        accuracy = fx.evaluate(
-            single.graph, single.params, data.test, key=jax.random.key(member.config.seed)
-        ).accuracy
+        accuracy = fx.evaluate(single.graph, single.params, data.test, key=jax.random.key(member.config.seed)).accuracy
         np.testing.assert_allclose(population.accuracy[index], accuracy, atol=5e-3)
 
 
@@ -77,7 +75,7 @@ def test_the_hyper_parameters_of_a_partial_are_kept():
 
 
 def test_what_cannot_vary_is_refused():
-    with pytest.raises(fx.InputError, match=r"vary must name one of scale_start, .*; got 'batch'"):
+    with pytest.raises(fx.InputError, match=r"vary must name one of .*scale_start, .*; got 'batch'"):
         population_members(fx.TrainingConfig(), seeds=1, vary={"batch": [1, 2]})
     with pytest.raises(fx.InputError, match=r"discount must be at least 0.0 and at most 1.0; got 2"):
         population_members(fx.TrainingConfig(), seeds=1, vary={"discount": [0.5, 2]})
@@ -85,12 +83,22 @@ def test_what_cannot_vary_is_refused():
         population_members(OWN, fading, seeds=1, vary={"wieght": [0.5]})
     with pytest.raises(fx.InputError, match=r"vary must name one of learning_rate, .*; got 'scale_start'"):
         population_members(OWN, fading, seeds=1, vary={"scale_start": [0.5]})  # of the standard pipeline
+    with pytest.raises(fx.InputError, match="seeds must be at least 1; got 0"):
+        population_members(OWN, fading, seeds=0, vary={"weight": [0.5]})
+    with pytest.raises(fx.InputError, match="vary must give values for weight; got none"):
+        population_members(OWN, fading, seeds=1, vary={"weight": []})
+
+    def ambiguous(data: fx.Data, entropy: float = 0.0) -> fx.Graph:
+        return fading(data, entropy)
+
+    with pytest.raises(fx.InputError, match=r"'entropy' is learning's and an argument of .*ambiguous"):
+        population_members(OWN, ambiguous, seeds=1, vary={"entropy": [0.5]})
 
 
 def test_members_of_another_shape_or_all_alike_are_refused(tmp_path):
     with pytest.raises(fx.InputError, match=r"members of a population must share one graph; that of .'hidden': 5"):
         fx.train_population(OWN, tiny.data(), vary={"hidden": [4, 5]}, pipeline=fading, out=tmp_path / "run")
-    with pytest.raises(fx.InputError, match=r"vary must change numbers of learning, or .*; blur leaves some members alike"):
+    with pytest.raises(fx.InputError, match=r"vary must change numbers .*; blur leaves some members alike"):
         fx.train_population(OWN, tiny.data(), vary={"blur": [0.0, 0.5]}, pipeline=fading, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -13,6 +13,7 @@ import foveax as fx
 
 pytestmark = pytest.mark.slow
 
+
 def test_streamed_and_resident_data_give_the_same_training():
     resident, streamed = (
         tiny.train(execution=fx.ExecutionConfig(dispatch=2, resident_megabytes=megabytes)).params
@@ -116,6 +117,13 @@ def test_a_run_that_stopped_is_resumed_to_the_same_end(tmp_path, monkeypatch):
     resumed = tiny.train(tmp_path / "b")
     chex.assert_trees_all_equal(resumed.params, whole.params)
     assert (tmp_path / "whole" / "metrics.jsonl").read_bytes() == (tmp_path / "b" / "metrics.jsonl").read_bytes()
+
+
+def test_a_start_that_was_killed_before_its_configuration_was_whole_is_begun_anew(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".config.json.1").write_text("{")
+    tiny.train(tmp_path / "run", config=dataclasses.replace(tiny.CONFIG, images=8))
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["config"]["images"] == 8
 
 
 def snapshot(folder):

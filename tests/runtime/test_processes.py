@@ -29,9 +29,7 @@ from foveax.runtime.processes import (
 )
 from foveax.runtime.watchdog import watchdog
 
-CONFIG = fx.TrainingConfig(
-    images=3200, pipeline=fx.PipelineConfig(glimpses=3, hidden=8, features=8, saccader_hidden=8)
-)
+CONFIG = fx.TrainingConfig(images=3200, pipeline=fx.PipelineConfig(glimpses=3, hidden=8, features=8, saccader_hidden=8))
 FLAGS = ["--images", "3200", "--dispatch", "10", "--glimpses", "3", "--hidden", "8", "--features", "8",
          "--saccader-hidden", "8"]  # fmt: skip
 EXECUTION = fx.ExecutionConfig(dispatch=10)

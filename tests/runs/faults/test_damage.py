@@ -14,7 +14,7 @@ import tiny
 import foveax as fx
 from foveax.runs.checkpoint import Checkpoints, DamageWarning
 from foveax.runs.directory import read_run
-from foveax.runs.metrics_file import MetricsFile
+from foveax.runtime.metrics_file import MetricsFile
 
 
 def flip(file: Path, other: Path) -> None:

@@ -14,7 +14,7 @@ import foveax as fx
 from foveax.runs.checkpoint import Checkpoints
 from foveax.runs.directory import read_run
 from foveax.runs.divergence import DivergenceWarning
-from foveax.runs.metrics_file import read_metrics
+from foveax.runtime.metrics_file import read_metrics
 
 pytestmark = pytest.mark.filterwarnings("ignore::foveax.runs.divergence.DivergenceWarning")
 

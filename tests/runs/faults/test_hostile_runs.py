@@ -7,7 +7,6 @@ import shutil
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import tiny
 from command import refused
@@ -25,7 +24,8 @@ NUMBERS = st.one_of(
     st.integers(), st.integers(-3, 40), st.floats(), st.sampled_from([10**400, -(10**400), 1e308, 2**63])
 )
 WORDS = st.one_of(
-    st.text(max_size=8), st.sampled_from(["gru", "learned", "squashed", "\0", "\ud800", "each", "mnist5k", "a.b -> c.d"])
+    st.text(max_size=8),
+    st.sampled_from(["gru", "learned", "squashed", "\0", "\ud800", "each", "mnist5k", "a.b -> c.d"]),
 )
 LEAVES = st.one_of(st.none(), st.booleans(), NUMBERS, WORDS)
 JSON = st.recursive(
@@ -55,7 +55,9 @@ def part(kind, more=None):
 CONFIGURATIONS = st.one_of(
     JSON,
     part(fx.TrainingConfig),
-    st.fixed_dictionaries({}, optional={"pipeline": st.one_of(part(fx.PipelineConfig), JSON), "learning": part(fx.LearningConfig)}),
+    st.fixed_dictionaries(
+        {}, optional={"pipeline": st.one_of(part(fx.PipelineConfig), JSON), "learning": part(fx.LearningConfig)}
+    ),
 )
 
 
@@ -115,7 +117,10 @@ def config_json(**changes) -> bytes:
     return json.dumps({name: part for name, part in parts.items() if part is not None}).encode()
 
 
-STANDARD = {"function": "foveax.pipelines.standard:standard_pipeline", "arguments": {}, "graph": {}}
+STANDARD = {
+    "function": "foveax.pipelines.standard:standard_pipeline",
+    **{"arguments": {}, "hyperparameters": {}, "graph": {}},
+}
 CONFIGS = {
     "an array": b"[]",
     "no JSON": b"\xff\xfe{",
@@ -139,12 +144,13 @@ CONFIGS = {
     "an unknown field": config_json(config={"pipelien": {}}),
     "no pipeline": config_json(pipeline=None),
     "a pipeline without a graph": config_json(pipeline={"function": "os:system", "arguments": {}}),
-    "a pipeline that is code": config_json(pipeline={**STANDARD, "function": "os:system", "arguments": {"command": "id"}}),
+    "a pipeline that is code": config_json(
+        pipeline={**STANDARD, "function": "os:system", "arguments": {"command": "id"}}
+    ),
     "a pipeline in the run": config_json(pipeline={**STANDARD, "function": "pipeline.py:pipeline"}),
     "a pipeline without a name": config_json(pipeline={**STANDARD, "function": ""}),
     "arguments that do not fit": config_json(pipeline={**STANDARD, "arguments": {"command": "id"}}),
     "a graph of nothing": config_json(),
-    "a graph of lists": config_json(pipeline={**STANDARD, "graph": {"modules": [], "links": 3, "inputs": {"image": None}}}),
     "data with a NUL": config_json(config={"data": "a\0.npz"}),
     "a folder with a NUL": config_json(config={"data": "a\0"}),
     "data of half a letter": config_json(config={"data": "\ud800.npz"}),
@@ -170,6 +176,8 @@ PARTS = {
     "a function with a line and a colour": (("pipeline", "function"), "a\n\x1b[31m"),
     "arguments that do not fit": (("pipeline", "arguments"), {"command": "id"}),
     "an argument that takes a place": (("pipeline", "arguments"), {"data": 3}),
+    "hyper-parameters in a list": (("pipeline", "hyperparameters"), ["scale_start"]),
+    "a hyper-parameter of text": (("pipeline", "hyperparameters", "scale_start"), "\n2"),
     "no graph": (("pipeline", "graph"), {}),
     "modules in a list": (("pipeline", "graph", "modules"), ["retina"]),
     "links in a number": (("pipeline", "graph", "links"), 3),

@@ -26,6 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Sharding info not provided"),  # of the reader that compares
 ]
 
+
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory):
     """Processes forked from one that has imported everything, and that share their compiled programs."""
