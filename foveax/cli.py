@@ -19,6 +19,7 @@ from foveax.runs.divergence import DivergenceError
 from foveax.runtime.processes import leaving_at_once
 from foveax.runtime.signals import Interrupted, raising_signals
 
+DESCRIPTION = "Networks that see through eye movements: train, test and analyse them."
 CONFIGURED = {"train": commands.train, "train-sb3": commands.train_sb3, "population": commands.population}
 """Commands whose flags start from a preset."""
 OTHERS = {
@@ -66,7 +67,7 @@ def _parse(arguments: list[str]) -> Callable[[], None]:
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.extras.subcommand_cli_from_dict(calls, prog="foveax", description=__doc__, args=arguments)
+            return tyro.extras.subcommand_cli_from_dict(calls, prog="foveax", description=DESCRIPTION, args=arguments)
     except SystemExit as end:
         refusal = _refusal(end)
         if refusal:

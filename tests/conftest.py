@@ -39,6 +39,15 @@ def small_config() -> fx.PipelineConfig:
     return fx.PipelineConfig(hidden=16, features=8, saccader_hidden=8)
 
 
+@pytest.fixture(scope="module")
+def short_search():
+    """Evaluations with a short search for the best sequence, and a small sheet of scanpaths."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("foveax.evaluation.controls.CANDIDATES", 4)
+        patch.setattr("foveax.runs.summary.SHEET_TRIALS", 4)
+        yield
+
+
 @pytest.fixture(scope="session")
 def mnist_dir() -> Path:
     """Where full MNIST lies as array records; tests that need it are skipped, visibly, without it."""

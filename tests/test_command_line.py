@@ -23,7 +23,7 @@ def write_npz(path, **changes):
     return str(path)
 
 
-def test_train_evaluate_export(tmp_path, capsys):
+def test_train_evaluate_export(short_search, tmp_path, capsys):
     out = tmp_path / "run"
     table = printed(capsys, "train", *TINY, "--out", out)
     assert printed(capsys, "evaluate", out).splitlines() == table.splitlines()[:6]
@@ -41,7 +41,7 @@ def test_train_evaluate_export(tmp_path, capsys):
     assert printed(capsys, "train", *TINY, "--out", out) == table
 
 
-def test_diagnose_writes_what_it_prints(tmp_path, capsys):
+def test_diagnose_writes_what_it_prints(short_search, tmp_path, capsys):
     out, data = tmp_path / "run", write_npz(tmp_path / "own.npz")
     flags = ["--glimpses", "3", "--crop-size", "5", "--task", "translated", "--canvas", "20"]
     main(["train", *TINY, *flags, "--data", data, "--no-evaluate", "--out", str(out)])
@@ -66,12 +66,6 @@ def test_population_prints_each_combination(tmp_path, capsys):
         (0, 0.0), (0, 0.1), (1, 0.0), (1, 0.1)]  # fmt: skip
     assert printed(capsys, *command) == table  # the same command again: nothing left to do
     assert "is a population's" in refused(capsys, "evaluate", tmp_path / "run")
-
-
-def test_a_train_command_without_evaluation_prints_its_speed_alone(tmp_path, capsys):
-    flags = [*TINY, "--data", write_npz(tmp_path / "own.npz"), "--glimpses", "3", "--crop-size", "5"]
-    (line,) = printed(capsys, "train", *flags, "--no-evaluate").splitlines()
-    assert "images/s" in line
 
 
 def test_unknown_recipes_and_values_that_are_no_numbers_are_refused(tmp_path, capsys):
@@ -159,7 +153,8 @@ def test_bad_arrays_are_refused(case, tmp_path, capsys):
 
 def test_run_directories_that_do_not_fit_are_refused(tmp_path, capsys):
     flags = [*TINY, "--data", write_npz(tmp_path / "own.npz"), "--glimpses", "3", "--crop-size", "5", "--no-evaluate"]
-    main(["train", *flags, "--out", str(tmp_path / "run")])
+    (line,) = printed(capsys, "train", *flags, "--out", tmp_path / "run").splitlines()
+    assert "images/s" in line  # without an evaluation that is all
     message = refused(capsys, "train", *flags, "--seed", "4", "--out", tmp_path / "run")
     assert "must be of the same configuration to be resumed: seed is 0 there, 4 here" in message
     execution = ["--dispatch", "3", "--resident-megabytes", "0", "--data-dir", "elsewhere", "--devices", "0"]

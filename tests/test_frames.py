@@ -13,12 +13,12 @@ MOST_FRAMES = 9
 PACKAGE = Path(fx.__file__).parent
 RECORDING = """
 import traceback
-import my_eye
+import noisy_eye
 
 STACKS = []
 
 def pipeline(data):
-    graph = my_eye.pipeline(data)
+    graph = noisy_eye.pipeline(data)
     retina = graph.modules["retina"]
 
     def apply(params, state, inputs, key):

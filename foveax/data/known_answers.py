@@ -16,7 +16,7 @@ TRAIN, TEST = 20_000, 2_000
 
 
 def drawn(draw: Callable[[np.random.Generator, int], Split], chunk: int = TRAIN) -> Callable[[], Data]:
-    """A function that gives the data set of these draws, made in chunks of so many images."""
+    """A function that gives the data set of these draws, made in chunks of images."""
 
     @functools.wraps(draw)
     def make() -> Data:

@@ -1,8 +1,7 @@
 """The two halves of a graph for other frameworks: environments in their signatures, and policies brought back.
 
-Importing this package imports no other framework; each adapter is a module of its own, which needs its extra:
-`foveax.environments.gymnasium` and `foveax.environments.active_classification` (``gym``), `foveax.environments.sb3`
-(``sb3``), `foveax.environments.rllib` (``rllib``). `foveax.environments.gymnax` needs nothing more.
+Importing this package imports no other framework. Its modules need their extras: `gymnasium` and
+`active_classification` ``gym``, `sb3` and `rllib` one of their name; `gymnax` needs nothing more.
 """
 
 from foveax.environments.classifier_training import ClassifierTraining as ClassifierTraining

@@ -2,12 +2,11 @@
 
 Such an environment must be:
 
-* a Gymnasium environment, or a batch of them (`gymnasium.vector.VectorEnv`);
+* a Gymnasium environment, or a batch of them (`gymnasium.vector.VectorEnv`), with episodes of exactly T steps;
 * its observation a dictionary with a *glimpse*, a box of floats or uint8 ``[G, G, C]``, and a *position*, a finite box
   of two numbers: where the glimpse was taken (the entries may have other names, `Names`);
 * its action a dictionary with a *movement*, a finite box of two numbers: where to look next, as a position, or by how
   much to move; and a *prediction*, a `Discrete` of K classes, or a box of K log-probabilities, which are at most 0;
-* its episodes of exactly T steps: each step is given a prediction from the glimpses so far, and where to look next;
 * its ``info`` at the end of an episode with the *label*.
 
 Its reward is reported, and not learnt from: the saccader is paid by the graph's own reward, as in all of foveax.
@@ -36,6 +35,8 @@ from foveax.pipelines import PipelineConfig, standard_pipeline
 
 RETINA, GAZE = "retina", "fixation"
 """The module of the standard pipeline whose place the environment takes, and the memory that its eye writes."""
+Movement = Literal["absolute", "relative"]
+Environment = gymnasium.Env | VectorEnv
 
 
 class Names(NamedTuple):
@@ -61,7 +62,7 @@ class ActiveClassification(NamedTuple):
     environments: VectorEnv
     graph: Graph
     names: Names
-    movement: Literal["absolute", "relative"]
+    movement: Movement
     sampling: tuple[Callable[..., Any], Callable[..., Any]]
     greedy: tuple[Callable[..., Any], Callable[..., Any]]
 
@@ -97,22 +98,15 @@ class PlayedEpisodes(NamedTuple):
 
 
 def make_active_classification(
-    environment: gymnasium.Env | VectorEnv,
-    config: PipelineConfig,
-    *,
-    names: Names | None = None,
-    movement: Literal["absolute", "relative"] = "absolute",
+    environment: Environment, config: PipelineConfig, *, names: Names | None = None, movement: Movement = "absolute"
 ) -> ActiveClassification:
     """Checks an environment of others, and makes the standard pipeline for it.
 
-    Args:
-      environment: as the head of this module says; a single one becomes a batch of one.
-      config: its number of glimpses is the number of steps of an episode, and its retina is not used.
-      names: of the entries.
-      movement: where to look next in the space of positions, or the way there.
+    A single environment becomes a batch of one. The number of glimpses is the number of steps of an episode, and the
+    retina is not used. A movement is where to look next in the space of positions, or (``"relative"``) the way there.
 
     Raises:
-      InputError: if the spaces are not of that kind.
+      InputError: if the spaces are not as the head of this module says.
     """
     names = names or Names()
     if config.glimpses < 2:
@@ -139,12 +133,8 @@ def play_episodes(
 ) -> PlayedEpisodes:
     """Plays a batch of episodes: the classifier predicts after each glimpse, the saccader moves.
 
-    Args:
-      task: of `make_active_classification`.
-      params: of its graph's modules, by name (`foveax.init`).
-      keys: ``[B]``, of the saccader's exploration; the images are the environment's own affair.
-      progress: the share of training done, for a scheduled scale.
-      sample: whether the saccader explores, as in training, or takes the mode of its policy.
+    The keys ``[B]`` are of the saccader's exploration; the images are the environment's own affair. With `sample` the
+    saccader explores, as in training, at a scale scheduled by `progress`; else it takes the mode of its policy.
 
     Raises:
       InputError: if an episode's steps are not as many as the pipeline's glimpses, or there is no label at its end.
@@ -191,11 +181,10 @@ def _pipeline(config: PipelineConfig, shape: tuple[int, ...], classes: int) -> G
 
 
 def split_at_retina(graph: Graph) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The pipeline without its retina, for a batch, glimpse by glimpse.
+    """The pipeline without its retina, for a batch, glimpse by glimpse, as two compiled functions.
 
-    Returns:
-      ``(keys, params, progress) -> state`` and ``(state, glimpse, position, params, progress) -> (state, probabilities,
-      fixation)``, compiled: what the classifier makes of a glimpse, ``[B, K]``, and where to look next, ``[B, 2]``.
+    They are ``(keys, params, progress) -> state`` and ``(state, glimpse, position, params, progress) -> (state,
+    probabilities, fixation)``: what the classifier makes of a glimpse, ``[B, K]``, and where to look next, ``[B, 2]``.
     """
     belief, fixation = parse_port(graph.roles.belief), graph.wiring.writes[GAZE]
     environment, actors = split(graph, RETINA, record=(str(belief), str(fixation)))
@@ -210,8 +199,8 @@ def split_at_retina(graph: Graph) -> tuple[Callable[..., Any], Callable[..., Any
         ended = {**time_step.info, **state.values}  # of the same glimpse: what waited for the retina, and what did not
         return after, *(ended[port.module][port.port] for port in (belief, fixation))
 
-    batched = jax.vmap(predict, in_axes=(0, 0, 0, None, None))
-    return jax.jit(jax.vmap(begin, in_axes=(0, None, None))), jax.jit(batched)
+    predicting = jax.vmap(predict, in_axes=(0, 0, 0, None, None))
+    return jax.jit(jax.vmap(begin, in_axes=(0, None, None))), jax.jit(predicting)
 
 
 def _entry(space: spaces.Space, name: str, kind: str) -> spaces.Space:
@@ -223,7 +212,6 @@ def _entry(space: spaces.Space, name: str, kind: str) -> spaces.Space:
 
 
 def _classes(space: spaces.Space, name: str) -> int:
-    """The number of classes in a space of predictions."""
     if isinstance(space, spaces.Discrete) and space.start == 0:
         return int(space.n)
     if isinstance(space, spaces.Box) and len(space.shape) == 1 and (space.low < 0).all():

@@ -18,15 +18,11 @@ from foveax.training.learner import Learner, TrainState, make_learner
 def make_classifier_training(
     graph: Graph, learning: LearningConfig, agent: str | None = None, *, key: Key, batch: int, steps: int = 0
 ) -> "ClassifierTraining":
-    """The training of all modules of a graph but the agent that acts, from the beginning.
+    """The training of all modules of a graph but the agent that acts, from the parameters of `foveax.make_learner`.
 
-    Args:
-      graph: as in `make_episodes`; agents that stay in the environment learn by reinforcement.
-      learning: of the modules.
-      agent: as in `make_episodes`.
-      key: of the parameters, which are those of `foveax.make_learner`'s state for this key.
-      batch: the number of episodes, at least, from which a step learns.
-      steps: in all, along which learning rates and the entropy bonus fall; 0 keeps them constant.
+    Graph and agent are as in `make_episodes`; other agents, which stay in the environment, learn by reinforcement. A
+    step learns from at least `batch` episodes. Learning rates and the entropy bonus fall along `steps`; 0 keeps them
+    constant.
 
     Raises:
       GraphError: if there is no such agent, or it does not act by its fixation alone.
@@ -72,10 +68,7 @@ class ClassifierTraining:
         return self.state.params
 
     def add_episodes(self, inputs: dict[str, Any], fixations: Array) -> None:
-        """Adds finished episodes, and takes a step once there are enough of them.
-
-        The graph's inputs are ``[B, ...]`` each, by name; the fixations after the first ``[B, T - 1, 2]``.
-        """
+        """Adds episodes: inputs ``[B, ...]``, fixations after the first ``[B, T - 1, 2]``; may take a step."""
         self._episodes.append({**inputs, "fixations": fixations})
         if sum(len(episodes["fixations"]) for episodes in self._episodes) < self._batch:
             return

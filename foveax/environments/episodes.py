@@ -25,16 +25,14 @@ POOL = 8
 
 Modules = Mapping[str, Params]
 Observed = Literal["agent"] | tuple[str, ...]
+SplitName = Literal["train", "test"]
 
 
 class BatchTimeStep(NamedTuple):
     """The answer of a batch of episodes: JAX arrays, or NumPy's where they have left the device.
 
-    Attributes:
-      observation: ``[B, D]``; where ports are observed, one for each, by the last part of its name.
-      reward: ``[B]`` float32, the acting agent's.
-      terminated: ``[B]`` bool.
-      info: by name, with a leading ``[B]``.
+    The observation is ``[B, D]``, or one for each port, by the last part of its name; the reward, the acting agent's,
+    ``[B]`` float32; `terminated` ``[B]`` bool; all of `info`, by name, has a leading ``[B]``.
     """
 
     observation: Any
@@ -91,12 +89,7 @@ class Episodes(NamedTuple):
 
 
 def make_episodes(
-    graph: Graph,
-    data: Data,
-    agent: str | None = None,
-    *,
-    split_name: Literal["train", "test"] = "train",
-    observe: Observed = "agent",
+    graph: Graph, data: Data, agent: str | None = None, *, split_name: SplitName = "train", observe: Observed = "agent"
 ) -> Episodes:
     """The episodes of a graph: its environment (`foveax.split`) on a data set.
 
@@ -114,7 +107,7 @@ def make_episodes(
         name. ``loop.index`` comes as `foveax.networks.index_features`.
 
     Raises:
-      GraphError: if no such agent acts so, or a port to observe does not exist or waits for the action.
+      GraphError: if the agent does not act by its fixation alone, or a port to observe is missing or waits for it.
 
     Example:
       >>> import foveax as fx, jax
@@ -148,7 +141,7 @@ def make_episodes(
         if "belief" in roles and "label" in roles:
             info["correct"] = info["predicted"] == value(roles["label"])
         flat = {part: [_flat(port, value(port)) for port in ports] for part, ports in parts.items()}
-        observation = {part: jnp.concatenate(rows, axis=-1) for part, rows in flat.items()}
+        observation = {part: jnp.concatenate(values, axis=-1) for part, values in flat.items()}
         return BatchTimeStep(_only(observation), time_step.reward[name], time_step.terminated, info)
 
     def reset(params: Modules, key: Key, images: Mapping[str, Any], size: int) -> tuple[BatchState, BatchTimeStep]:
@@ -191,9 +184,9 @@ def acting_port(graph: Graph, agent: str | None = None) -> Source:
     return ports[0]
 
 
-def first_episode(batch: Any) -> Any:
-    """The arrays of a batch's first episode."""
-    return jax.tree.map(lambda array: array[0], batch)
+def one_episode(batch: Any, index: int = 0) -> Any:
+    """One of a batch of episodes."""
+    return jax.tree.map(lambda array: array[index], batch)
 
 
 def _only(parts: dict[str, Any]) -> Any:
@@ -237,7 +230,6 @@ def _reached(graph: Graph, agent: str, states: EpisodeState, fixations: Array) -
 
 
 def _flat(source: Source, value: Array) -> Array:
-    """A value of each episode as a row of numbers, ``[B, D]``."""
     numbers = jax.vmap(index_features)(value) if source == INDEX else value
     return numbers.astype(jnp.float32).reshape(len(value), -1)
 

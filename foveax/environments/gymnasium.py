@@ -9,9 +9,8 @@
 =============================== ===================================================================
 
 Actions lie in [-1, 1]^2: ``(-1, -1)`` is the upper left corner of the image, ``(0, 0)`` its centre. An episode is one
-image, and has exactly T - 1 steps; it is terminated, never truncated. Observations are flat: with ``observe`` as
-`GLIMPSES` a glimpse ``[G, G, C]`` comes as ``G G C`` numbers. ``info`` holds, for each image, its ``index`` in the
-split, ``label``, ``predicted``, ``correct`` and the present ``fixation`` in [0, 1]^2.
+image, and has exactly T - 1 steps; it is terminated, never truncated. Observations and ``info`` are those of
+`foveax.environments.make_episodes`, with fixations in [0, 1]^2.
 
 Example:
   >>> import gymnasium
@@ -23,7 +22,7 @@ Example:
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import gymnasium
 import jax
@@ -36,7 +35,7 @@ from foveax._types import InputError
 from foveax.data.dataset import Data
 from foveax.data.load import load
 from foveax.environments.classifier_training import ModuleParams, make_classifier_training
-from foveax.environments.episodes import GLIMPSES, Box, Episodes, Observed, first_episode, make_episodes
+from foveax.environments.episodes import GLIMPSES, Box, Episodes, Observed, SplitName, make_episodes, one_episode
 from foveax.environments.session import Session
 from foveax.pipelines.named import Build, import_pipeline
 from foveax.plot.scanpath import trial_picture
@@ -48,30 +47,31 @@ RENDER_MODES = ["rgb_array"]
 
 
 class FoveaxEnv(gymnasium.Env):
-    """One image at a time; made as `FoveaxVectorEnv`."""
+    """One image at a time: a `FoveaxVectorEnv` of one, made likewise."""
 
     metadata = {"render_modes": RENDER_MODES, "render_fps": 2}  # noqa: RUF012
 
     def __init__(self, episodes: Episodes, params: ModuleParams, *, render_mode: str | None = None):
-        self.session = Session(episodes, 1, params)
-        self.render_mode = _render_mode(render_mode)
-        self.observation_space, self.action_space = _spaces(episodes)
+        self._batch = FoveaxVectorEnv(1, episodes, params, autoreset_mode="Disabled", render_mode=render_mode)
+        self.session = self._batch.session
+        self.render_mode = render_mode
+        self.observation_space = self._batch.single_observation_space
+        self.action_space = self._batch.single_action_space
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begins an episode on an image drawn at random: its observation, and info."""
         super().reset(seed=seed)
-        del options
-        time_step = first_episode(self.session.reset(int(self.np_random.integers(2**32))))
-        return time_step.observation, time_step.info
+        return one_episode(_begin(self.session, self.np_random))
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Moves the eye to ``(action + 1) / 2``: observation, reward, terminated, truncated (never), and info."""
-        observation, reward, terminated, info = first_episode(self.session.step(np.asarray(action)[None]))
+        observation, reward, terminated, info = one_episode(self.session.step(np.asarray(action)[None]))
         return observation, float(reward), bool(terminated), False, info
 
     def render(self) -> np.ndarray | None:
         """The trial so far, uint8 ``[height, width, 3]``; None without a render mode."""
-        return _pictures(self.session)[0] if self.render_mode else None
+        pictures = self._batch.render()
+        return pictures[0] if pictures else None
 
     def close(self) -> None:
         """Ends the use of the environment."""
@@ -100,11 +100,15 @@ class FoveaxVectorEnv(VectorEnv):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
     ):
+        if render_mode is not None and render_mode not in RENDER_MODES:
+            raise InputError(f"render_mode must be rgb_array or None; got {render_mode!r}")
         self.session = Session(episodes, num_envs, params)
-        self.num_envs, self.render_mode = num_envs, _render_mode(render_mode)
+        self.num_envs = num_envs
+        self.render_mode = render_mode
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**FoveaxEnv.metadata, "autoreset_mode": self.autoreset_mode}
-        self.single_observation_space, self.single_action_space = _spaces(episodes)
+        self.single_observation_space = _space(episodes.observation)
+        self.single_action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
@@ -113,32 +117,39 @@ class FoveaxVectorEnv(VectorEnv):
         super().reset(seed=seed)
         if not np.all((options or {}).get("reset_mask", True)):
             raise InputError("all episodes must be reset together; got a reset_mask that leaves some out")
-        return self._begin()
+        return _begin(self.session, self.np_random)
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Moves the eyes: observations, rewards, terminations, truncations (never) and infos."""
         truncations = np.zeros(self.num_envs, bool)
         if self.session.ended and self.autoreset_mode == AutoresetMode.NEXT_STEP:
-            observations, infos = self._begin()
+            observations, infos = _begin(self.session, self.np_random)
             return observations, np.zeros(self.num_envs, np.float32), truncations.copy(), truncations, infos
         observations, rewards, terminations, infos = self.session.step(actions)
         if terminations.all() and self.autoreset_mode == AutoresetMode.SAME_STEP:
-            final = {"final_obs": _one_by_one(observations, self.num_envs), "final_info": infos}
-            observations, infos = self._begin()
+            singles = np.empty(self.num_envs, object)  # as Gymnasium has them
+            for index in range(self.num_envs):
+                singles[index] = one_episode(observations, index)
+            final = {"final_obs": singles, "final_info": infos}
+            observations, infos = _begin(self.session, self.np_random)
             infos |= {**final, **{f"_{name}": np.ones(self.num_envs, bool) for name in final}}
         return observations, rewards, terminations, truncations, infos
 
     def render(self) -> tuple[np.ndarray, ...] | None:
         """The trials so far, uint8 ``[height, width, 3]`` each; None without a render mode."""
-        return tuple(_pictures(self.session)) if self.render_mode else None
+        if self.render_mode is None:
+            return None
+        size = self.session.episodes.graph.roles.crop_size
+        return tuple(trial_picture(*trial, size=size) for trial in zip(*self.session.pictures(), strict=True))
 
     def close_extras(self, **kwargs: Any) -> None:
         """Ends the use of the environments."""
         self.session.close()
 
-    def _begin(self) -> tuple[Any, dict[str, Any]]:
-        time_step = self.session.reset(int(self.np_random.integers(2**32)))
-        return time_step.observation, time_step.info
+
+def _begin(session: Session, rng: np.random.Generator) -> tuple[Any, dict[str, Any]]:
+    time_step = session.reset(int(rng.integers(2**32)))
+    return time_step.observation, time_step.info
 
 
 def make_env(*, render_mode: str | None = None, **options: Any) -> FoveaxEnv:
@@ -157,8 +168,8 @@ def make_vector_env(
 
     The parameters of the modules in the environment, as they are now, are in ``unwrapped.session.params``.
 
-    The options are ``config``, a `foveax.TrainingConfig`, or the JSON of some of its fields, which take the place of the
-    id's: the classifier starts new, and learns from the episodes. Or ``run``, the directory of a run, with its own
+    The options are ``config``, a `foveax.TrainingConfig`, or the JSON of some of its fields, in the place of the id's:
+    the classifier starts new, and learns from the episodes. Or ``run``, the directory of a run, with its own
     configuration: its classifier does not learn. ``data``, as in `foveax.train` and `foveax.load_run`; ``data_dir``,
     with TFDS sets; ``pipeline``, ``(data) -> graph`` or its name, as ``"package.module:function"``; ``agent``, the
     module that acts, and ``observe`` (`make_episodes`); ``split``, train or, for a run, test.
@@ -178,7 +189,7 @@ def _make_parts(
     pipeline: Build | str | None = None,
     agent: str | None = None,
     observe: Observed | list[str] = "agent",
-    split: Literal["train", "test"] = "train",
+    split: SplitName = "train",
     base: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The episodes that options ask for, and parameters or a training; `base` is the configuration of an id."""
@@ -210,33 +221,10 @@ def _merged(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def _one_by_one(observations: Any, size: int) -> np.ndarray:
-    """A batch of observations as an array of objects, one for each episode, as Gymnasium has them."""
-    singles = np.empty(size, object)
-    for index in range(size):
-        singles[index] = jax.tree.map(lambda part: part[index], observations)  # noqa: B023
-    return singles
-
-
-def _spaces(episodes: Episodes) -> tuple[spaces.Space, spaces.Box]:
-    """The spaces of observations, a box or a dictionary of them, and of actions."""
-
-    def space(box: Box) -> spaces.Box:
+def _space(box: Box | Mapping[str, Box]) -> spaces.Space:
+    if isinstance(box, Box):
         return spaces.Box(box.low, box.high, box.shape, np.float32)
-
-    observed = jax.tree.map(space, episodes.observation, is_leaf=lambda part: isinstance(part, Box))
-    return spaces.Dict(observed) if isinstance(observed, dict) else observed, space(Box(-1.0, 1.0, (2,)))
-
-
-def _render_mode(mode: str | None) -> str | None:
-    if mode is not None and mode not in RENDER_MODES:
-        raise InputError(f"render_mode must be rgb_array or None; got {mode!r}")
-    return mode
-
-
-def _pictures(session: Session) -> list[np.ndarray]:
-    size = session.episodes.graph.roles.crop_size
-    return [trial_picture(image, path, size=size) for image, path in zip(*session.pictures(), strict=True)]
+    return spaces.Dict({name: _space(part) for name, part in box.items()})
 
 
 IDS: dict[str, dict[str, Any]] = {
@@ -249,10 +237,6 @@ IDS: dict[str, dict[str, Any]] = {
 """The registered ids, and the options of each."""
 
 for _name, _options in IDS.items():
-    gymnasium.register(
-        _name,
-        entry_point=make_env,
-        vector_entry_point=make_vector_env,
-        kwargs=_options,
-        nondeterministic=True,  # the classifier learns from one episode to the next
+    gymnasium.register(  # not deterministic, since the classifier learns from one episode to the next
+        _name, entry_point=make_env, vector_entry_point=make_vector_env, kwargs=_options, nondeterministic=True
     )

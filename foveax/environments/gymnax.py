@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from foveax._types import Array, Key, Params
-from foveax.environments.episodes import BatchState, Box, Episodes, first_episode
+from foveax.environments.episodes import BatchState, Box, Episodes, one_episode
 
 
 class EnvParams(NamedTuple):
@@ -27,11 +27,11 @@ class GymnaxEnvironment(NamedTuple):
     Attributes:
       reset: ``(key, params) -> (observation, state)``.
       step: as `step_env`, but where the episode ended, observation and state are those of a new one.
-      step_env: ``(key, state, action, params) -> `` the five or six values; the action is ``[2]`` in [-1, 1], and the
+      step_env: ``(key, state, action, params) ->`` the five or six values; the action is ``[2]`` in [-1, 1], and the
         fixation ``(action + 1) / 2``; values outside are brought to the border.
       observation_space: ``(params) -> space``: a `Box`, or a dictionary of them by the names of ports.
       action_space: ``(params) -> Box``.
-      default_params: `EnvParams` of the images and the parameters given, which hold where no others are.
+      default_params: those that hold where none are given.
     """
 
     reset: Callable[..., tuple[Any, BatchState]]
@@ -64,13 +64,13 @@ def make_gymnax(
     def reset(key: Key, params: EnvParams | None = None) -> tuple[Any, BatchState]:
         params = params or default
         state, time_step = episodes.reset(params.modules, key, params.images, 1)
-        return first_episode(time_step.observation), state
+        return one_episode(time_step.observation), state
 
     def step_env(key: Key, state: BatchState, action: Array, params: EnvParams | None = None) -> tuple[Any, ...]:
         del key  # an episode draws all that it needs from the key of its reset
         fixation = (jnp.clip(action, -1, 1) + 1) / 2
         state, time_step = episodes.step((params or default).modules, state, fixation[None])
-        observation, reward, terminated, info = first_episode(time_step)
+        observation, reward, terminated, info = one_episode(time_step)
         ends = (terminated,) if step_values == 5 else (terminated, jnp.zeros((), bool))
         return observation, state, reward, *ends, info
 

@@ -1,6 +1,6 @@
 """stable-baselines3: a batch of episodes as its `VecEnv`, and its policies brought back as saccaders."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from stable_baselines3.common.vec_env import VecEnv  # pyright: ignore[reportMis
 
 from foveax._types import InputError, Params
 from foveax.environments.classifier_training import ModuleParams
-from foveax.environments.episodes import Episodes
+from foveax.environments.episodes import Episodes, one_episode
 from foveax.environments.gymnasium import FoveaxVectorEnv
 from foveax.graph.modules import Module
 from foveax.modules.perceptron import perceptron_saccader
@@ -29,7 +29,7 @@ class FoveaxVecEnv(VecEnv):
     def reset(self) -> Any:
         """Begins new episodes: their observations. The seed is the first of those that `seed` set."""
         observations, infos = self.environments.reset(seed=self._seeds[0])
-        self.reset_infos = _by_episode(infos, self.num_envs)
+        self.reset_infos = self._by_episode(infos)
         self._reset_seeds()
         self._reset_options()
         return observations
@@ -42,9 +42,9 @@ class FoveaxVecEnv(VecEnv):
         """Moves the eyes: observations, rewards, which episodes ended, and an info for each."""
         observations, rewards, dones, _, infos = self.environments.step(self._actions)
         ended = infos.pop("final_obs", None)
-        reports = _by_episode(infos.pop("final_info", infos), self.num_envs)
+        reports = self._by_episode(infos.pop("final_info", infos))
         if ended is not None:
-            self.reset_infos = _by_episode({name: infos[name] for name in infos if name[0] != "_"}, self.num_envs)
+            self.reset_infos = self._by_episode({name: infos[name] for name in infos if name[0] != "_"})
             for info, last in zip(reports, ended, strict=True):
                 info.update({"terminal_observation": last, "TimeLimit.truncated": False})
         return observations, rewards, dones, reports
@@ -73,6 +73,9 @@ class FoveaxVecEnv(VecEnv):
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
         """Never."""
         return [False for _ in self._get_indices(indices)]
+
+    def _by_episode(self, infos: dict[str, Any]) -> list[dict[str, Any]]:
+        return [one_episode(infos, index) for index in range(self.num_envs)]
 
 
 def import_policy(model: BaseAlgorithm) -> tuple[Module, Params]:
@@ -116,12 +119,3 @@ def _perceptron(layers: list[Any], last: Any, squash: Squash) -> tuple[Module, P
     params = {name: {"kernel": array(layer.weight.T), "bias": array(layer.bias)} for name, layer in named.items()}
     hidden = tuple(layer.out_features for layer in linear)
     return perceptron_saccader(hidden, activation=activation, squash=squash), {"params": params}
-
-
-def _by_episode(infos: Mapping[str, Any], size: int) -> list[dict[str, Any]]:
-    """Arrays ``[B, ...]`` by name as a dictionary for each episode."""
-
-    def of(value: Any, index: int) -> Any:
-        return {name: part[index] for name, part in value.items()} if isinstance(value, dict) else value[index]
-
-    return [{name: of(value, index) for name, value in infos.items()} for index in range(size)]

@@ -40,16 +40,14 @@ def train_sb3(
 ) -> Result:
     """Trains the standard pipeline as `foveax.train`, but its saccader by stable-baselines3.
 
-    The library's learner acts in the environment that `foveax.split` makes of the pipeline, on the observation that the
-    pipeline's own saccader would have; the classifier learns from each batch of episodes as it ends. The mode of the
-    learnt policy is then brought back as the saccader of a `perceptron_pipeline`, so that the run directory can be
-    evaluated, diagnosed and analysed like any other. SAC learns from its replay buffer, and so from features of the
-    classifier as it was.
+    The library's learner acts in the pipeline's environment (`foveax.split`), on the observation that its own saccader
+    would have; the classifier learns from each batch of episodes as it ends. The mode of the learnt policy is then
+    brought back as the saccader of a `perceptron_pipeline`, so that the run directory can be analysed like any other.
+    SAC learns from its replay buffer, and so from features of the classifier as it was.
 
-    There are ``config.batch`` episodes at once, on one device; listeners are called after every ``execution.dispatch``
-    batches. Of ``config.learning`` the library is given the discount and, where it has one, lambda. How much is gathered
-    between two updates, PPO's minibatch and SAC's replay buffer are set to fit; all else is as the library has it. A
-    run that was interrupted begins again.
+    There are ``config.batch`` episodes at once, on one device, and listeners are called every ``execution.dispatch`` of
+    these batches. The library is given the discount and, where it has one, lambda. How much is gathered between two
+    updates, PPO's minibatch and SAC's replay buffer are set to fit. A run that was interrupted begins again.
 
     Raises:
       InputError: if the library is not installed, the eye is not one that learns, or data or run directory do not fit.
@@ -81,7 +79,7 @@ def train_sb3(
             training = make_classifier_training(standard, config.learning, key=key, batch=size, steps=steps)
             model = _make_model(algorithm, config, sb3.FoveaxVecEnv(size, episodes, training))
             _learn(model, config, training, run, execution.dispatch)
-            state = _joined(state, training, episodes.agent, sb3.import_policy(model)[1])
+            state = _joined(state, training.state, {episodes.agent: sb3.import_policy(model)[1]})
         try:
             run.finish(state)
         except Interrupted as error:
@@ -129,10 +127,8 @@ def _learn(model: Any, config: TrainingConfig, training: ClassifierTraining, run
         torch.set_num_threads(threads)
 
 
-def _joined(initial: TrainState, training: ClassifierTraining, agent: str, policy: Params) -> TrainState:
+def _joined(initial: TrainState, trained: TrainState, policy: dict[str, Params]) -> TrainState:
     """The state of the whole pipeline: the classifier's after its training, and the library's policy."""
-    trained = training.state
-    return trained._replace(
-        params={name: trained.params.get(name, part) for name, part in initial.params.items()} | {agent: policy},
-        optimizer={name: trained.optimizer.get(name, part) for name, part in initial.optimizer.items()},
-    )
+    params = {name: trained.params.get(name, part) for name, part in initial.params.items()} | policy
+    optimizer = {name: trained.optimizer.get(name, part) for name, part in initial.optimizer.items()}
+    return trained._replace(params=params, optimizer=optimizer)

@@ -21,10 +21,7 @@ class Session:
 
     A class, since its users' interfaces have state. Actions lie in [-1, 1]^2, which is what most learners expect: the
     fixation is ``(action + 1) / 2``. With a training, the classifier learns from each episode as it ends, and the next
-    begins with its new parameters.
-
-    Attributes:
-      glimpse: of the episodes under way, from 0; None before the first, and T - 1 when they have ended.
+    begins with its new parameters. `glimpse` counts from 0 to T - 1; it is None before the first episodes.
     """
 
     def __init__(self, episodes: Episodes, size: int, params: ModuleParams):
@@ -40,8 +37,6 @@ class Session:
         self._reset = jax.jit(episodes.reset, static_argnums=3)
         self._step = jax.jit(episodes.step)
         self._state: Any = None
-        self._fixations: list[np.ndarray] = []
-        self._gaze: list[np.ndarray] = []
 
     @property
     def params(self) -> Mapping[str, Params]:
@@ -58,8 +53,8 @@ class Session:
         self._check_usable()
         self._state, answer = self._reset(self.params, jax.random.key(seed), self._images, self.size)
         self.glimpse = 0
-        self._fixations = []
-        self._gaze = []
+        self._fixations: list[np.ndarray] = []
+        self._gaze: list[np.ndarray] = []
         return self._answer(answer)
 
     def step(self, actions: Any) -> BatchTimeStep:

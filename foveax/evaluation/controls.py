@@ -17,17 +17,10 @@ FITTED_IMAGES = 500
 CANDIDATES, ELITES = 48, 8
 """Sequences tried in each round of the search, and those that the next round is drawn from."""
 CONTROLS = ("best sequence", "another image", "random", "centre")
-LEARNED, SCRIPTED = "learned", "scripted"
 
 
 class Target(NamedTuple):
-    """A part of a graph that controls take the place of.
-
-    Attributes:
-      port: that gives the places.
-      reach: of the agent (`Agent.reach`).
-      position: the port that gives the present place; empty without a reach.
-    """
+    """A port whose places controls replace, the agent's reach, and the port of the present place if there is one."""
 
     port: Source
     reach: float | None
@@ -44,12 +37,7 @@ def evaluate_with_controls(
     image; ``centre``. They keep to an agent's reach. Of several agents, one is controlled while the others act, and its
     controls are called ``"agent: control"``. Without agents, what writes the gaze is controlled.
 
-    Args:
-      graph: with a single glimpse, or no eye, there is nothing to control.
-      params: by module.
-      data: whose test split is shown.
-      key: of the random policies, and of the search.
-      rounds: of the search for the best sequence.
+    With a single glimpse, or no eye, there is nothing to control. `rounds` are those of `best_sequence`.
 
     Returns:
       by name, the pipeline's own first: ``"learned"``, or ``"scripted"`` if it has no agents, and an eye without
@@ -71,7 +59,14 @@ def evaluate_with_controls(
 
 def own_name(graph: Graph) -> str:
     """The name of a pipeline's own evaluation among its controls."""
-    return LEARNED if graph.agents or _eye_has_parameters(graph) else SCRIPTED
+    if graph.agents:
+        return "learned"
+    writer = graph.wiring.writes.get(graph.roles.gaze)
+    if writer is None or writer.module not in graph.modules:
+        return "scripted"
+    specs = graph.wiring.inputs[writer.module]
+    params = jax.eval_shape(graph.modules[writer.module].init, jax.random.key(0), specs)
+    return "learned" if jax.tree.leaves(params) else "scripted"  # learned elsewhere: another library's policy
 
 
 def control_targets(graph: Graph) -> dict[str, Target]:
@@ -94,15 +89,6 @@ def controls_of(evaluations: dict[str, Evaluation], name: str) -> dict[str, Eval
     return {control: evaluation for control, evaluation in prefixed.items() if evaluation is not None}
 
 
-def _eye_has_parameters(graph: Graph) -> bool:
-    """Whether what writes the gaze was learned, if not here: another library's policy."""
-    writer = graph.wiring.writes.get(graph.roles.gaze)
-    module = graph.modules.get(writer.module) if writer else None
-    if writer is None or module is None:
-        return False
-    return bool(jax.tree.leaves(jax.eval_shape(module.init, jax.random.key(0), graph.wiring.inputs[writer.module])))
-
-
 def _controls(
     given: Evaluator, params: dict[str, Params], data: Data, own: np.ndarray, key: Key, rounds: int
 ) -> dict[str, np.ndarray]:
@@ -110,13 +96,12 @@ def _controls(
     shuffle_key, uniform_key, sequence_key = jax.random.split(key, 3)
     order = np.asarray(jax.random.permutation(shuffle_key, len(own)))
     sequence = best_sequence(lambda split: given(params, split, key), data, key=sequence_key, tried=own, rounds=rounds)
-    places = (
-        np.broadcast_to(sequence, own.shape),
-        own[order],
-        np.asarray(jax.random.uniform(uniform_key, own.shape)),
-        np.full(own.shape, 0.5, np.float32),
-    )
-    return dict(zip(CONTROLS, places, strict=True))
+    return {
+        "best sequence": np.broadcast_to(sequence, own.shape),
+        "another image": own[order],
+        "random": np.asarray(jax.random.uniform(uniform_key, own.shape)),
+        "centre": np.full(own.shape, 0.5, np.float32),
+    }
 
 
 def best_sequence(
@@ -128,15 +113,8 @@ def best_sequence(
     a normal distribution fitted to the best of all so far. The first round tries the policy's own mean, scanpaths of
     its own and sequences at random. Without a belief, the score stands in the place of the log-probability.
 
-    Args:
-      follow: evaluates a split along its ``fixations``.
-      data: to whose training images the sequence is fitted.
-      key: of the images and the draws.
-      tried: ``[N, T - 1, 2]``, the policy's own places.
-      rounds: how often to draw.
-
-    Returns:
-      ``[T - 1, 2]`` float32.
+    `follow` evaluates a split along its ``fixations``; the sequence is fitted to training images of `data`; `tried` are
+    the policy's own places ``[N, T - 1, 2]``. Returns ``[T - 1, 2]`` float32.
     """
     search_key, sample_key = jax.random.split(key)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(search_key)))
@@ -157,7 +135,6 @@ def best_sequence(
 
 
 def _value(evaluation: Evaluation) -> float:
-    """What the search maximises."""
     if evaluation.probabilities is None or evaluation.label is None:
         return float(evaluation.score[:, -1].mean())
     chosen = evaluation.probabilities[np.arange(len(evaluation.label)), -1, evaluation.label]

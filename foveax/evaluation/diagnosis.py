@@ -5,15 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from foveax.analysis import (
-    border_share,
-    coverage,
-    map_entropy,
-    mutual_information,
-    refixation_rate,
-    saccade_amplitudes,
-    shuffled_information,
-)
+from foveax import analysis
 from foveax.evaluation.controls import control_targets, controls_of, own_name
 from foveax.evaluation.evaluate import Evaluation
 from foveax.graph.graph import Graph
@@ -36,15 +28,9 @@ def diagnose(
     """The measures of each eye of a pipeline, and whether it has collapsed.
 
     An eye has *collapsed* if, from the second half of its glimpses on, more than half its places lie within 3 pixels
-    of an earlier one, or within a pixel of the border; or if, where looking must matter (on a canvas), it gains less
-    than 1 point over the best fixed sequence.
-
-    Args:
-      evaluations: of `evaluate_with_controls`.
-      graph: the pipeline.
-      height: of the images in pixels.
-      width: of the images in pixels.
-      matters: whether looking must matter.
+    of an earlier one, or within a pixel of the border; or if, where looking must matter (`matters`: on a canvas), it
+    gains less than 1 point over the best fixed sequence. The evaluations are those of `evaluate_with_controls`, the
+    height and width of the images in pixels.
 
     Returns:
       JSON types, by agent (by the memory of the gaze, if there are none). Per saccade: ``information`` and
@@ -54,10 +40,8 @@ def diagnose(
       remedy. Measures that the graph's roles do not allow are left out; a pipeline that makes no saccades has none.
     """
     own = evaluations[own_name(graph)]
-    if graph.length == 1:
-        return {}
     diagnoses = {}
-    for name in control_targets(graph):
+    for name in control_targets(graph) if graph.length > 1 else ():
         places = own.tracks.get(name, own.fixations)
         assert places is not None
         sequence = controls_of(evaluations, name)["best sequence"]
@@ -93,15 +77,15 @@ def _measures(places: np.ndarray, label: Any, crop_size: int, height: int, width
     landings = np.moveaxis(places[:, 1:], 1, 0)
     measures: dict[str, Any] = {}
     if label is not None:
-        measures["information"] = [mutual_information(points, label) for points in landings]
-        measures["information_shuffled"] = [shuffled_information(points, label) for points in landings]
-    measures["map_entropy"] = [map_entropy(points) for points in landings]
+        measures["information"] = [analysis.mutual_information(points, label) for points in landings]
+        measures["information_shuffled"] = [analysis.shuffled_information(points, label) for points in landings]
+    measures["map_entropy"] = [analysis.map_entropy(points) for points in landings]
     if crop_size:
-        measures["coverage"] = coverage(places, size=crop_size, **sides)
-    for name, rate in (("refixation", refixation_rate), ("border", border_share)):
+        measures["coverage"] = analysis.coverage(places, size=crop_size, **sides)
+    for name, rate in (("refixation", analysis.refixation_rate), ("border", analysis.border_share)):
         measures[name] = rate(places, **sides)
         measures[f"{name}_late"] = rate(places, begin=_late(places), **sides)
-    measures["amplitude_median"] = float(np.median(saccade_amplitudes(places, **sides)))
+    measures["amplitude_median"] = float(np.median(analysis.saccade_amplitudes(places, **sides)))
     return measures
 
 

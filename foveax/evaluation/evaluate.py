@@ -1,7 +1,6 @@
 """Evaluation: the mode of the policy, one pass, and the table of its numbers."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from foveax.data.mapped import take
 from foveax.graph.compile import compile as compile_graph
 from foveax.graph.compile import number
 from foveax.graph.graph import Graph, Source, parse_port
+from foveax.graph.ports import describe
 from foveax.graph.split import acting_ports
 
 
@@ -39,11 +39,7 @@ class Evaluation(NamedTuple):
 
     @property
     def predicted(self) -> np.ndarray:
-        """The most probable class after each glimpse, ``[N, T]`` int32.
-
-        Raises:
-          InputError: if the graph declares no belief.
-        """
+        """The most probable class after each glimpse, ``[N, T]`` int32; refused if the graph declares no belief."""
         if self.probabilities is None:
             raise InputError("the graph must declare a belief to have predictions; its roles name none")
         return self.probabilities.argmax(axis=-1).astype(np.int32)
@@ -67,20 +63,16 @@ Evaluator = Callable[..., Evaluation]
 
 def greedy(graph: Graph) -> Graph:
     """The same graph, whose agents take the mode of their policy instead of a sample."""
-    modules = {name: module._replace(apply=agent.mode) if (agent := module.agent) else module
-               for name, module in graph.modules.items()}  # fmt: skip
-    return dataclasses.replace(graph, modules=modules)
+    modes = {name: module.agent.mode for name, module in graph.modules.items() if module.agent}
+    modules = {name: graph.modules[name]._replace(apply=mode) for name, mode in modes.items()}
+    return dataclasses.replace(graph, modules={**graph.modules, **modules})
 
 
 def evaluate(graph: Graph, params: dict[str, Params], split: Split, *, key: Key, batch: int = 500) -> Evaluation:
     """Shows a split to a pipeline, once: the mode of its policies, one pass, no averaging.
 
-    Args:
-      graph: of which the roles say what is evaluated.
-      params: by module.
-      split: arrays with a leading ``[N]``, by the graph inputs that they feed.
-      key: of the modules that draw.
-      batch: examples at a time, or the number that takes 256 MB.
+    The split holds arrays with a leading ``[N]``, by the graph inputs that they feed; `batch` of them, or the number
+    that takes 256 MB, are shown at a time. The graph's roles say what is evaluated.
 
     Example:
       >>> import foveax as fx, jax
@@ -97,36 +89,40 @@ def make_evaluator(graph: Graph, *, batch: int = 500, tracks: Mapping[str, Sourc
     """`evaluate` for a graph, compiled once for many calls; tracks are by default those of its own agents."""
     if tracks is None:
         tracks = {name: port for name in graph.agents if (port := track(graph, name))}
-    losses = {
-        Source(name, port): loss for name, module in graph.modules.items() for port, loss in module.losses.items()
-    }
-    metrics = [Source(name, port) for name, module in graph.modules.items() for port in module.metrics]
+    modules = graph.modules.items()
+    losses = {Source(name, port): loss for name, module in modules for port, loss in module.losses.items()}
+    metrics = [Source(name, port) for name, module in modules for port in module.metrics]
     gaze = f"memory.{graph.roles.gaze}" if graph.roles.gaze else ""
     ports = [graph.roles.belief, graph.roles.label, gaze, *map(str, (*tracks.values(), *losses, *metrics))]
-    rollout = jax.jit(
-        jax.vmap(compile_graph(greedy(graph), sorted(set(filter(None, ports)))), in_axes=(None, 0, 0, None, None))
-    )
+    compiled = compile_graph(greedy(graph), sorted(set(filter(None, ports))))
+    rollout = jax.jit(jax.vmap(compiled, in_axes=(None, 0, 0, None, None)))
 
     def evaluator(
         params: dict[str, Params], split: Batch, key: Key, hyperparameters: Mapping[str, Any] | None = None
     ) -> Evaluation:
         hyper = {**graph.hyperparameters, **(hyperparameters or {})}
-        recorded = _in_parts(functools.partial(_at_the_end, rollout, hyper), graph, params, split, key, batch)
+        size = _size(graph, split)
+        keys = jax.random.split(key, size)
+        at_once = min(batch, max(SAMPLED_BYTES // sum(split[name][:1].nbytes for name in graph.inputs), 1))
+        parts = []
+        for start in range(0, size, at_once):
+            rows = np.minimum(np.arange(start, start + at_once), size - 1)  # the last is filled with its last row
+            inputs = {name: take(split[name], rows) for name in graph.inputs}
+            parts.append(jax.tree.map(np.asarray, rollout(params, inputs, keys[rows], 1.0, hyper)))
+        recorded = jax.tree.map(lambda *arrays: np.concatenate(arrays)[:size], *parts)
 
         def read(port: str | Source) -> Any:
             source = parse_port(str(port))
             return recorded[source.module][source.port] if source.module else None
 
         label = read(graph.roles.label)
-        shape = (_size(graph, split), graph.length)
         weighted = (float(number(loss.weight, hyper)) * read(source) for source, loss in losses.items())
-        total = sum(weighted, start=np.zeros(shape, np.float32))
         return Evaluation(
             probabilities=read(graph.roles.belief),
             label=None if label is None else label[:, 0],
             fixations=read(gaze),
             tracks={name: _places(source, read(source)) for name, source in tracks.items()},
-            losses=total,
+            losses=sum(weighted, start=np.zeros((size, graph.length), np.float32)),
             metrics={str(source): read(source).astype(np.float32) for source in metrics},
         )
 
@@ -142,8 +138,9 @@ def track(graph: Graph, agent: str) -> Source | None:
 
 def place_port(graph: Graph, agent: str) -> Source | None:
     """The one port by which an agent acts that gives a place, float32 ``[2]``; None if there is none, or several."""
-    ports = [port for port in acting_ports(graph, (agent,)) if _is_place(graph.wiring.outputs[port.module][port.port])]
-    return ports[0] if len(ports) == 1 else None
+    kinds = {port: describe(graph.wiring.outputs[agent][port.port]) for port in acting_ports(graph, (agent,))}
+    places = [port for port, kind in kinds.items() if kind == "float32[2]"]
+    return places[0] if len(places) == 1 else None
 
 
 def as_arrays(evaluation: Evaluation) -> dict[str, np.ndarray]:
@@ -151,20 +148,14 @@ def as_arrays(evaluation: Evaluation) -> dict[str, np.ndarray]:
     arrays = {name: getattr(evaluation, name) for name in ("probabilities", "label", "fixations", "losses")}
     if evaluation.probabilities is not None:
         arrays["predicted"] = evaluation.predicted
-    arrays |= {f"track_{name}": places for name, places in evaluation.tracks.items()}
-    arrays |= evaluation.metrics
+    arrays |= {f"track_{name}": places for name, places in evaluation.tracks.items()} | evaluation.metrics
     return {name: array for name, array in arrays.items() if array is not None}
 
 
 def sample_scanpaths(graph: Graph, params: dict[str, Params], split: Split, *, key: Key, passes: int) -> np.ndarray:
     """Scanpaths of policies that are sampled, as in training, not taken at their mode: ``[O, N, T, 2]``, O passes.
 
-    Args:
-      graph: that declares a gaze.
-      params: by module.
-      split: arrays with a leading ``[N]``, by the graph inputs that they feed; all shown at once.
-      key: of the passes.
-      passes: O.
+    The graph must declare a gaze; the split, as in `evaluate`, is shown all at once.
     """
     gaze = graph.roles.gaze
     rollout = jax.jit(jax.vmap(compile_graph(graph, [f"memory.{gaze}"]), in_axes=(None, 0, 0)))
@@ -175,16 +166,10 @@ def sample_scanpaths(graph: Graph, params: dict[str, Params], split: Split, *, k
 
 
 def scores(evaluation: Evaluation, *, height: int, width: int) -> dict[str, Any]:
-    """The numbers of an evaluation's table: accuracy after each glimpse, saccade amplitude and refixation rate.
+    """The numbers of an evaluation's table, on images of some height and width in pixels.
 
-    Args:
-      evaluation: of N examples.
-      height: of the images in pixels.
-      width: of the images in pixels.
-
-    Returns:
-      ``accuracy`` (T mean scores), ``amplitude`` (mean, in pixels; None where there are no saccades) and
-      ``refixation`` (share within 3 pixels of an earlier fixation; likewise).
+    They are ``accuracy`` (T mean scores), ``amplitude`` (mean, in pixels; None where there are no saccades) and
+    ``refixation`` (share within 3 pixels of an earlier fixation; likewise).
     """
     fixations, sides = evaluation.fixations, {"height": height, "width": width}
     row: dict[str, Any] = {"accuracy": evaluation.accuracy.tolist(), "amplitude": None, "refixation": None}
@@ -215,36 +200,12 @@ def table_title(evaluation: Evaluation) -> str:
     return "test accuracy (%)" if decides else "-100 x test loss"
 
 
-def _in_parts(
-    rollout: Callable[..., Any], graph: Graph, params: dict[str, Params], split: Batch, key: Key, batch: int
-) -> dict[str, dict[str, np.ndarray]]:
-    """The trajectories of a split, some examples at a time."""
-    size = _size(graph, split)
-    keys = jax.random.split(key, size)
-    at_once = min(batch, max(SAMPLED_BYTES // sum(split[name][:1].nbytes for name in graph.inputs), 1))
-    parts = []
-    for start in range(0, size, at_once):
-        rows = np.minimum(np.arange(start, start + at_once), size - 1)  # the last is filled with its last row
-        inputs = {name: take(split[name], rows) for name in graph.inputs}
-        parts.append(jax.tree.map(np.asarray, rollout(params, inputs, keys[rows])))
-    return jax.tree.map(lambda *arrays: np.concatenate(arrays)[:size], *parts)
-
-
-def _at_the_end(rollout: Callable[..., Any], hyper: Mapping[str, Any], params: Any, inputs: Batch, keys: Key) -> Any:
-    """A rollout as training leaves it: progress is 1."""
-    return rollout(params, inputs, keys, 1.0, hyper)
-
-
 def _size(graph: Graph, split: Batch) -> int:
     """The number of examples in a split, which must hold all inputs of the graph."""
     missing = [name for name in graph.inputs if name not in split]
     if missing:
         raise InputError(f"a split must hold {', '.join(graph.inputs)}; it lacks {', '.join(missing)}")
     return len(next(iter(split.values())))
-
-
-def _is_place(spec: Any) -> bool:
-    return getattr(spec, "shape", None) == (2,) and spec.dtype == np.float32
 
 
 def _places(source: Source, values: np.ndarray) -> np.ndarray:

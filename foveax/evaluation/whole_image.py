@@ -18,15 +18,7 @@ def whole_image_accuracy(
 ) -> float:
     """Test accuracy of a network of like size that sees the whole image at once.
 
-    It is the standard pipeline with one glimpse, as wide as the image, and no memory.
-
-    Args:
-      data: as the run was shown them.
-      pipeline: of the run, whose sizes it shares.
-      learning: of the run.
-      images: the number to train on.
-      batch: B.
-      seed: of its parameters and the order of the images.
+    It is the run's pipeline with one glimpse, as wide as the image, and no memory, trained on a number of images.
     """
     height, width = data.test["image"].shape[1:3]
     whole: dict[str, Any] = {"glimpses": 1, "crop_size": max(height, width), "scales": 1, "core": "feedforward"}

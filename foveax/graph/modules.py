@@ -168,7 +168,7 @@ def signature_ports(function: Callable[..., Any], ports: Mapping[str, Port], ski
 
 
 def batching(module: Module, *, every: int) -> Module:
-    """The batching capsule: the same module, fitted once in so many steps, to the mean of their gradients.
+    """The batching capsule: the same module, fitted once in `every` steps, to the mean of their gradients.
 
     Example:
       >>> import foveax as fx

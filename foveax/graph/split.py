@@ -228,7 +228,7 @@ def _check_split(graph: Graph, names: tuple[str, ...]) -> None:
         if name not in graph.modules:
             raise GraphError(f"no module {name!r} to split off; modules are {', '.join(graph.modules)}")
     if not names:
-        raise GraphError("a graph without agents must be told which modules to split off; got none")
+        raise GraphError("the modules to split off must be named in a graph without agents; got none")
     for name in names:
         late = waiting_for(graph.wiring, [name]) - {name}
         if late.intersection(names):

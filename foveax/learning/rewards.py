@@ -41,7 +41,7 @@ def tanh_cross_entropy(logits: Array, label: Array, *, previous: Array, last: Ar
 
 
 def cross_entropy_drop(logits: Array, label: Array, *, previous: Array, last: Array) -> Array:
-    """``CE_previous - CE``: what this glimpse told about the label, in nats.
+    """``CE_previous - CE``: what this glimpse added about the label, in nats.
 
     The sum over glimpses is the total drop, so that this shapes the reward ``-CE`` at the last glimpse by the
     potential ``-CE`` (Ng et al. 1999); as AdaptiveNN's reward (Wang et al. 2025, arXiv 2509.15333).

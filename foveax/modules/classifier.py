@@ -22,7 +22,7 @@ def classifier(
 
     Inputs: ``glimpse`` ``[G, G, C]`` and, if linked, ``fixation`` ``[2]``. Outputs: ``logits`` ``[K]``, ``hidden``,
     ``features``, and every inner layer by its path, such as ``encoder.what``. The encoder gives the features of a
-    glimpse and its fixation, the core of so many hidden units is a recurrent cell, or ``"feedforward"`` for no memory
+    glimpse and its fixation, the core of `hidden` units is a recurrent cell, or ``"feedforward"`` for no memory
     of earlier glimpses. The precision is that of the computation; parameters and logits are float32.
 
     Example:

@@ -68,7 +68,7 @@ class PipelineConfig(Checked):
     reach: float = bounded(1.0, 0.0, 1.0, above=0.0)
     """Farthest move of the eye in one saccade along each axis, as a fraction of the image; 1 reaches all of it."""
     grid: int = bounded(0, 0, 1000)
-    """Choose among the centres of so many by so many cells instead; 0 for any place."""
+    """Choose among the centres of the cells of a grid of this many along each axis; 0 for any place."""
     exploration: Exploration = "scheduled"
     """The policy's scale: fixed, scheduled (it falls over training) or learned. It is a standard deviation before the
     squash: near the centre, 1 is a quarter of the image."""

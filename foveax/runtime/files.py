@@ -70,7 +70,7 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Writes a file beside its place and moves it there when it is whole; a link there is replaced, not followed."""
+    """Writes a file next to its place and moves it there when it is whole; a link there is replaced, not followed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.unlink(missing_ok=True)

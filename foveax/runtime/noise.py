@@ -1,4 +1,4 @@
-"""Noise: what orbax prints, beside what it raises, when it fails to read or write."""
+"""Noise: what orbax prints, besides what it raises, when it fails to read or write."""
 
 import functools
 import logging

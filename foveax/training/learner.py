@@ -188,7 +188,7 @@ def progress_at(step: Array, steps: int) -> Array:
 def make_optimizer(
     module: Module, learning: LearningConfig, hyper: Hyperparameters, *, steps: int
 ) -> optax.GradientTransformation:
-    """Adam with clipped gradients, its rate scheduled over a training of so many steps, for one module."""
+    """Adam with clipped gradients, its rate scheduled over the `steps` of a training, for one module."""
     rate = hyper.policy_learning_rate if module.agent else hyper.learning_rate
     every = max(module.fit_every, 1 if module.agent else learning.fit_every)
     updates = max(steps * (learning.epochs if module.agent else 1) // every, 1)

@@ -19,7 +19,7 @@ POPULATION = "population"
 
 
 def training_mesh(devices: int = 1, *, members: int = 1) -> Mesh | None:
-    """The mesh of a training: so many devices of every process, or none where that is one device in all.
+    """The mesh of a training: `devices` of every process, or None where that is one device in all.
 
     Members of a population need not speak to each other, so that devices are first divided among them, and only those
     that are left over among the rows of a batch.

@@ -1,9 +1,10 @@
 """Recipes: runs that are kept and not repeated, and the table of their figures."""
 
+import dataclasses
 import functools
 import json
 
-import my_eye
+import noisy_eye
 import numpy as np
 import pytest
 import tiny
@@ -12,10 +13,12 @@ from command import printed, refused
 import foveax as fx
 from foveax.recipes import Recipe, Row, format_results, run_recipe
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("short_search")]
 
-@pytest.mark.slow
-def test_recipe_keeps_its_results_and_does_not_repeat_them(small_config, tmp_path, monkeypatch):
-    row = Row(fx.TrainingConfig(images=320, pipeline=small_config), 2, "50/49")
+
+def test_recipe_keeps_its_results_and_does_not_repeat_them(tmp_path, monkeypatch):
+    config = dataclasses.replace(tiny.CONFIG, data=str(tiny.write_npz(tmp_path / "tiny.npz")))
+    row = Row(config, 2, "50/49")
     recipe = Recipe("Two seeds", "train/test %", {"small, row": row})
     lines: list[str] = []
     results = run_recipe(recipe, name="two", out=tmp_path / "two", report=lines.append)
@@ -39,17 +42,16 @@ def test_recipe_keeps_its_results_and_does_not_repeat_them(small_config, tmp_pat
 OWN = """
 import functools
 import foveax as fx
-import my_eye
+import noisy_eye
 from foveax.recipes import Recipe, Row
 
 config = fx.TrainingConfig(data={data!r}, images=32, batch=4, shift=0)
-rows = {{name: Row(config, pipeline=functools.partial(my_eye.pipeline, noise=noise))
+rows = {{name: Row(config, pipeline=functools.partial(noisy_eye.pipeline, noise=noise))
         for name, noise in (("quiet", 0.0), ("loud", 0.5))}}
 recipe = Recipe("Noise", "-", rows)
 """
 
 
-@pytest.mark.slow
 def test_a_recipe_of_ones_own_trains_pipelines_of_ones_own(tmp_path, capsys):
     (tmp_path / "noise.py").write_text(OWN.format(data=str(tiny.write_npz(tmp_path / "tiny.npz"))))
     command = ["recipe", f"{tmp_path / 'noise.py'}:recipe", "--out", tmp_path / "results"]
@@ -59,7 +61,7 @@ def test_a_recipe_of_ones_own_trains_pipelines_of_ones_own(tmp_path, capsys):
     assert list(rows) == ["quiet", "loud"]
     record = json.loads((tmp_path / "results" / "loud" / "seed-0" / "config.json").read_text())
     assert record["pipeline"]["arguments"] == {"noise": 0.5}
-    quiet = functools.partial(my_eye.pipeline, noise=0.0)
+    quiet = functools.partial(noisy_eye.pipeline, noise=0.0)
     loaded = fx.load_run(tmp_path / "results" / "quiet" / "seed-0", pipeline=quiet)
     assert loaded.graph.hyperparameters["noise"] == 0.0
     assert printed(capsys, *command).splitlines()[-3:] == output.splitlines()[-3:]  # read, not repeated
