@@ -282,7 +282,9 @@ def test_what_cannot_be_split_is_refused(small_config, digits):
         fx.split(graph, "eye")
     with pytest.raises(fx.GraphError, match=r"must belong to the environment; saccader\.value is the action's own"):
         fx.split(graph, record=("saccader.value",))
-    with pytest.raises(fx.GraphError, match="the modules to split off must be named in a graph without agents; got none"):
+    with pytest.raises(
+        fx.GraphError, match="the modules to split off must be named in a graph without agents; got none"
+    ):
         fx.split(graph.swap("saccader", fx.centre()))
     with pytest.raises(fx.GraphError, match="must act at once; 'saccader' waits for 'classifier'"):
         fx.split(graph, "classifier", "saccader")
