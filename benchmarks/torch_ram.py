@@ -1,9 +1,9 @@
 # pyright: reportMissingImports=false
 """The recurrent attention model in PyTorch, written as such code commonly is, but without a Python loop over the batch.
 
-What the benchmarks compare foveax with: its standard network with a simple RNN, ``combine="add"``, no Fourier bands and
-neither the fixation nor the number of the glimpse for the saccader; a Gaussian policy of learned scale, by REINFORCE with a
-learned baseline, paid for the decision at the end (Mnih et al. 2014, arXiv 1406.6247).
+What the benchmarks compare foveax with: its standard network with a simple RNN, ``combine="add"``, no Fourier bands,
+neither the fixation nor the number of the glimpse for the saccader; a Gaussian policy of learned scale, by REINFORCE
+with a learned baseline, paid for the decision at the end (Mnih et al. 2014, arXiv 1406.6247).
 """
 
 import math
