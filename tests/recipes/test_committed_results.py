@@ -38,7 +38,7 @@ def test_results_are_of_the_recipe(name):
 
 
 def test_readme_quotes_the_default_recipe():
-    told = table("README.md", "| fixations | 1 | 2 | 3 | 4 | 5 | 6 |")
+    quoted = table("README.md", "| fixations | 1 | 2 | 3 | 4 | 5 | 6 |")
     test = committed("default")["default"]["seeds"][0]["test"]
     names = {
         "learned": "learned",
@@ -47,33 +47,33 @@ def test_readme_quotes_the_default_recipe():
         "random, the same classifier": "random",
         "centre, the same classifier": "centre",
     }
-    assert told == {row: [in_percent(share) for share in test[name]] for row, name in names.items()}
+    assert quoted == {row: [in_percent(share) for share in test[name]] for row, name in names.items()}
 
 
 def test_documentation_quotes_the_reports_table():
-    told = table("docs/learning.md", "| setting | feed-forward | report | recurrent | report |")
+    quoted = table("docs/learning.md", "| setting | feed-forward | report | recurrent | report |")
     rows = committed("table1")
-    for setting, (feedforward, theirs, recurrent, theirs_recurrent) in told.items():
+    for setting, (feedforward, theirs, recurrent, theirs_recurrent) in quoted.items():
         name = re.sub(r"\b\de-\d\b", lambda rate: f"{float(rate[0]):g}", setting)
         for core, ours, published in (("feedforward", feedforward, theirs), ("gru", recurrent, theirs_recurrent)):
             row = rows[f"{core}, {name}"]
             assert ours == in_percent(row["mean"]), (core, setting)
             assert published == row["published"].partition("/")[2], (core, setting)
-    assert len(told) == len(rows) // 2
+    assert len(quoted) == len(rows) // 2
 
 
 def test_documentation_quotes_the_canvases():
-    told = table("docs/learning.md", "| | images, minutes | test | random | best fixed sequence | RAM |")
+    quoted = table("docs/learning.md", "| | images, minutes | test | random | best fixed sequence | RAM |")
     rows = [*committed("translated").values(), *committed("cluttered").values()]
-    for (_, test, random, sequence, _), row in zip(told.values(), rows, strict=True):
+    for (_, test, random, sequence, _), row in zip(quoted.values(), rows, strict=True):
         (figures,) = row["seeds"]
         assert test == f"{100 * row['mean']:.2f}"
         assert [random, sequence] == [in_percent(figures["test"][name][-1]) for name in ("random", "best sequence")]
 
 
 def test_documentation_quotes_the_trainers():
-    told = table("docs/environments.md", "| trainer | test, learned | best sequence | random | minutes |")
-    for shown, row in zip(told.values(), committed("trainers").values(), strict=True):
+    quoted = table("docs/environments.md", "| trainer | test, learned | best sequence | random | minutes |")
+    for shown, row in zip(quoted.values(), committed("trainers").values(), strict=True):
         (figures,) = row["seeds"]
         names = ("learned", "best sequence", "random")
         assert shown[:3] == [in_percent(figures["test"][name][-1]) for name in names]
