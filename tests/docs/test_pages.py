@@ -36,7 +36,7 @@ def test_documentation_runs(page, tmp_path, monkeypatch):
         assert names["observation"].shape == (16, 287)
         assert set(names["metrics"]) == {"policy_loss", "value_loss", "entropy", "kl"}
     else:
-        assert names["trajectory"]["bright.output"].shape == (6,)
+        assert names["trajectory"]["bright"]["output"].shape == (6,)
 
 
 def test_documentation_names_only_what_there_is():
