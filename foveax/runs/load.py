@@ -1,0 +1,151 @@
+"""Loading a run: its configuration, data, graph and newest parameters."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+
+from foveax._types import InputError, Params
+from foveax.data.dataset import Data
+from foveax.data.fingerprint import fingerprint as data_fingerprint
+from foveax.data.load import load
+from foveax.graph.graph import Graph, init
+from foveax.graph.ports import GraphError
+from foveax.pipelines.named import Build, Pipeline
+from foveax.runs.checkpoint import Checkpoints
+from foveax.runs.config import TrainingConfig
+from foveax.runs.directory import RunRecord, check_data, check_pipeline, read_single_run
+from foveax.runs.pipeline import STOCK, build_graph, find_pipeline, stock_pipeline
+from foveax.runs.train import describe_pipeline
+
+
+class LoadedRun(NamedTuple):
+    """A run as it lies in its directory.
+
+    Attributes:
+      path: of the directory.
+      config: of the training.
+      data: prepared: those of the training, or those that it is judged on.
+      graph: the pipeline.
+      params: by module, of the newest whole checkpoint.
+      judged_on: the name of the data if they are not those of the training; empty if they are.
+    """
+
+    path: Path
+    config: TrainingConfig
+    data: Data
+    graph: Graph
+    params: dict[str, Params]
+    judged_on: str
+
+
+def load_run(
+    directory: str | Path,
+    data: Data | None = None,
+    *,
+    new_data: Data | str | None = None,
+    pipeline: Build | Pipeline | None = None,
+    data_dir: str | Path | None = None,
+) -> LoadedRun:
+    """Loads a run, with the data and the pipeline that it was trained with.
+
+    No code of the directory is executed: a pipeline of your own is given again, and compared with the one recorded. Of
+    checkpoints that are damaged, it warns, and takes the newest whole one.
+
+    Args:
+      directory: of the run.
+      data: those it was trained on, where they were arrays given in Python; by default those that the configuration
+        names. Any others are refused.
+      new_data: another set to judge the run on: data, or what `foveax.load` takes. Its images must be of the same shape
+        and dtype; its test split is shown as the run's was, on a canvas if there was one.
+      pipeline: ``(data) -> graph``, if the run has a pipeline that is none of foveax's own.
+      data_dir: where TFDS sets lie; by default ``$TFDS_DATA_DIR``, or ``~/tensorflow_datasets``.
+
+    Raises:
+      InputError: if it is no run directory, holds links, holds no whole checkpoint, its data are not there or have
+        changed, or its pipeline is not given or is another one.
+
+    Example:
+      >>> import foveax as fx, tempfile
+      >>> config = fx.TrainingConfig(images=64, pipeline=fx.PipelineConfig(hidden=8, features=8))
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     result = fx.train(config, out=f"{folder}/run", evaluate=False)
+      ...     run = fx.load_run(f"{folder}/run")
+      >>> run.config == config, list(run.params) == list(result.params)
+      (True, True)
+    """
+    path = Path(directory).expanduser()
+    record = read_single_run(path)
+    config = record.config
+    found = run_pipeline(path, record, pipeline)
+    own, judged_on = _data(path, record, data, new_data, data_dir)
+    graph = build_graph(config, own, found)
+    described = describe_pipeline(found, graph)
+    if judged_on:
+        _check_inputs(path, record, described)
+    check_pipeline(path, record.pipeline, described)
+    like = jax.eval_shape(lambda: init(graph, jax.random.key(0)))
+    with Checkpoints(path / "checkpoints", record.identity) as checkpoints:
+        params = checkpoints.restore_params(like)
+    return LoadedRun(path, config, own, graph, params, judged_on)
+
+
+def run_pipeline(path: Path, record: RunRecord, pipeline: Build | Pipeline | None) -> Pipeline:
+    """The pipeline of a run: one of this package's by its recorded name, else the one that the user gives again.
+
+    Raises:
+      InputError: if it is the user's own, and not given.
+    """
+    if pipeline is not None:
+        return find_pipeline(record.config, pipeline)
+    function = record.pipeline["function"]
+    if function not in STOCK:
+        raise InputError(
+            f"pipeline must be given again, since no code is taken from a run directory: {path} was trained with "
+            f"{function}; name it with --pipeline, or in Python with pipeline=..."
+        )
+    return stock_pipeline(record.config, function, record.pipeline["arguments"])
+
+
+def run_data(path: Path, record: RunRecord, data: Data | None, data_dir: str | Path | None = None) -> Data:
+    """The data that a run was trained on, not yet prepared: given, or loaded by the name in its configuration.
+
+    Raises:
+      InputError: if they are not there, or are not those of the run.
+    """
+    given = data
+    if given is None:
+        try:
+            given = load(record.config.data, data_dir=data_dir or None)
+        except InputError as error:
+            raise InputError(f"{error}; --data names where the data of run {path} are now") from None
+    try:
+        check_data(path, record.data, data_fingerprint(given))
+    except InputError as error:
+        hint = "" if data is not None else (
+            f"; those named {record.config.data!r} are others: give arrays with load_run(path, data=...), or a set to "
+            "judge the run on with --data"
+        )  # fmt: skip
+        raise InputError(f"{error}{hint}") from None
+    return given
+
+
+def _data(
+    path: Path, record: RunRecord, data: Data | None, new_data: Data | str | None, data_dir: str | Path | None
+) -> tuple[Data, str]:
+    """The prepared data, and their name if they are not those of the run."""
+    if new_data is None:
+        return record.config.prepare(run_data(path, record, data, data_dir)), ""
+    other = load(new_data, data_dir=data_dir or None) if isinstance(new_data, str) else new_data
+    if data_fingerprint(other) == record.data:
+        return record.config.prepare(other), ""
+    classes, name = record.data["classes"], new_data if isinstance(new_data, str) else "arrays given in Python"
+    if other.classes > classes:
+        raise InputError(f"data to judge run {path} on must have at most its {classes} classes; got {other.classes}")
+    return record.config.prepare_test(other._replace(classes=classes)), name
+
+
+def _check_inputs(path: Path, record: RunRecord, described: dict) -> None:
+    theirs, ours = record.pipeline["graph"].get("inputs"), described["graph"]["inputs"]
+    if theirs != ours:
+        raise GraphError(f"data to judge run {path} on must have its inputs, {theirs}; they have {ours}")
