@@ -18,8 +18,6 @@ from foveax.runs.train import train as train_run
 from foveax.runtime.compilation_cache import keep_compilation_cache
 from foveax.runtime.processes import is_main, start_processes
 
-EXECUTION = ExecutionConfig(patience=1800.0)
-"""A command does not wait for ever."""
 LONGEST_NAME = 100
 """Characters of a data set's name in that of a file."""
 

@@ -7,10 +7,8 @@ Fixations of another shape, or that are not finite, raise an `InputError`.
 
 import numpy as np
 
-from foveax._types import InputError
+from foveax._types import BORDER_PIXELS, REFIXATION_PIXELS, InputError
 
-REFIXATION_PIXELS, BORDER_PIXELS = 3.0, 1.0
-"""How near to an earlier fixation, or to the border, counts as on it."""
 MASK_PIXELS = 1 << 24
 """How many pixels `coverage` marks at once: what bounds its memory."""
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from foveax._types import InputError
+from foveax.evaluation.diagnosis import COLLAPSE_SHARE
 from foveax.runs.checkpoint import Checkpoints
 from foveax.runs.config import TrainingConfig
 from foveax.runs.directory import RunRecord, check_data, is_run, read_run, read_single_run, write_run
@@ -27,8 +28,6 @@ SAVE_SECONDS = 30.0
 """Between two checkpoints."""
 SAVE_COST = 0.3
 """Seconds that a training may wait for a checkpoint: those that take longer are made less often, in proportion."""
-COLLAPSE_SHARE = 0.5
-"""An eye shows signs of collapse if more than this share of its late modes are refixations, or lie on the border."""
 TIMING = ("images_per_second", "compile_seconds", "train_seconds", "wall_seconds")
 """Of the training itself; a run that is already finished keeps those it had."""
 SAVE, STOP = 1, 2
