@@ -16,8 +16,6 @@ import jax.numpy as jnp
 
 from foveax._types import Array, InputError, Key
 
-GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
-
 
 class Policy(NamedTuple):
     """A distribution over the next fixation, given some numbers from a network.
@@ -50,12 +48,9 @@ def squashed_gaussian(*, spread: float = 1.6) -> Policy:
 
     Near the centre, where the squash has the slope 1/4, a scale of 1 is a quarter of the image. The density is that of
     the executed, bounded fixation f (Haarnoja et al. 2018, https://arxiv.org/abs/1801.01290, appendix C):
-    ``log π(f) = log N(u) - sum log(f (1 - f))``.
-
-    The entropy is ``H(f) = H(u) + E[sum log(f (1 - f))]``: the first term is exact, the second, taken at the action,
-    pulls the location away from the border, where the squash leaves the fixation no room.
-
-    The initial sequence of fixations is a `sunflower` of the radius `spread` before the squash.
+    ``log π(f) = log N(u) - sum log(f (1 - f))``. The entropy is ``H(f) = H(u) + E[sum log(f (1 - f))]``: the first
+    term is exact, the second, taken at the action, pulls the location away from the border, where the squash leaves the
+    fixation no room. The initial sequence of fixations is a `sunflower` of the radius `spread` before the squash.
 
     Example:
       >>> import jax.numpy as jnp
@@ -88,10 +83,7 @@ def bounded_gaussian(reach: float) -> Policy:
     Along each axis these are ``[max(0, p - reach), min(1, p + reach)] = [l, h]`` about the position p, and the fixation
     is ``f = l + (h - l) s``, ``s = 1 / (1 + exp(-u))``, ``u ~ N(heads, scale^2)``. The action u is relative: 0 leads to
     the middle of what is within reach, which is the position itself away from the border. The density with respect to f
-    is ``log π(f) = log N(u) - sum log((h - l) s (1 - s))``.
-
-    Raises:
-      InputError: if the reach, a fraction of the image, is not in (0, 1].
+    is ``log π(f) = log N(u) - sum log((h - l) s (1 - s))``. Raises `InputError` if the reach is not in (0, 1].
 
     Example:
       >>> import jax.numpy as jnp
@@ -126,10 +118,8 @@ def bounded_gaussian(reach: float) -> Policy:
 def grid_categorical(side: int) -> Policy:
     """One of ``side * side`` places, the centres of the cells of a grid; heads are logits, over the scale.
 
-    The action is the number of the cell, row by row; probabilities are masses, and the entropy is exact.
-
-    Raises:
-      InputError: if the side is less than 1.
+    The action is the number of the cell, row by row; probabilities are masses, and the entropy is exact. Raises
+    `InputError` if the side is less than 1.
 
     Example:
       >>> import jax.numpy as jnp
@@ -172,7 +162,8 @@ def sunflower(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32, *, rad
       [0.5, 0.25, 0.75, 0.125, 0.625, 0.375]
     """
     order = jnp.arange(shape[0])
-    angle = 2 * jnp.pi * jax.random.uniform(key) + GOLDEN_ANGLE * order.astype(jnp.float32)
+    golden_angle = math.pi * (3 - math.sqrt(5))
+    angle = 2 * jnp.pi * jax.random.uniform(key) + golden_angle * order.astype(jnp.float32)
     bits = jnp.right_shift((order + 1)[:, None], jnp.arange(16)[None, :]) & 1
     share = jnp.sum(bits.astype(jnp.float32) * 0.5 ** jnp.arange(1, 17, dtype=jnp.float32)[None, :], axis=1)
     points = radius * jnp.sqrt(share)[:, None] * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1)
