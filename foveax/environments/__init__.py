@@ -4,8 +4,8 @@ Importing this package imports no other framework. Its modules need their extras
 `active_classification` ``gym``, `sb3` and `rllib` one of their name; `gymnax` needs nothing more.
 """
 
-from foveax.environments.classifier_training import ClassifierTraining as ClassifierTraining
-from foveax.environments.classifier_training import make_classifier_training as make_classifier_training
 from foveax.environments.episodes import GLIMPSES as GLIMPSES
 from foveax.environments.episodes import Episodes as Episodes
 from foveax.environments.episodes import make_episodes as make_episodes
+from foveax.environments.session import ClassifierTraining as ClassifierTraining
+from foveax.environments.session import make_classifier_training as make_classifier_training

@@ -28,10 +28,10 @@ from foveax.data.dataset import Data
 from foveax.evaluation.evaluate import greedy
 from foveax.graph import split
 from foveax.graph.graph import Graph, Roles, parse_port
-from foveax.graph.modules import zeros_like
+from foveax.graph.modules import from_function, zeros_like
 from foveax.graph.split import EpisodeState
-from foveax.modules.retina import received_glimpses
 from foveax.pipelines import PipelineConfig, standard_pipeline
+from foveax.retina import contrast_luminance
 
 RETINA, GAZE = "retina", "fixation"
 """The module of the standard pipeline whose place the environment takes, and the memory that its eye writes."""
@@ -52,11 +52,9 @@ class Names(NamedTuple):
 class ActiveClassification(NamedTuple):
     """An environment of others, checked, a batch of B, with the pipeline that acts in it.
 
-    Attributes:
-      graph: its module ``retina`` stands for the environment: it takes the glimpses and positions of an episode, the
-        graph's inputs ``glimpses`` ``[T, G, G, C]`` and ``positions`` ``[T, 2]``.
-      sampling: `split_at_retina` of the graph, whose saccader explores.
-      greedy: likewise, but the saccader takes the mode of its policy.
+    The graph's module ``retina`` stands for the environment: it takes the glimpses and positions of an episode, the
+    inputs ``glimpses`` ``[T, G, G, C]`` and ``positions`` ``[T, 2]``. `sampling` and `greedy` are `split_at_retina` of
+    the graph, whose saccader explores, or takes the mode of its policy.
     """
 
     environments: VectorEnv
@@ -70,13 +68,9 @@ class ActiveClassification(NamedTuple):
 class PlayedEpisodes(NamedTuple):
     """A batch of episodes: NumPy arrays. With the same inputs and keys, the compiled graph gives the same trajectories.
 
-    Attributes:
-      probabilities: ``[B, T, K]`` after each glimpse.
-      fixations: ``[B, T, 2]``, where the saccader chose to look after each glimpse.
-      glimpses: ``[B, T, G, G, C]`` in [0, 1] where they came as uint8.
-      positions: ``[B, T, 2]`` in [0, 1], where they were taken.
-      label: ``[B]`` int32.
-      reward: ``[B, T]``, the environment's own.
+    After each glimpse there are `probabilities` ``[B, T, K]``, `fixations` ``[B, T, 2]``, where the saccader chose to
+    look, and the environment's own `reward` ``[B, T]``. The `glimpses` ``[B, T, G, G, C]``, in [0, 1] if they came as
+    uint8, were taken at the `positions` ``[B, T, 2]`` in [0, 1]. The `label` is ``[B]`` int32.
     """
 
     probabilities: np.ndarray
@@ -104,9 +98,7 @@ def make_active_classification(
 
     A single environment becomes a batch of one. The number of glimpses is the number of steps of an episode, and the
     retina is not used. A movement is where to look next in the space of positions, or (``"relative"``) the way there.
-
-    Raises:
-      InputError: if the spaces are not as the head of this module says.
+    Raises `InputError` if the spaces are not as the head of this module says.
     """
     names = names or Names()
     if config.glimpses < 2:
@@ -117,13 +109,13 @@ def make_active_classification(
         batch = environment
     observation, action = batch.single_observation_space, batch.single_action_space
     glimpse = _entry(observation, names.glimpse, "observation")
+    if not isinstance(glimpse, spaces.Box) or not 1 <= len(glimpse.shape) <= 3:
+        raise InputError(f"observation {names.glimpse!r} must be a box of 1 to 3 axes; got {glimpse}")
     for space, name, kind in ((observation, names.position, "observation"), (action, names.movement, "action")):
         box = _entry(space, name, kind)
         if not isinstance(box, spaces.Box) or box.shape != (2,) or not box.is_bounded():
             raise InputError(f"{kind} {name!r} must be a bounded box of 2 numbers; got {box}")
     classes = _classes(_entry(action, names.prediction, "action"), names.prediction)
-    if not isinstance(glimpse, spaces.Box) or not 1 <= len(glimpse.shape) <= 3:
-        raise InputError(f"observation {names.glimpse!r} must be a box of 1 to 3 axes; got {glimpse}")
     graph = _pipeline(config, (*glimpse.shape, 1, 1)[:3], classes)
     return ActiveClassification(batch, graph, names, movement, split_at_retina(graph), split_at_retina(greedy(graph)))
 
@@ -134,10 +126,8 @@ def play_episodes(
     """Plays a batch of episodes: the classifier predicts after each glimpse, the saccader moves.
 
     The keys ``[B]`` are of the saccader's exploration; the images are the environment's own affair. With `sample` the
-    saccader explores, as in training, at a scale scheduled by `progress`; else it takes the mode of its policy.
-
-    Raises:
-      InputError: if an episode's steps are not as many as the pipeline's glimpses, or there is no label at its end.
+    saccader explores, as in training, at a scale scheduled by `progress`; else it takes the mode of its policy. Raises
+    `InputError` if an episode's steps are not as many as the pipeline's glimpses, or there is no label at its end.
     """
     environments, length = task.environments, task.graph.length
     begin, predict = task.sampling if sample else task.greedy
@@ -148,15 +138,13 @@ def play_episodes(
         glimpse, position = _read(task, observation)
         state, *outputs = predict(state, glimpse, position, params, progress)
         probabilities, fixation = map(np.asarray, outputs)
-        action = _action(task, probabilities, fixation, position)
-        observation, reward, terminated, truncated, info = environments.step(action)
+        actions = _actions(task, probabilities, fixation, position)
+        observation, reward, terminated, truncated, info = environments.step(actions)
         ended = terminated | truncated
         steps.append((probabilities, fixation, glimpse, position, reward))
         if ended.any() != (number == length) or ended.any() != ended.all():
-            raise InputError(
-                f"an episode must end after exactly {length} steps; after {number} of them "
-                f"{ended.sum()} of {len(ended)} had ended"
-            )
+            have = f"{ended.sum()} of {len(ended)} had ended"
+            raise InputError(f"an episode must end after exactly {length} steps; after {number} of them {have}")
     final, name = info.get("final_info", info), task.names.label
     if name not in final:
         raise InputError(f"the info at an episode's end must hold {name!r}; it holds {', '.join(final) or 'nothing'}")
@@ -167,13 +155,18 @@ def play_episodes(
 
 def _pipeline(config: PipelineConfig, shape: tuple[int, ...], classes: int) -> Graph:
     """The standard pipeline with a retina that receives glimpses, and their positions in the place of the gaze."""
+
+    def receive(glimpses: Array, positions: Array, index: Array) -> tuple[Array, Array]:
+        glimpse = glimpses[index]
+        return contrast_luminance(glimpse) if config.contrast else glimpse, positions[index]
+
     shapes = {"glimpses": shape, "positions": (2,)}
     received = {name: np.zeros((1, config.glimpses, *axes), np.float32) for name, axes in shapes.items()}
     image = np.zeros((1, config.crop_size, config.crop_size, 1), np.uint8)  # for the retina that goes
     arrays = {"image": image, **received, "label": np.zeros(1, np.int32)}
     standard = standard_pipeline(Data(arrays, arrays, classes), config)
     links = [f"input.{name} -> {RETINA}.{name}" for name in received]
-    retina = received_glimpses(contrast=config.contrast)
+    retina = from_function(receive, outputs=("glimpse", "position"))
     graph = standard.swap(RETINA, retina, *links, f"loop.index -> {RETINA}.index")
     graph = graph.reroute(f"memory.{GAZE}", f"{RETINA}.position")
     inputs = {name: spec for name, spec in graph.inputs.items() if name != "image"}
@@ -199,8 +192,7 @@ def split_at_retina(graph: Graph) -> tuple[Callable[..., Any], Callable[..., Any
         ended = {**time_step.info, **state.values}  # of the same glimpse: what waited for the retina, and what did not
         return after, *(ended[port.module][port.port] for port in (belief, fixation))
 
-    predicting = jax.vmap(predict, in_axes=(0, 0, 0, None, None))
-    return jax.jit(jax.vmap(begin, in_axes=(0, None, None))), jax.jit(predicting)
+    return jax.jit(jax.vmap(begin, (0, None, None))), jax.jit(jax.vmap(predict, (0, 0, 0, None, None)))
 
 
 def _entry(space: spaces.Space, name: str, kind: str) -> spaces.Space:
@@ -233,7 +225,7 @@ def _limits(task: ActiveClassification) -> tuple[np.ndarray, np.ndarray]:
     return space[task.names.position].low, space[task.names.position].high
 
 
-def _action(
+def _actions(
     task: ActiveClassification, probabilities: np.ndarray, fixation: np.ndarray, position: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Movements and predictions in the environment's own spaces."""

@@ -20,8 +20,7 @@ def train_active_classification(
     play it makes the same saccades, and its own reward pays them.
 
     Yields:
-      the parameters, by module, and the learner's metrics with ``reward``, the environment's own, summed over an
-      episode.
+      the parameters, by module, and metrics with ``reward``, the environment's own, summed over an episode.
     """
     learner = make_learner(task.graph, learning, steps=steps)
     state = learner.init(jax.random.key(seed))

@@ -10,6 +10,7 @@ from foveax._types import Array, InputError, Key, Params
 from foveax.data.dataset import Data
 from foveax.graph import GraphError, split
 from foveax.graph.graph import Graph, Source, parse_port, waiting_for
+from foveax.graph.modules import Agent
 from foveax.graph.ports import describe
 from foveax.graph.split import EpisodeState, TimeStep, acting_ports
 from foveax.modules.scripted import within_reach
@@ -17,8 +18,6 @@ from foveax.networks.encoders import index_features
 
 GLIMPSES = ("retina.glimpse", "memory.fixation", "loop.index")
 """Ports of the standard pipeline for an agent with a network of its own: what is seen, where, and when."""
-AGENT = ""
-"""The part of an observation that stands alone."""
 INDEX = Source("loop", "index")
 POOL = 8
 """Images are rendered in batches of at least this size, since clutter is cut from the others of a batch."""
@@ -32,7 +31,7 @@ class BatchTimeStep(NamedTuple):
     """The answer of a batch of episodes: JAX arrays, or NumPy's where they have left the device.
 
     The observation is ``[B, D]``, or one for each port, by the last part of its name; the reward, the acting agent's,
-    ``[B]`` float32; `terminated` ``[B]`` bool; all of `info`, by name, has a leading ``[B]``.
+    ``[B]`` float32; `terminated` ``[B]`` bool; all of `info` has a leading ``[B]``.
     """
 
     observation: Any
@@ -120,18 +119,26 @@ def make_episodes(
     """
     if graph.length < 2:
         raise GraphError(f"a graph must have at least 2 glimpses to be acted in; got {graph.length}")
-    action = acting_port(graph, agent)
+    action, role = acting_agent(graph, agent)
     name = action.module
-    parts = _parts(graph, name, observe)
-    roles = _roles(graph, name)
-    record = {*roles.values(), *(source for sources in parts.values() for source in sources)}
-    environment, _ = split(graph, name, record=tuple(sorted(map(str, record))))
+    waiting = waiting_for(graph.wiring, [name])
+    parts = _parts(graph, name, observe, waiting)
+    roles = _roles(graph, waiting)
+    observed = jax.tree.leaves(parts, is_leaf=lambda node: isinstance(node, Source))
+    environment, _ = split(graph, name, record=tuple(sorted(map(str, {*roles.values(), *observed}))))
     images = data.train if split_name == "train" else data.test
     render = data.render if split_name == "train" else (lambda key, batch: batch)
+
+    def by_part(function: Callable[[list[Source]], Any]) -> Any:
+        return jax.tree.map(function, parts, is_leaf=lambda node: isinstance(node, list))
 
     def answer(time_step: TimeStep, rows: Array, label: Array) -> BatchTimeStep:
         def value(source: Source) -> Array:
             return time_step.info[source.module][source.port]
+
+        def joined(ports: list[Source]) -> Array:
+            values = [jax.vmap(index_features)(value(port)) if port == INDEX else value(port) for port in ports]
+            return jnp.concatenate([part.astype(jnp.float32).reshape(len(part), -1) for part in values], axis=-1)
 
         info = {"index": rows, "label": label}
         if "gaze" in roles:
@@ -140,48 +147,50 @@ def make_episodes(
             info["predicted"] = jnp.argmax(value(roles["belief"]), axis=-1).astype(jnp.int32)
         if "belief" in roles and "label" in roles:
             info["correct"] = info["predicted"] == value(roles["label"])
-        flat = {part: [_flat(port, value(port)) for port in ports] for part, ports in parts.items()}
-        observation = {part: jnp.concatenate(values, axis=-1) for part, values in flat.items()}
-        return BatchTimeStep(_only(observation), time_step.reward[name], time_step.terminated, info)
+        return BatchTimeStep(by_part(joined), time_step.reward[name], time_step.terminated, info)
 
     def reset(params: Modules, key: Key, images: Mapping[str, Any], size: int) -> tuple[BatchState, BatchTimeStep]:
         rows_key, render_key, episodes_key = jax.random.split(key, 3)
-        pool = max(size, POOL)
-        rows = jax.random.randint(rows_key, (pool,), 0, len(images["label"]))
+        rows = jax.random.randint(rows_key, (max(size, POOL),), 0, len(images["label"]))
         batch = render(render_key, {name: jnp.asarray(array)[rows] for name, array in images.items()})
         inputs = {name: array[:size] for name, array in batch.items() if name in graph.inputs}
-        begin = jax.vmap(environment.reset, in_axes=(0, None, 0))
-        states, time_step = begin(jax.random.split(episodes_key, size), params, inputs)
+        keys = jax.random.split(episodes_key, size)
+        states, time_step = jax.vmap(environment.reset, in_axes=(0, None, 0))(keys, params, inputs)
         state = BatchState(states, rows[:size], batch["label"][:size])
         return state, answer(time_step, state.rows, state.label)
 
     def step(params: Modules, state: BatchState, fixations: Array) -> tuple[BatchState, BatchTimeStep]:
-        actions = {name: {action.port: _reached(graph, name, state.episodes, fixations)}}
-        states, time_step = jax.vmap(environment.step, in_axes=(0, 0, None))(state.episodes, actions, params)
+        episodes = state.episodes
+        if role.reach is not None:
+            position = graph.wiring.sources[name]["position"]
+            values = {**episodes.values, "memory": episodes.memory, "input": episodes.inputs}
+            fixations = within_reach(fixations, values[position.module][position.port], role.reach)
+        states, time_step = jax.vmap(environment.step, in_axes=(0, 0, None))(
+            episodes, {name: {action.port: fixations}}, params
+        )
         return state._replace(episodes=states), answer(time_step, state.rows, state.label)
 
-    boxes = {part: _box(graph, sources) for part, sources in parts.items()}
-    return Episodes(reset, step, images, _only(boxes), graph, name)
+    return Episodes(reset, step, images, by_part(lambda ports: _box(graph, ports)), graph, name)
 
 
-def acting_port(graph: Graph, agent: str | None = None) -> Source:
-    """The port by which an agent, by default the graph's only one, moves the eye, such as ``saccader.fixation``.
+def acting_agent(graph: Graph, agent: str | None = None) -> tuple[Source, Agent]:
+    """The port by which an agent, by default the only one, moves the eye, such as ``saccader.fixation``, and the agent.
 
-    Raises:
-      GraphError: if there is no such agent, or several and none is named, or it acts by anything else.
+    Raises `GraphError` if there is no such agent, or several and none is named, or it acts by anything else.
     """
     agents = ", ".join(graph.agents) or "none"
     if agent is None and len(graph.agents) != 1:
         raise GraphError(f"the agent that acts must be named unless the graph has exactly one; agents are {agents}")
     name = graph.agents[0] if agent is None else agent
-    if name not in graph.agents:
+    role = graph.modules[name].agent if name in graph.modules else None
+    if role is None:
         raise GraphError(f"the agent that acts must be one of the graph's agents, {agents}; got {name!r}")
     ports = acting_ports(graph, (name,))
     kinds = {str(port): describe(graph.wiring.outputs[name][port.port]) for port in ports}
     if list(kinds.values()) != ["float32[2]"]:
         read = ", ".join(f"{port} {kind}" for port, kind in kinds.items())
         raise GraphError(f"the agent {name!r} must act by one port float32[2] alone; others read {read or 'none'}")
-    return ports[0]
+    return ports[0], role
 
 
 def one_episode(batch: Any, index: int = 0) -> Any:
@@ -189,49 +198,28 @@ def one_episode(batch: Any, index: int = 0) -> Any:
     return jax.tree.map(lambda array: array[index], batch)
 
 
-def _only(parts: dict[str, Any]) -> Any:
-    """The part that stands alone, or the parts by name."""
-    return parts.get(AGENT, parts)
-
-
-def _parts(graph: Graph, agent: str, observe: Observed) -> dict[str, list[Source]]:
-    """The ports whose values are joined in each part of an observation."""
+def _parts(graph: Graph, agent: str, observe: Observed, waiting: set[str]) -> list[Source] | dict[str, list[Source]]:
+    """The ports whose values are joined in an observation, or in each part of one."""
     if observe == "agent":
         read = graph.wiring.sources[agent].values()
-        return {AGENT: [port for port in read if port.module != "hyperparameter" and port != ("loop", "progress")]}
+        return [port for port in read if port.module != "hyperparameter" and port != ("loop", "progress")]
     if isinstance(observe, str):
         raise InputError(f"observe must be 'agent' or a tuple of ports; got {observe!r}")
     parts = {port.rpartition(".")[2]: [parse_port(port)] for port in observe}
     if len(parts) != len(observe):
         raise InputError(f"the ports to observe must differ in the last part of their names; got {', '.join(observe)}")
-    waiting = waiting_for(graph.wiring, [agent])
     for (port,) in parts.values():
         if port.module in waiting:
             raise GraphError(f"a port to observe must not wait for the action; {port} does")
     return parts
 
 
-def _roles(graph: Graph, agent: str) -> dict[str, Source]:
+def _roles(graph: Graph, waiting: set[str]) -> dict[str, Source]:
     """The ports of the gaze, the belief and the label, as far as they are declared and do not wait for the action."""
-    declared = graph.roles._asdict() | {"gaze": graph.roles.gaze and f"memory.{graph.roles.gaze}"}
-    ports = {role: parse_port(declared[role]) for role in ("gaze", "belief", "label") if declared[role]}
-    waiting = waiting_for(graph.wiring, [agent])
-    return {role: port for role, port in ports.items() if port.module not in waiting}
-
-
-def _reached(graph: Graph, agent: str, states: EpisodeState, fixations: Array) -> Array:
-    """The fixations ``[B, 2]`` that are made where others are wanted: an agent's reach may be limited."""
-    module = graph.modules[agent]
-    if module.agent is None or module.agent.reach is None:
-        return fixations
-    position = graph.wiring.sources[agent]["position"]
-    values = {**states.values, "memory": states.memory, "input": states.inputs}
-    return within_reach(fixations, values[position.module][position.port], module.agent.reach)
-
-
-def _flat(source: Source, value: Array) -> Array:
-    numbers = jax.vmap(index_features)(value) if source == INDEX else value
-    return numbers.astype(jnp.float32).reshape(len(value), -1)
+    gaze, belief, label, *_ = graph.roles
+    ports = {"gaze": gaze and f"memory.{gaze}", "belief": belief, "label": label}
+    sources = {role: parse_port(port) for role, port in ports.items() if port}
+    return {role: source for role, source in sources.items() if source.module not in waiting}
 
 
 def _box(graph: Graph, sources: list[Source]) -> Box:

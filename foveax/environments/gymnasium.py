@@ -1,12 +1,4 @@
-"""Gymnasium: one environment, and a batch of them in one compiled step; registered when this module is imported.
-
-=============================== ===================================================================
-``foveax/Mnist5k-v0``           the bundled digits, 28x28, 6 glimpses of 9x9
-``foveax/Mnist5kGlimpses-v0``   the same; glimpses are observed, not the classifier's layers
-``foveax/Translated5k-v0``      each digit somewhere on a canvas of 60x60, glimpses of 12x12
-``foveax/CuedPlace-v0``         the centre says in which corner the answer lies
-``foveax/HiddenTarget-v0``      a target among three distractors
-=============================== ===================================================================
+"""Gymnasium: one environment, and a batch of them in one compiled step; `IDS` are registered by importing this module.
 
 Actions lie in [-1, 1]^2: ``(-1, -1)`` is the upper left corner of the image, ``(0, 0)`` its centre. An episode is one
 image, and has exactly T - 1 steps; it is terminated, never truncated. Observations and ``info`` are those of
@@ -34,22 +26,19 @@ from gymnasium.vector.utils import batch_space
 from foveax._types import InputError
 from foveax.data.dataset import Data
 from foveax.data.load import load
-from foveax.environments.classifier_training import ModuleParams, make_classifier_training
 from foveax.environments.episodes import GLIMPSES, Box, Episodes, Observed, SplitName, make_episodes, one_episode
-from foveax.environments.session import Session
+from foveax.environments.session import ModuleParams, Session, make_classifier_training
 from foveax.pipelines.named import Build, import_pipeline
 from foveax.plot.scanpath import trial_picture
 from foveax.runs.config import TrainingConfig
 from foveax.runs.load import load_run
 from foveax.runs.pipeline import build_graph
 
-RENDER_MODES = ["rgb_array"]
-
 
 class FoveaxEnv(gymnasium.Env):
     """One image at a time: a `FoveaxVectorEnv` of one, made likewise."""
 
-    metadata = {"render_modes": RENDER_MODES, "render_fps": 2}  # noqa: RUF012
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 2}  # noqa: RUF012
 
     def __init__(self, episodes: Episodes, params: ModuleParams, *, render_mode: str | None = None):
         self._batch = FoveaxVectorEnv(1, episodes, params, autoreset_mode="Disabled", render_mode=render_mode)
@@ -82,10 +71,9 @@ class FoveaxVectorEnv(VectorEnv):
     """A batch of episodes in one compiled step; all begin and end together, so that a reset resets all of them.
 
     Args:
-      num_envs: how many.
+      num_envs: B.
       episodes: of `foveax.environments.make_episodes`.
-      params: of the modules in the environment, by name; or their training
-        (`foveax.environments.make_classifier_training`).
+      params: of the modules in the environment, by name; or their training (`make_classifier_training`).
       autoreset_mode: next step: the step after the end ignores its action and begins new episodes; same step: the last
         step begins them, and gives the last observations as ``info["final_obs"]``; disabled: `reset` must be called.
       render_mode: ``"rgb_array"``: the image with the scanpath so far, and the latest crop.
@@ -97,10 +85,10 @@ class FoveaxVectorEnv(VectorEnv):
         episodes: Episodes,
         params: ModuleParams,
         *,
-        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        autoreset_mode: AutoresetMode | str = "NextStep",
         render_mode: str | None = None,
     ):
-        if render_mode is not None and render_mode not in RENDER_MODES:
+        if render_mode not in (None, "rgb_array"):
             raise InputError(f"render_mode must be rgb_array or None; got {render_mode!r}")
         self.session = Session(episodes, num_envs, params)
         self.num_envs = num_envs
@@ -127,10 +115,8 @@ class FoveaxVectorEnv(VectorEnv):
             return observations, np.zeros(self.num_envs, np.float32), truncations.copy(), truncations, infos
         observations, rewards, terminations, infos = self.session.step(actions)
         if terminations.all() and self.autoreset_mode == AutoresetMode.SAME_STEP:
-            singles = np.empty(self.num_envs, object)  # as Gymnasium has them
-            for index in range(self.num_envs):
-                singles[index] = one_episode(observations, index)
-            final = {"final_obs": singles, "final_info": infos}
+            last = (one_episode(observations, index) for index in range(self.num_envs))
+            final = {"final_obs": np.fromiter(last, object), "final_info": infos}  # as Gymnasium has them
             observations, infos = _begin(self.session, self.np_random)
             infos |= {**final, **{f"_{name}": np.ones(self.num_envs, bool) for name in final}}
         return observations, rewards, terminations, truncations, infos
@@ -158,24 +144,16 @@ def make_env(*, render_mode: str | None = None, **options: Any) -> FoveaxEnv:
 
 
 def make_vector_env(
-    num_envs: int,
-    *,
-    autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
-    render_mode: str | None = None,
-    **options: Any,
+    num_envs: int, *, autoreset_mode: AutoresetMode | str = "NextStep", render_mode: str | None = None, **options: Any
 ) -> FoveaxVectorEnv:
-    """The vector entry point of the registered ids: a `FoveaxVectorEnv`.
-
-    The parameters of the modules in the environment, as they are now, are in ``unwrapped.session.params``.
+    """The vector entry point of the registered ids. The newest parameters are in ``unwrapped.session.params``.
 
     The options are ``config``, a `foveax.TrainingConfig`, or the JSON of some of its fields, in the place of the id's:
     the classifier starts new, and learns from the episodes. Or ``run``, the directory of a run, with its own
     configuration: its classifier does not learn. ``data``, as in `foveax.train` and `foveax.load_run`; ``data_dir``,
     with TFDS sets; ``pipeline``, ``(data) -> graph`` or its name, as ``"package.module:function"``; ``agent``, the
-    module that acts, and ``observe`` (`make_episodes`); ``split``, train or, for a run, test.
-
-    Raises:
-      InputError: if both `config` and `run` are given, or a classifier would learn from the test split.
+    module that acts, and ``observe`` (`make_episodes`); ``split``, train or, for a run, test. Raises `InputError` if
+    both `config` and `run` are given, or a classifier would learn from the test split.
     """
     return FoveaxVectorEnv(num_envs, **_make_parts(**options), autoreset_mode=autoreset_mode, render_mode=render_mode)
 
@@ -192,7 +170,7 @@ def _make_parts(
     split: SplitName = "train",
     base: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The episodes that options ask for, and parameters or a training; `base` is the configuration of an id."""
+    """The episodes and the parameters, or their training; `base` is the configuration of an id."""
     observe = tuple(observe) if isinstance(observe, list) else observe
     build = import_pipeline(pipeline) if isinstance(pipeline, str) else pipeline
     if run is not None:
@@ -206,11 +184,11 @@ def _make_parts(
         raise InputError(f"split must be train where the classifier learns; got {split!r}: give a run")
     if not isinstance(config, TrainingConfig):
         config = TrainingConfig.from_json(_merged(base or {}, config or {}))
-    prepared = config.prepare(data or load(config.data, data_dir=data_dir))
-    graph = build_graph(config, prepared, build)
+    data = config.prepare(data or load(config.data, data_dir=data_dir))
+    graph = build_graph(config, data, build)
     key = jax.random.key(config.seed)
     training = make_classifier_training(graph, config.learning, agent, key=key, batch=config.batch)
-    return {"episodes": make_episodes(graph, prepared, agent, observe=observe), "params": training}
+    return {"episodes": make_episodes(graph, data, agent, observe=observe), "params": training}
 
 
 def _merged(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

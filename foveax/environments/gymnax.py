@@ -1,8 +1,4 @@
-"""The signatures of gymnax, without gymnax: pure functions for one episode, to be vmapped and scanned with a learner.
-
-A step gives five values, ``(observation, state, reward, done, info)``, or six, with ``terminated`` and ``truncated`` in
-the place of ``done``.
-"""
+"""The signatures of gymnax, without gymnax: pure functions for one episode, to be vmapped and scanned."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
@@ -10,19 +6,19 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from foveax._types import Array, Key, Params
-from foveax.environments.episodes import BatchState, Box, Episodes, one_episode
+from foveax._types import Array, Key
+from foveax.environments.episodes import BatchState, Box, Episodes, Modules, one_episode
 
 
 class EnvParams(NamedTuple):
     """The parameters of the graph's modules, by name, and the images: the split's arrays, by name, ``[N, ...]``."""
 
-    modules: Mapping[str, Params]
+    modules: Modules
     images: Mapping[str, Any]
 
 
 class GymnaxEnvironment(NamedTuple):
-    """One episode at a time, in gymnax's signatures.
+    """One episode at a time, in gymnax's signatures; `params` may be left out for `default_params`.
 
     Attributes:
       reset: ``(key, params) -> (observation, state)``.
@@ -31,7 +27,6 @@ class GymnaxEnvironment(NamedTuple):
         fixation ``(action + 1) / 2``; values outside are brought to the border.
       observation_space: ``(params) -> space``: a `Box`, or a dictionary of them by the names of ports.
       action_space: ``(params) -> Box``.
-      default_params: those that hold where none are given.
     """
 
     reset: Callable[..., tuple[Any, BatchState]]
@@ -42,10 +37,11 @@ class GymnaxEnvironment(NamedTuple):
     default_params: EnvParams
 
 
-def make_gymnax(
-    episodes: Episodes, params: Mapping[str, Params], *, step_values: Literal[5, 6] = 5
-) -> GymnaxEnvironment:
-    """Episodes in the signatures of gymnax, with the modules' parameters as default; a step gives 5 values or 6.
+def make_gymnax(episodes: Episodes, params: Modules, *, step_values: Literal[5, 6] = 5) -> GymnaxEnvironment:
+    """Episodes in the signatures of gymnax, with the modules' parameters as default.
+
+    A step gives five values, ``(observation, state, reward, done, info)``, or six, with ``terminated`` and
+    ``truncated`` in the place of ``done``.
 
     Example:
       >>> import foveax as fx, jax
@@ -53,9 +49,8 @@ def make_gymnax(
       >>> data = fx.load("mnist5k")
       >>> graph = fx.standard_pipeline(data, fx.PipelineConfig(hidden=8, features=8))
       >>> environment = make_gymnax(make_episodes(graph, data), fx.init(graph, jax.random.key(0)))
-      >>> observation, state = environment.reset(jax.random.key(1), environment.default_params)
-      >>> action = environment.action_space(environment.default_params).sample(jax.random.key(2))
-      >>> _, state, reward, done, info = environment.step(jax.random.key(3), state, action, environment.default_params)
+      >>> observation, state = environment.reset(jax.random.key(1))
+      >>> _, state, reward, done, info = environment.step(jax.random.key(2), state, jax.numpy.zeros(2))
       >>> observation.shape, bool(done)
       ((39,), False)
     """
@@ -79,11 +74,7 @@ def make_gymnax(
         now = jax.tree.map(lambda new, old: jax.lax.select(ended[3], new, old), reset(key, params), ended[:2])
         return *now, *ended[2:]
 
+    actions = Box(-1.0, 1.0, (2,))
     return GymnaxEnvironment(
-        reset=reset,
-        step=step,
-        step_env=step_env,
-        observation_space=lambda params=None: episodes.observation,
-        action_space=lambda params=None: Box(-1.0, 1.0, (2,)),
-        default_params=default,
+        reset, step, step_env, lambda params=None: episodes.observation, lambda params=None: actions, default
     )

@@ -5,15 +5,11 @@ from typing import Any
 
 from foveax.environments.gymnasium import FoveaxEnv, FoveaxVectorEnv, make_env, make_vector_env
 
-NAME = "foveax"
-"""The name under which RLlib knows the environment."""
-
 
 def make_environment(context: Mapping[str, Any]) -> FoveaxEnv | FoveaxVectorEnv:
-    """The environment creator for RLlib, which each of its workers calls in its own process.
+    """The environment creator, which each of RLlib's workers calls in its own process.
 
-    The context is RLlib's `env_config`: ``num_envs``, which RLlib adds, for a batch; the rest are the options of
-    `foveax.environments.gymnasium.make_vector_env`.
+    The context is its `env_config`: ``num_envs``, which it adds, for a batch; the rest as in `make_vector_env`.
 
     Example:
       >>> make_environment({"num_envs": 2, "config": {"data": "one_place", "pipeline": {"glimpses": 2}}}).num_envs
@@ -31,7 +27,7 @@ def with_environment(algorithm: Any, *, num_envs: int, **options: Any) -> Any:
     """
     from ray.tune.registry import register_env  # pyright: ignore[reportMissingImports]
 
-    register_env(NAME, make_environment)
-    return algorithm.environment(NAME, env_config=options).env_runners(
+    register_env("foveax", make_environment)
+    return algorithm.environment("foveax", env_config=options).env_runners(
         num_env_runners=0, num_envs_per_env_runner=num_envs, gym_env_vectorize_mode="vector_entry_point"
     )

@@ -8,12 +8,12 @@ from stable_baselines3.common.base_class import BaseAlgorithm  # pyright: ignore
 from stable_baselines3.common.vec_env import VecEnv  # pyright: ignore[reportMissingImports]
 
 from foveax._types import InputError, Params
-from foveax.environments.classifier_training import ModuleParams
 from foveax.environments.episodes import Episodes, one_episode
 from foveax.environments.gymnasium import FoveaxVectorEnv
+from foveax.environments.session import ModuleParams
 from foveax.graph.modules import Module
-from foveax.modules.perceptron import perceptron_saccader
-from foveax.networks.perceptron import Activation, Squash
+from foveax.modules.saccader import perceptron_saccader
+from foveax.networks.saccaders import Activation, Squash
 
 ACTIVATIONS: dict[str, Activation] = {"Tanh": "tanh", "ReLU": "relu"}
 
@@ -22,7 +22,7 @@ class FoveaxVecEnv(VecEnv):
     """A `FoveaxVectorEnv`, made likewise and reset in the step that ends its episodes; PPO, A2C and SAC run on it."""
 
     def __init__(self, num_envs: int, episodes: Episodes, params: ModuleParams, *, render_mode: str | None = None):
-        batch = FoveaxVectorEnv(num_envs, episodes, params, autoreset_mode="SameStep", render_mode=render_mode)
+        batch = FoveaxVectorEnv(num_envs, episodes, params, autoreset_mode="Disabled", render_mode=render_mode)
         self.environments = batch
         super().__init__(num_envs, batch.single_observation_space, batch.single_action_space)  # asks for render_mode
 
@@ -41,12 +41,12 @@ class FoveaxVecEnv(VecEnv):
     def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         """Moves the eyes: observations, rewards, which episodes ended, and an info for each."""
         observations, rewards, dones, _, infos = self.environments.step(self._actions)
-        ended = infos.pop("final_obs", None)
-        reports = self._by_episode(infos.pop("final_info", infos))
-        if ended is not None:
-            self.reset_infos = self._by_episode({name: infos[name] for name in infos if name[0] != "_"})
-            for info, last in zip(reports, ended, strict=True):
-                info.update({"terminal_observation": last, "TimeLimit.truncated": False})
+        reports = self._by_episode(infos)
+        if dones.all():
+            for report, last in zip(reports, self._by_episode(observations), strict=True):
+                report.update({"terminal_observation": last, "TimeLimit.truncated": False})
+            observations, infos = self.environments.reset()
+            self.reset_infos = self._by_episode(infos)
         return observations, rewards, dones, reports
 
     def close(self) -> None:
@@ -74,18 +74,16 @@ class FoveaxVecEnv(VecEnv):
         """Never."""
         return [False for _ in self._get_indices(indices)]
 
-    def _by_episode(self, infos: dict[str, Any]) -> list[dict[str, Any]]:
-        return [one_episode(infos, index) for index in range(self.num_envs)]
+    def _by_episode(self, batch: Any) -> list[Any]:
+        return [one_episode(batch, index) for index in range(self.num_envs)]
 
 
 def import_policy(model: BaseAlgorithm) -> tuple[Module, Params]:
     """The policy that stable-baselines3 learnt, as a saccader and its parameters: the mode of its action.
 
-    Put it in the place of another: ``graph.swap("saccader", module)``, ``{**params, "saccader": imported}``.
-
-    Raises:
-      InputError: unless the model is PPO, A2C or SAC with an ``MlpPolicy`` of tanh or relu layers, trained on the
-        observation ``agent``.
+    Put it in the place of another: ``graph.swap("saccader", module)``, ``{**params, "saccader": imported}``. Raises
+    `InputError` unless the model is PPO, A2C or SAC with an ``MlpPolicy`` of tanh or relu layers, trained on the
+    observation ``agent``.
     """
     policy: Any = model.policy
     if hasattr(policy, "action_net") and hasattr(policy, "mlp_extractor"):

@@ -9,8 +9,8 @@ import jax
 
 from foveax._types import InputError, Params
 from foveax.data.dataset import Data
-from foveax.environments.classifier_training import ClassifierTraining, make_classifier_training
 from foveax.environments.episodes import make_episodes
+from foveax.environments.session import ClassifierTraining, make_classifier_training
 from foveax.pipelines.perceptron import Algorithm
 from foveax.runs.config import ExecutionConfig, TrainingConfig
 from foveax.runs.directory import RunRecord, check_config
@@ -20,12 +20,6 @@ from foveax.runs.summary import Result, conclude
 from foveax.runs.train import describe_pipeline, prepare
 from foveax.runtime.signals import Interrupted
 from foveax.training.learner import TrainState, make_learner
-
-PIPELINE = "foveax.pipelines.perceptron:perceptron_pipeline"
-ROLLOUTS = 8
-"""Episodes of each environment between two updates of PPO."""
-REPLAY_BUFFER = 100_000
-"""Steps in the replay buffer of SAC."""
 
 
 def train_sb3(
@@ -42,12 +36,12 @@ def train_sb3(
 
     The library's learner acts in the pipeline's environment (`foveax.split`), on the observation that its own saccader
     would have; the classifier learns from each batch of episodes as it ends. The mode of the learnt policy is then
-    brought back as the saccader of a `perceptron_pipeline`, so that the run directory can be analysed like any other.
-    SAC learns from its replay buffer, and so from features of the classifier as it was.
+    brought back as the saccader of a `perceptron_pipeline`, so that the run can be analysed like any other.
 
-    There are ``config.batch`` episodes at once, on one device, and listeners are called every ``execution.dispatch`` of
+    There are ``config.batch`` episodes at once, on one device; listeners are called every ``execution.dispatch`` of
     these batches. The library is given the discount and, where it has one, lambda. How much is gathered between two
-    updates, PPO's minibatch and SAC's replay buffer are set to fit. A run that was interrupted begins again.
+    updates, PPO's minibatch and SAC's replay buffer, with features of the classifier as it was, are set to fit. A run
+    that was interrupted begins again.
 
     Raises:
       InputError: if the library is not installed, the eye is not one that learns, or data or run directory do not fit.
@@ -59,7 +53,7 @@ def train_sb3(
     path = None if out is None else Path(out).expanduser()
     if path is not None:
         check_config(path, config)
-    pipeline = stock_pipeline(config, PIPELINE, {"algorithm": algorithm})
+    pipeline = stock_pipeline(config, "foveax.pipelines.perceptron:perceptron_pipeline", {"algorithm": algorithm})
     data, fingerprint = prepare(config, data, execution)
     graph = build_graph(config, data, pipeline)
     standard = build_graph(config, data)
@@ -94,9 +88,9 @@ def _make_model(algorithm: Algorithm, config: TrainingConfig, environments: Any)
     actions, size = config.pipeline.glimpses - 1, config.batch
     discounts = {"gamma": config.learning.discount, "gae_lambda": config.learning.gae_lambda}
     options: dict[Algorithm, dict[str, Any]] = {
-        "ppo": {"n_steps": ROLLOUTS * actions, "batch_size": actions * size, **discounts},
+        "ppo": {"n_steps": 8 * actions, "batch_size": actions * size, **discounts},  # 8 episodes of each environment
         "a2c": {"n_steps": actions, **discounts},
-        "sac": {"gamma": config.learning.discount, "buffer_size": REPLAY_BUFFER},
+        "sac": {"gamma": config.learning.discount, "buffer_size": 100_000},
     }
     learner = getattr(library, algorithm.upper())
     return learner("MlpPolicy", environments, seed=config.seed, device="cpu", **options[algorithm])

@@ -1,5 +1,9 @@
-"""A session: episodes held between one call and the next, for frameworks that ask for a step at a time."""
+"""Sessions: episodes held between one call and the next, and classifiers that learn from them.
 
+Both are classes, since other frameworks ask for a step at a time, and hold what acts and learns within them.
+"""
+
+import dataclasses
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -8,20 +12,89 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from foveax._types import InputError, Params
-from foveax.environments.classifier_training import ClassifierTraining, ModuleParams
-from foveax.environments.episodes import BatchTimeStep, Episodes
+from foveax._types import Array, InputError, Key, Metrics, Params
+from foveax.environments.episodes import BatchTimeStep, Episodes, acting_agent
+from foveax.graph.graph import Graph
+from foveax.learning.hyperparameters import LearningConfig
+from foveax.modules.scripted import following
+from foveax.training.learner import Learner, TrainState, make_learner
 
-PROCESS = os.getpid()
-"""The process in which JAX was started: one forked from it cannot use it."""
+PROCESS = os.getpid()  # JAX was started in it: a process forked from it cannot use JAX
+
+
+def make_classifier_training(
+    graph: Graph, learning: LearningConfig, agent: str | None = None, *, key: Key, batch: int, steps: int = 0
+) -> "ClassifierTraining":
+    """The training of all modules of a graph but the agent that acts, from the parameters of `foveax.make_learner`.
+
+    Graph and agent are as in `make_episodes`, with the same refusals; other agents, which stay in the environment,
+    learn by reinforcement. A step learns from at least `batch` episodes. Learning rates and the entropy bonus fall
+    along `steps`; 0 keeps them constant.
+
+    Example:
+      >>> import foveax as fx, jax
+      >>> graph = fx.standard_pipeline(fx.load("mnist5k"), fx.PipelineConfig(hidden=8, features=8))
+      >>> training = make_classifier_training(graph, fx.LearningConfig(), key=jax.random.key(0), batch=32)
+      >>> training.steps, sorted(name for name, params in training.params.items() if params)
+      (0, ['classifier'])
+    """
+    learning = learning if steps else dataclasses.replace(learning, decay="constant")
+    port, role = acting_agent(graph, agent)
+    position = graph.wiring.sources[port.module].get("position")
+    followed = following(graph, port, role.reach, str(position))
+    learner = make_learner(followed.remove(port.module), learning, steps=max(steps, 1))
+    return ClassifierTraining(learner, learner.init(key), batch)
+
+
+class ClassifierTraining:
+    """The learner's `state`, the number of its `steps` so far, and the episodes that await the next.
+
+    The batching capsule (`foveax.batching`) decides after how many steps the parameters change.
+    """
+
+    def __init__(self, learner: Learner, state: TrainState, batch: int):
+        def step(state: TrainState, batches: list[dict[str, Array]]) -> tuple[TrainState, Metrics]:
+            return learner.step(state, jax.tree.map(lambda *parts: jnp.concatenate(parts), *batches))
+
+        self.state = state
+        self.steps = 0
+        self._step = jax.jit(step)
+        self._batch = batch
+        self._episodes = list[dict[str, Any]]()
+        self._sums = dict[str, Any]()
+        self._steps_before = 0
+
+    @property
+    def params(self) -> dict[str, Params]:
+        """The newest parameters, by module."""
+        return self.state.params
+
+    def add_episodes(self, inputs: dict[str, Any], fixations: Array) -> None:
+        """Adds episodes: inputs ``[B, ...]``, fixations after the first ``[B, T - 1, 2]``; may take a step."""
+        self._episodes.append({**inputs, "fixations": fixations})
+        if sum(len(episodes["fixations"]) for episodes in self._episodes) < self._batch:
+            return
+        self.state, metrics = self._step(self.state, self._episodes)
+        self._episodes = []
+        self.steps += 1
+        self._sums = {name: self._sums.get(name, 0.0) + value for name, value in metrics.items()}
+
+    def take_metrics(self) -> dict[str, float]:
+        """Metrics by name, averaged over the steps since the last call; nothing without any."""
+        sums, steps = self._sums, self.steps - self._steps_before
+        self._sums, self._steps_before = {}, self.steps
+        return {name: float(value) / steps for name, value in sums.items()}
+
+
+ModuleParams = Mapping[str, Params] | ClassifierTraining
+"""The parameters of the modules in an environment, by name; or their training, whose newest are taken."""
 
 
 class Session:
     """A batch of B episodes, all at the same glimpse, as NumPy arrays that belong to the caller.
 
-    A class, since its users' interfaces have state. Actions lie in [-1, 1]^2, which is what most learners expect: the
-    fixation is ``(action + 1) / 2``. With a training, the classifier learns from each episode as it ends, and the next
-    begins with its new parameters. `glimpse` counts from 0 to T - 1; it is None before the first episodes.
+    Actions lie in [-1, 1]^2, which is what most learners expect: the fixation is ``(action + 1) / 2``. With a training,
+    the classifier learns from each episode as it ends, and the next begins with its new parameters.
     """
 
     def __init__(self, episodes: Episodes, size: int, params: ModuleParams):
@@ -31,12 +104,13 @@ class Session:
             raise InputError(f"num_envs must be at least 1; got {size}")
         self.episodes = episodes
         self.size = size
-        self.glimpse: int | None = None
         self._params = params
         self._images = jax.device_put(dict(episodes.images))
         self._reset = jax.jit(episodes.reset, static_argnums=3)
         self._step = jax.jit(episodes.step)
         self._state: Any = None
+        self._fixations: list[np.ndarray] = []
+        self._gaze: list[np.ndarray] = []
 
     @property
     def params(self) -> Mapping[str, Params]:
@@ -46,40 +120,37 @@ class Session:
     @property
     def ended(self) -> bool:
         """Whether the episodes have ended."""
-        return self.glimpse == self.episodes.graph.length - 1
+        return len(self._fixations) == self.episodes.graph.length - 1
 
     def reset(self, seed: int) -> BatchTimeStep:
         """Begins new episodes; the seed, in [0, 2^32), decides the images and all that the graph draws."""
         self._check_usable()
-        self._state, answer = self._reset(self.params, jax.random.key(seed), self._images, self.size)
-        self.glimpse = 0
-        self._fixations: list[np.ndarray] = []
-        self._gaze: list[np.ndarray] = []
-        return self._answer(answer)
+        self._state, time_step = self._reset(self.params, jax.random.key(seed), self._images, self.size)
+        self._fixations = []
+        self._gaze = []
+        return self._answer(time_step)
 
     def step(self, actions: Any) -> BatchTimeStep:
         """Moves the eyes: `actions` ``[B, 2]`` in [-1, 1].
 
-        Raises:
-          InputError: if they are anything else, no episode is under way, or the session is closed or another process's.
+        Raises `InputError` if they are anything else, no episode is under way, or the session cannot be used.
         """
         self._check_usable()
-        if self.glimpse is None or self.ended:
-            when = "before the first reset" if self.glimpse is None else f"after the end, at glimpse {self.glimpse + 1}"
+        if self._state is None or self.ended:
+            end = f"after the end, at glimpse {self.episodes.graph.length}"
+            when = "before the first reset" if self._state is None else end
             raise InputError(f"an episode must be under way to be stepped; got a step {when}: call reset")
         fixations = self._fixations_of(actions)
-        self._state, answer = self._step(self.params, self._state, fixations)
+        self._state, time_step = self._step(self.params, self._state, fixations)
         self._fixations.append(fixations)
-        self.glimpse += 1
         if self.ended and isinstance(self._params, ClassifierTraining):
             self._params.add_episodes(self._state.episodes.inputs, jnp.asarray(np.stack(self._fixations, axis=1)))
-        return self._answer(answer)
+        return self._answer(time_step)
 
     def close(self) -> None:
         """Gives up the images; closing twice does nothing more."""
         self._closed = True
-        self._images = {}
-        self._state = None
+        self._images = self._state = None
 
     def pictures(self) -> tuple[np.ndarray, np.ndarray]:
         """The images of the episodes, ``[B, H, W, C]``, and their fixations so far, ``[B, t, 2]``."""

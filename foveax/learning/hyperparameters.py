@@ -7,10 +7,7 @@ from foveax._checked import Checked, bounded
 
 
 class Hyperparameters(NamedTuple):
-    """The numbers of a training: an argument of its step, so that the members of a population can differ in them.
-
-    They are those of `LearningConfig`, and in `graph` those of the graph, by name.
-    """
+    """The numbers of `LearningConfig`, and in `graph` those of the graph by name: an argument of the training step."""
 
     learning_rate: Any
     policy_learning_rate: Any
@@ -27,10 +24,7 @@ class Hyperparameters(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class LearningConfig(Checked):
-    """How a pipeline learns.
-
-    Raises `InputError` for a value out of range; the message names the field.
-    """
+    """How a pipeline learns. Raises `InputError` for a value out of range; the message names the field."""
 
     learning_rate: float = bounded(2e-3, 0.0)
     """Adam's learning rate for all but the agents."""

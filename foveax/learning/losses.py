@@ -1,8 +1,8 @@
 """Losses of the saccader, for one episode, each in one form: per-step arrays in, a scalar to minimise out.
 
 All arrays are ``[T - 1]``, one value per action: ``log_prob_t`` is its log-probability under the policy that learns,
-``old_log_prob_t`` that under the policy that acted, ``adv_t`` its advantage. Whatever is not to be differentiated is
-stopped here: advantages and returns are data.
+``old_log_prob_t`` that under the policy that acted, ``adv_t`` its advantage. Advantages and returns are data: their
+gradient is stopped here.
 """
 
 import chex
@@ -23,8 +23,7 @@ def clipped_surrogate_loss(log_prob_t: Array, old_log_prob_t: Array, adv_t: Arra
       >>> clipped_surrogate_loss(jnp.log(jnp.array([2.0])), jnp.log(jnp.array([1.0])), jnp.array([1.0]), 0.25).item()
       -1.25
     """
-    chex.assert_rank([log_prob_t, old_log_prob_t, adv_t], 1)
-    chex.assert_equal_shape([log_prob_t, old_log_prob_t, adv_t])
+    chex.assert_shape([log_prob_t, old_log_prob_t, adv_t], (adv_t.size,))
     old_log_prob_t, adv_t = jax.lax.stop_gradient((old_log_prob_t, adv_t))
     ratio_t = jnp.exp(log_prob_t - old_log_prob_t)
     clipped_t = jnp.clip(ratio_t, 1 - epsilon, 1 + epsilon)
@@ -37,15 +36,13 @@ def reinforce_loss(log_prob_t: Array, adv_t: Array) -> Array:
     ``L = -mean_t A_t log π(a_t)``, where ``A_t`` is the return less a baseline that does not depend on the action
     (Williams 1992, https://doi.org/10.1007/BF00992696, eq. 4).
     """
-    chex.assert_rank([log_prob_t, adv_t], 1)
-    chex.assert_equal_shape([log_prob_t, adv_t])
+    chex.assert_shape([log_prob_t, adv_t], (adv_t.size,))
     return -jnp.mean(jax.lax.stop_gradient(adv_t) * log_prob_t)
 
 
 def value_loss(value_t: Array, return_t: Array) -> Array:
     """Half the mean squared error of the values before each action: ``L = 1/2 mean_t (V_t - G_t)^2``."""
-    chex.assert_rank([value_t, return_t], 1)
-    chex.assert_equal_shape([value_t, return_t])
+    chex.assert_shape([value_t, return_t], (return_t.size,))
     return 0.5 * jnp.mean(jnp.square(value_t - jax.lax.stop_gradient(return_t)))
 
 

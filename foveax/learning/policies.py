@@ -1,10 +1,9 @@
 """Policies: distributions over the next fixation, each a tuple of pure functions for one saccade.
 
-An *action* is what a policy draws; its *fixation*, in [0, 1]^2, follows from it. The action is what is kept: the
-fixation, and the exact probability of that fixation, follow from it even where the fixation rounds to 0 or 1.
-
-`scale`, ``[2]`` and positive, is how widely a policy explores: the standard deviation of a Gaussian before it is
-squashed, the temperature of a categorical distribution. `position` is the present fixation.
+An *action* is what a policy draws, and what is kept: its *fixation*, in [0, 1]^2, and the exact probability of that
+fixation follow from it even where the fixation rounds to 0 or 1. `scale`, ``[2]`` and positive, is how widely a policy
+explores: the standard deviation of a Gaussian before it is squashed, the temperature of a categorical distribution.
+`position` is the present fixation.
 """
 
 import functools
@@ -16,12 +15,6 @@ import jax
 import jax.numpy as jnp
 
 from foveax._types import Array, InputError, Key
-
-GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
-
-
-def _zeros(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-    return jnp.zeros(shape, dtype)
 
 
 class Policy(NamedTuple):
@@ -36,7 +29,7 @@ class Policy(NamedTuple):
         differentiable in the heads.
       fixation: ``(action, position) -> [2]`` in [0, 1]^2.
       reach: the farthest move along each axis, as a fraction of the image; None for anywhere.
-      initial: a flax initializer of shape ``(glimpses, size)``: the heads of each glimpse before training, so that the
+      initial: an initializer of the shape ``(glimpses, size)``: the heads of each glimpse before training, so that the
         saccades of a rollout do not all begin at one place.
     """
 
@@ -47,7 +40,7 @@ class Policy(NamedTuple):
     entropy: Callable[[Array, Array, Array, Array], Array]
     fixation: Callable[[Array, Array], Array]
     reach: float | None = None
-    initial: Callable[..., Array] = _zeros
+    initial: Callable[..., Array] = jax.nn.initializers.zeros
 
 
 def squashed_gaussian(*, spread: float = 1.6) -> Policy:
@@ -55,19 +48,13 @@ def squashed_gaussian(*, spread: float = 1.6) -> Policy:
 
     Near the centre, where the squash has the slope 1/4, a scale of 1 is a quarter of the image. The density is that of
     the executed, bounded fixation f (Haarnoja et al. 2018, https://arxiv.org/abs/1801.01290, appendix C):
-    ``log π(f) = log N(u) - sum log(f (1 - f))``.
-
-    The entropy is ``H(f) = H(u) + E[sum log(f (1 - f))]``: the first term is exact, the second is taken at the action.
-    It pulls the location away from the border, where the squash leaves the fixation no room; the entropy of the
-    Gaussian alone would not move the location at all.
-
-    The initial sequence of fixations is a `sunflower` of the radius `spread` before the squash.
+    ``log π(f) = log N(u) - sum log(f (1 - f))``. The entropy is ``H(f) = H(u) + E[sum log(f (1 - f))]``: the first
+    term is exact, the second, taken at the action, pulls the location away from the border, where the squash leaves the
+    fixation no room. The initial sequence of fixations is a `sunflower` of the radius `spread` before the squash.
 
     Example:
       >>> import jax.numpy as jnp
       >>> policy = squashed_gaussian()
-      >>> policy.fixation(jnp.zeros(2), jnp.zeros(2)).tolist()
-      [0.5, 0.5]
       >>> round(policy.log_prob(jnp.zeros(2), jnp.zeros(2), jnp.ones(2), jnp.zeros(2)).item(), 4)
       0.9347
     """
@@ -76,7 +63,8 @@ def squashed_gaussian(*, spread: float = 1.6) -> Policy:
         return _gaussian(heads, scale).log_prob(action) - _log_slope(action)
 
     def entropy(action: Array, heads: Array, scale: Array, position: Array) -> Array:
-        return _gaussian(heads, scale).entropy() + _log_slope(_moving(action, heads, scale))
+        noise = jax.lax.stop_gradient((action - heads) / scale)  # held: the action moves with the heads and the scale
+        return _gaussian(heads, scale).entropy() + _log_slope(heads + scale * noise)
 
     return Policy(
         size=2,
@@ -93,12 +81,9 @@ def bounded_gaussian(reach: float) -> Policy:
     """Only so far at once, as an eye with oculomotor limits: a squashed Gaussian over the places within reach.
 
     Along each axis these are ``[max(0, p - reach), min(1, p + reach)] = [l, h]`` about the position p, and the fixation
-    is ``f = l + (h - l) / (1 + exp(-u))``, ``u ~ N(heads, scale^2)``. The action u is relative: 0 leads to the
-    middle of what is within reach, which is the position itself away from the border. The density with respect to f is
-    ``log π(f) = log N(u) - sum log((h - l) s (1 - s))``, ``s = 1 / (1 + exp(-u))``.
-
-    Raises:
-      InputError: if the reach, a fraction of the image, is not in (0, 1].
+    is ``f = l + (h - l) s``, ``s = 1 / (1 + exp(-u))``, ``u ~ N(heads, scale^2)``. The action u is relative: 0 leads to
+    the middle of what is within reach, which is the position itself away from the border. The density with respect to f
+    is ``log π(f) = log N(u) - sum log((h - l) s (1 - s))``. Raises `InputError` if the reach is not in (0, 1].
 
     Example:
       >>> import jax.numpy as jnp
@@ -117,33 +102,30 @@ def bounded_gaussian(reach: float) -> Policy:
         return jnp.sum(jnp.log(within(position)[1]))
 
     def log_prob(action: Array, heads: Array, scale: Array, position: Array) -> Array:
-        return _gaussian(heads, scale).log_prob(action) - _log_slope(action) - log_area(position)
+        return anywhere.log_prob(action, heads, scale, position) - log_area(position)
 
     def entropy(action: Array, heads: Array, scale: Array, position: Array) -> Array:
-        return _gaussian(heads, scale).entropy() + _log_slope(_moving(action, heads, scale)) + log_area(position)
+        return anywhere.entropy(action, heads, scale, position) + log_area(position)
 
     def fixation(action: Array, position: Array) -> Array:
         low, side = within(position)
         return low + side * jax.nn.sigmoid(action)
 
-    return squashed_gaussian()._replace(log_prob=log_prob, entropy=entropy, fixation=fixation, reach=reach)
+    anywhere = squashed_gaussian()
+    return anywhere._replace(log_prob=log_prob, entropy=entropy, fixation=fixation, reach=reach)
 
 
 def grid_categorical(side: int) -> Policy:
     """One of ``side * side`` places, the centres of the cells of a grid; heads are logits, over the scale.
 
-    The action is the number of the cell, row by row; probabilities are masses, and the entropy is exact.
-
-    Raises:
-      InputError: if the side is less than 1.
+    The action is the number of the cell, row by row; probabilities are masses, and the entropy is exact. Raises
+    `InputError` if the side is less than 1.
 
     Example:
       >>> import jax.numpy as jnp
       >>> policy = grid_categorical(2)
       >>> policy.fixation(jnp.int32(1), jnp.zeros(2)).tolist()
       [0.75, 0.25]
-      >>> round(policy.entropy(jnp.int32(0), jnp.zeros(4), jnp.ones(2), jnp.zeros(2)).item(), 4)
-      1.3863
     """
     if side < 1:
         raise InputError(f"side must be at least 1 cell; got {side}")
@@ -154,8 +136,7 @@ def grid_categorical(side: int) -> Policy:
         return distrax.Categorical(logits=heads / scale[0])
 
     def fixation(action: Array, position: Array) -> Array:
-        cell = jnp.stack([action % side, action // side]).astype(jnp.float32)
-        return (cell + 0.5) / side
+        return (jnp.stack([action % side, action // side]).astype(jnp.float32) + 0.5) / side
 
     return Policy(
         size=side * side,
@@ -181,7 +162,8 @@ def sunflower(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32, *, rad
       [0.5, 0.25, 0.75, 0.125, 0.625, 0.375]
     """
     order = jnp.arange(shape[0])
-    angle = 2 * jnp.pi * jax.random.uniform(key) + GOLDEN_ANGLE * order.astype(jnp.float32)
+    golden_angle = math.pi * (3 - math.sqrt(5))
+    angle = 2 * jnp.pi * jax.random.uniform(key) + golden_angle * order.astype(jnp.float32)
     bits = jnp.right_shift((order + 1)[:, None], jnp.arange(16)[None, :]) & 1
     share = jnp.sum(bits.astype(jnp.float32) * 0.5 ** jnp.arange(1, 17, dtype=jnp.float32)[None, :], axis=1)
     points = radius * jnp.sqrt(share)[:, None] * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1)
@@ -191,9 +173,8 @@ def sunflower(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32, *, rad
 def scheduled_scale(start: float | Array, end: float | Array, progress: Array) -> Array:
     """A scale that falls from start to end: fast at first, then ever slower, on a logarithmic scale.
 
-    ``end (start / end)^((1 - progress)^3)``, progress the share of training that is done. The eye begins by looking
-    everywhere, so that the classifier learns to read all places and the policy is not caught by the nearest; most of
-    training then goes to where it looks.
+    ``end (start / end)^((1 - progress)^3)``, progress the share of training that is done. While the eye looks
+    everywhere, the classifier learns to read all places; most of training then goes to where the eye looks.
 
     Example:
       >>> import jax.numpy as jnp
@@ -201,11 +182,6 @@ def scheduled_scale(start: float | Array, end: float | Array, progress: Array) -
       [2.0, 1.07, 0.27, 0.2]
     """
     return end * (start / end) ** ((1 - progress) ** 3)
-
-
-def _moving(action: Array, heads: Array, scale: Array) -> Array:
-    """The action as it moves with the heads and the scale, whoever drew it: its noise is held."""
-    return heads + scale * jax.lax.stop_gradient((action - heads) / scale)
 
 
 def _log_slope(action: Array) -> Array:

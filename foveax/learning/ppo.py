@@ -18,13 +18,9 @@ Episodes = Mapping[str, Array]
 def agent_loss(episodes: Episodes, acted: Episodes, hyper: Hyperparameters, entropy: Any) -> tuple[Array, Metrics]:
     """An agent's loss over a batch of episodes, and its terms ``policy_loss``, ``value_loss``, ``entropy`` and ``kl``.
 
-    ``L = ppo L_clip + reinforce L_reinforce + value L_value - entropy H``, each the mean over the batch.
-
-    Args:
-      episodes: ``log_prob``, ``value`` and ``entropy`` under the parameters that learn.
-      acted: ``log_prob`` under those that acted, and what `with_credit` adds.
-      hyper: the weights, and the clipping range.
-      entropy: the weight of the entropy bonus now.
+    ``L = ppo L_clip + reinforce L_reinforce + value L_value - entropy H``, each the mean over the batch. The `episodes`
+    hold ``log_prob``, ``value`` and ``entropy`` under the parameters that learn; `acted` holds ``log_prob`` under those
+    that acted, and what `with_credit` adds; `entropy` is the weight of the entropy bonus now.
     """
     log_prob, old_log_prob = episodes["log_prob"], jax.lax.stop_gradient(acted["log_prob"])
     surrogate = jax.vmap(clipped_surrogate_loss, in_axes=(0, 0, 0, None))
@@ -49,13 +45,9 @@ def with_credit(
 ) -> dict[str, Array]:
     """A batch of episodes with the ``return`` and what credits each action, standardised.
 
-    PPO credits the ``advantage``, REINFORCE the return less the value as it was, ``baselined``.
-
-    Args:
-      episodes: ``reward`` and ``value``, and what else there is.
-      hyper: the discounts.
-      normalize: standardise over the batch at each glimpse, over batch and glimpses together, or not.
-      gather: from a shard's arrays to those of the whole batch, where a batch is divided.
+    PPO credits the ``advantage``, REINFORCE the return less the value as it was, ``baselined``. The episodes hold
+    ``reward`` and ``value``; `normalize` is as in `LearningConfig`; where a batch is divided, `gather` leads from a
+    shard's arrays to those of the whole batch.
     """
     reward, value = episodes["reward"], jax.lax.stop_gradient(episodes["value"])
     estimate = jax.vmap(truncated_generalized_advantage_estimation, in_axes=(0, 0, None, None))

@@ -38,10 +38,8 @@ def truncated_generalized_advantage_estimation(
       >>> truncated_generalized_advantage_estimation(jnp.array([0.0, 1.0]), jnp.array([0.5, 0.5]), 1.0, 0.0).tolist()
       [0.0, 0.5]
     """
-    chex.assert_rank([reward_t, value_t], 1)
-    chex.assert_equal_shape([reward_t, value_t])
-    next_value_t = jnp.append(value_t[1:], 0.0)
-    delta_t = reward_t + discount * next_value_t - value_t
+    chex.assert_shape([reward_t, value_t], (value_t.size,))
+    delta_t = reward_t + discount * jnp.append(value_t[1:], 0.0) - value_t
 
     def accumulate(advantage: Array, delta: Array) -> tuple[Array, Array]:
         advantage = delta + discount * lambda_ * advantage

@@ -1,14 +1,9 @@
 """Rewards: pure functions of the classifier's outputs and the label, one glimpse at a time.
 
-All have one form, ``(logits, label, *, previous, last) -> reward``, and use what they need of it:
-
-* logits: ``[K]`` after this glimpse;
-* label: int32, in [0, K);
-* previous: ``[K]``, the logits after the glimpse before; zeros, a uniform belief, before the first;
-* last: bool, whether this is the last glimpse;
-
-and give a float32 scalar. The reward at glimpse t + 1 pays the saccade made after glimpse t. Below, ``p`` is the
-softmax of the logits, ``CE = -log p[label]`` the cross-entropy in nats.
+All have one form, ``(logits, label, *, previous, last) -> reward``, a float32 scalar: of the logits ``[K]`` after this
+glimpse, the label, int32 in [0, K), the logits after the glimpse before (`previous`; zeros, a uniform belief, before
+the first), and whether this is the last glimpse. The reward at glimpse t + 1 pays the saccade made after glimpse t.
+Below, ``p`` is the softmax of the logits, ``CE = -log p[label]`` the cross-entropy in nats.
 """
 
 import jax

@@ -5,7 +5,6 @@ from foveax.modules.decision import decision as decision
 from foveax.modules.flax import from_linen as from_linen
 from foveax.modules.flax import from_linen_cell as from_linen_cell
 from foveax.modules.flax import from_nnx as from_nnx
-from foveax.modules.perceptron import perceptron_saccader as perceptron_saccader
 from foveax.modules.retina import cropper as cropper
 from foveax.modules.retina import image_source as image_source
 from foveax.modules.reward import reward as reward

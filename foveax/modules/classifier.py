@@ -5,8 +5,8 @@ from typing import Literal
 import jax.numpy as jnp
 
 from foveax.graph.modules import Module
-from foveax.modules.flax import from_linen, from_linen_cell
-from foveax.networks.classifiers import FeedForwardClassifier, RecurrentClassifier
+from foveax.modules.flax import from_linen_cell
+from foveax.networks.classifiers import RecurrentClassifier
 from foveax.networks.encoders import GlimpseEncoder
 
 
@@ -21,9 +21,8 @@ def classifier(
     """A classifier that reads one glimpse after another.
 
     Inputs: ``glimpse`` ``[G, G, C]`` and, if linked, ``fixation`` ``[2]``. Outputs: ``logits`` ``[K]``, ``hidden``,
-    ``features``, and every inner layer by its path, such as ``encoder.what``. The encoder gives the features of a
-    glimpse and its fixation, the core of `hidden` units is a recurrent cell, or ``"feedforward"`` for no memory
-    of earlier glimpses. The precision is that of the computation; parameters and logits are float32.
+    ``features``, and every inner layer by its path, such as ``encoder.what``. The core of `hidden` units is a recurrent
+    cell, or ``"feedforward"`` for no memory of earlier glimpses. Parameters and logits are float32 at any precision.
 
     Example:
       >>> import foveax as fx
@@ -31,7 +30,5 @@ def classifier(
       ['glimpse', 'fixation']
     """
     dtype = jnp.dtype(precision)
-    encoder = encoder or GlimpseEncoder(dtype=dtype)
-    if core == "feedforward":
-        return from_linen(FeedForwardClassifier(classes, encoder, hidden, dtype))
-    return from_linen_cell(RecurrentClassifier(classes, encoder, core, hidden, dtype))
+    cell = None if core == "feedforward" else core
+    return from_linen_cell(RecurrentClassifier(classes, encoder or GlimpseEncoder(dtype=dtype), cell, hidden, dtype))

@@ -33,5 +33,5 @@ def decision(*, weight: float | str = 1.0, glimpses: Literal["each", "last"] = "
         return jax.nn.softmax(logits), predicted, predicted == label, cross_entropy
 
     outputs = ("probabilities", "predicted", "correct", "cross_entropy")
-    module = from_function(decide, outputs=outputs, ports={"logits": LOGITS, "label": LABEL})
-    return module._replace(losses={"cross_entropy": Loss(weight, glimpses=glimpses)})
+    losses = {"cross_entropy": Loss(weight, glimpses=glimpses)}
+    return from_function(decide, outputs=outputs, ports={"logits": LOGITS, "label": LABEL}, losses=losses)

@@ -40,7 +40,7 @@ def from_linen(module: nn.Module, *, ports: Ports | None = None, losses: Losses 
         return _with_layers(outputs, inner["intermediates"]), state
 
     def init(key: Key, inputs: Values) -> Params:
-        return _only_params(module.init(key, **zeros_like(inputs)))
+        return {"params": module.init(key, **zeros_like(inputs)).get("params", {})}
 
     fed = signature_ports(type(module).__call__, ports or {}, skip=1)
     return Module(fed, apply, init, losses=as_losses(losses))
@@ -68,7 +68,7 @@ def from_linen_cell(module: nn.Module, *, ports: Ports | None = None, losses: Lo
         return _with_layers(outputs, inner["intermediates"]), state
 
     def init(key: Key, inputs: Values) -> Params:
-        return _only_params(module.init(key, begin(inputs), **zeros_like(inputs)))
+        return {"params": module.init(key, begin(inputs), **zeros_like(inputs)).get("params", {})}
 
     return Module(fed, apply, init, begin, losses=as_losses(losses))
 
@@ -105,20 +105,15 @@ def from_nnx(
     return Module(fed, apply, init, losses=as_losses(losses))
 
 
-def _only_params(variables: Any) -> Params:
-    return {"params": variables.get("params", {})}
-
-
 def _with_layers(outputs: Any, intermediates: Mapping[str, Any]) -> dict[str, Any]:
     """A module's outputs by name, and those of its inner layers by their path."""
     named = dict(outputs) if isinstance(outputs, Mapping) else {"output": outputs}
     layers: dict[Any, Any] = flatten_dict(dict(intermediates))
     for path, calls in layers.items():
-        if path == ("__call__",):
-            continue
+        layer = ".".join(part for part in map(str, path) if part != "__call__")
         value = calls[-1]
         if isinstance(value, tuple) and len(value) == 2 and hasattr(value[1], "shape"):
             value = value[1]  # a recurrent cell's (carry, output)
-        if isinstance(value, jax.Array):
-            named.setdefault(".".join(part for part in map(str, path) if part != "__call__"), value)
+        if layer and isinstance(value, jax.Array):
+            named.setdefault(layer, value)
     return named

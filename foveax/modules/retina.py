@@ -14,9 +14,9 @@ IMAGE = Port(("H", "W", "C"), (jnp.uint8, jnp.float32))
 
 
 def image_source(shape: tuple[int, int, int], dtype: Any = jnp.uint8) -> dict[str, jax.ShapeDtypeStruct]:
-    """The inputs of a graph that is shown labelled images, as `Data.inputs` gives them for a data set.
+    """The inputs of a graph for labelled images, as `Data.inputs` gives them: ``image`` (H, W, C), ``label`` (int32).
 
-    They are ``image`` of the shape (H, W, C), uint8 in [0, 255] or float32 in [0, 1], and ``label`` (int32).
+    The image is uint8 in [0, 255] or float32 in [0, 1].
 
     Example:
       >>> import foveax as fx
@@ -29,13 +29,10 @@ def image_source(shape: tuple[int, int, int], dtype: Any = jnp.uint8) -> dict[st
 def cropper(crop_size: int, *, scales: int = 1, contrast: bool = False) -> Module:
     """A retina that crops the image at the fixation.
 
-    Inputs: ``image`` ``[H, W, C]``, ``fixation`` ``[2]``. Output: ``glimpse`` ``[G, G, S C]``, the scales of `foveate`
-    as channels (``[G, G, 3 S C]`` with contrast and luminance apart, each scale's its own, by `contrast_luminance`).
-    G is the crop's size in pixels; each of the S scales beyond the first sees twice as far, at half the sharpness.
-
-    Raises:
-      InputError: if `crop_size` or `scales` is less than 1; the graph refuses a crop whose sharpest scale is larger
-        than the image.
+    Inputs: ``image`` ``[H, W, C]``, ``fixation`` ``[2]``. Output: ``glimpse`` ``[G, G, S C]``, G the crop's size in
+    pixels, the S scales of `foveate` as channels (``[G, G, 3 S C]`` with each scale's contrast and luminance apart, by
+    `contrast_luminance`). Each scale beyond the first sees twice as far, at half the sharpness. Raises `InputError` if
+    `crop_size` or `scales` is less than 1, or a crop's sharpest scale is larger than the image.
 
     Example:
       >>> import foveax as fx
@@ -55,22 +52,3 @@ def cropper(crop_size: int, *, scales: int = 1, contrast: bool = False) -> Modul
         return jnp.concatenate([contrast_luminance(patch) if contrast else patch for patch in patches], axis=-1)
 
     return from_function(glimpse, outputs="glimpse", ports={"image": IMAGE, "fixation": POINT})
-
-
-def received_glimpses(*, contrast: bool = False) -> Module:
-    """A retina whose glimpses come from elsewhere.
-
-    Inputs: ``glimpses`` ``[T, H, W, C]``, ``positions`` ``[T, 2]``, and ``index``, from ``loop.index``. Outputs:
-    ``glimpse`` ``[H, W, C]`` (``[H, W, 3 C]`` with contrast and luminance apart) and its ``position`` ``[2]``.
-    """
-
-    def receive(glimpses: Array, positions: Array, index: Array) -> tuple[Array, Array]:
-        glimpse = glimpses[index]
-        return contrast_luminance(glimpse) if contrast else glimpse, positions[index]
-
-    ports = {
-        "glimpses": Port(("T", "H", "W", "C"), (jnp.float32,)),
-        "positions": Port(("T", 2), (jnp.float32,)),
-        "index": Port((), (jnp.int32,)),
-    }
-    return from_function(receive, outputs=("glimpse", "position"), ports=ports)

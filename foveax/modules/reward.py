@@ -13,10 +13,8 @@ def reward(name: str) -> Module:
     """A reward of `foveax.learning.rewards`: of this glimpse's logits, those of the one before, and the label.
 
     Inputs: ``logits`` ``[K]``, ``label`` (int32), ``last`` (bool, whether this is the last glimpse). Output:
-    ``reward``, float32. The logits before the first glimpse are taken as zeros: a uniform belief.
-
-    Raises:
-      InputError: if there is no such reward.
+    ``reward``, float32. The logits before the first glimpse are taken as zeros: a uniform belief. Raises `InputError`
+    if there is no such reward.
 
     Example:
       >>> import foveax as fx
@@ -30,6 +28,5 @@ def reward(name: str) -> Module:
         logits = inputs["logits"]
         return {"reward": REWARDS[name](logits, inputs["label"], previous=state, last=inputs["last"])}, logits
 
-    last = Port((), (jnp.bool_,))
-    ports = {"logits": LOGITS, "label": LABEL, "last": last}
+    ports = {"logits": LOGITS, "label": LABEL, "last": Port((), (jnp.bool_,))}
     return Module(ports, apply, begin=lambda inputs: zeros_like(inputs)["logits"])

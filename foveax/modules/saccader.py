@@ -9,8 +9,9 @@ from foveax._types import Array, InputError, Key, Params
 from foveax.graph.modules import Agent, Factor, Module, State, Values, zeros_like
 from foveax.graph.ports import FLOATS, POINT, Port
 from foveax.learning.policies import Policy, scheduled_scale, squashed_gaussian
+from foveax.modules.flax import from_linen
 from foveax.networks.encoders import fourier_features, index_features
-from foveax.networks.saccaders import Heads, SaccadeNetwork
+from foveax.networks.saccaders import Activation, Heads, Perceptron, SaccadeNetwork, Squash
 
 Exploration = Literal["fixed", "scheduled", "learned"]
 INPUTS = {
@@ -34,15 +35,14 @@ def saccader(
 ) -> Module:
     """A saccader that learns: a policy over the next fixation (`foveax.learning.policies`).
 
-    Inputs: ``observation`` ``[D]``, such as a layer of the classifier; if linked, the current fixation at ``position``
-    and the number of the glimpse at ``index``, which it then reads too; ``progress``, the share of training done, which
-    a scheduled scale needs; and ``scale_start`` and ``scale_end``, which take the place of the numbers given here.
+    Inputs: ``observation`` ``[D]``, such as a layer of the classifier; and if linked, the current fixation ``position``
+    and the number of the glimpse ``index``, which it then reads too; the share of training done ``progress``, which a
+    scheduled scale needs; ``scale_start`` and ``scale_end``, which take the place of the numbers given here.
     Outputs: ``fixation`` ``[2]``, where to look next; ``mode`` ``[2]``, where it would look without exploration; its
     experience (`foveax.graph.Agent`): ``action``, ``log_prob``, ``entropy``, ``value``; and what it read.
 
     Args:
-      network: a flax linen cell, ``(carry, observed [D], index) -> (carry, Heads)``, with `initialize_carry` as flax's
-        cells have it; by default a `SaccadeNetwork` of 128 units.
+      network: a flax linen cell, ``(carry, observed [D], index) -> (carry, Heads)``; by default a `SaccadeNetwork`.
       policy: by default a `squashed_gaussian`.
       exploration: the policy's scale: ``"fixed"`` at `scale_start`; ``"scheduled"`` from `scale_start` to `scale_end`
         (`scheduled_scale`); ``"learned"`` from the network's own initial scale, the same for all inputs.
@@ -50,8 +50,7 @@ def saccader(
       scale_end: more than 0.
       bands: Fourier frequencies of the position.
       reward: the port that pays it, as ``"module.port"``.
-      pathwise: the weight of the gradient that losses send through the fixation: a number, or the name of a
-        hyper-parameter of the graph.
+      pathwise: the weight of the gradient that losses send through the fixation (`foveax.graph.Agent`).
 
     Raises:
       InputError: if a scale is not positive, or is scheduled without a link to ``progress``, or a policy of limited
@@ -104,8 +103,8 @@ def saccader(
         return net.init(key, begin(inputs), _observed(zeros, bands), zeros.get("index"))
 
     def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
-        own = {port: value for port, value in inputs.items() if port != "observation"}
-        read = {**own, "observed": _observed(inputs, bands)}
+        read = {**inputs, "observed": _observed(inputs, bands)}
+        del read["observation"]
         outputs, state = judge(params, state, None, read, key)
         return {**outputs, **read}, state
 
@@ -117,6 +116,15 @@ def saccader(
 
     agent = Agent(evaluate, mode, reward, pathwise, policy.reach)
     return Module(INPUTS, apply, init, begin, random=True, agent=agent)
+
+
+def perceptron_saccader(hidden: tuple[int, ...], *, activation: Activation, squash: Squash) -> Module:
+    """A saccader that does not learn: the `Perceptron` of another library's policy, which takes its mode.
+
+    Inputs: ``observation`` ``[D]`` and, if linked, ``position`` ``[2]`` and ``index`` (int32). Outputs: ``fixation``
+    ``[2]``, and each layer by its name.
+    """
+    return from_linen(Perceptron(hidden, activation, squash), ports=INPUTS)
 
 
 def _observed(inputs: Values, bands: int) -> Array:

@@ -14,7 +14,6 @@ from foveax.graph.modules import Module, State, Values, from_function
 from foveax.graph.ports import POINT, Port
 
 INDEX = Port((), (jnp.int32,))
-SEQUENCE = Port(("T - 1", 2), (jnp.float32,))
 
 
 def centre() -> Module:
@@ -35,14 +34,10 @@ def fixed_sequence(fixations: Sequence[Sequence[float]]) -> Module:
     """An eye that makes the same saccades on every image. Needs ``loop.index`` at its port ``index``.
 
     The fixations, ``[T - 1, 2]``, follow the first, which the graph's memory begins with; the last of them is repeated
-    where there are more saccades.
-
-    Raises:
-      InputError: if they are not (x, y) pairs in [0, 1].
+    where there are more saccades. Raises `InputError` if they are not (x, y) pairs in [0, 1].
     """
     points = check_fixations(fixations)
-    ports = {"index": INDEX}
-    return from_function(lambda index: _next_of(jnp.asarray(points), index), outputs="fixation", ports=ports)
+    return from_function(lambda index: _next_of(index, jnp.asarray(points)), outputs="fixation", ports={"index": INDEX})
 
 
 def given_fixations(reach: float | None = None) -> Module:
@@ -53,14 +48,11 @@ def given_fixations(reach: float | None = None) -> Module:
     a link must then feed, it moves as far as it can.
     """
 
-    def anywhere(index: Array, fixations: Array) -> Array:
-        return _next_of(fixations, index)
-
     def nearby(index: Array, fixations: Array, position: Array) -> Array:
-        return within_reach(_next_of(fixations, index), position, cast(float, reach))
+        return within_reach(_next_of(index, fixations), position, cast(float, reach))
 
-    ports = {"index": INDEX, "fixations": SEQUENCE, "position": POINT}
-    return from_function(anywhere if reach is None else nearby, outputs="fixation", ports=ports)
+    ports = {"index": INDEX, "fixations": Port(("T - 1", 2), (jnp.float32,)), "position": POINT}
+    return from_function(_next_of if reach is None else nearby, outputs="fixation", ports=ports)
 
 
 def following(graph: Graph, port: Source | str, reach: float | None = None, position: str = "") -> Graph:
@@ -69,14 +61,9 @@ def following(graph: Graph, port: Source | str, reach: float | None = None, posi
     The graph has a further input, ``fixations`` ``[T - 1, 2]``, and a module `given_fixations` under a name that is
     free; all links from the port lead from that module instead. The parameters of the other modules fit both graphs.
 
-    Args:
-      graph: with a port that gives the next fixation ``[2]``.
-      port: as ``"module.port"``.
-      reach: as in `given_fixations`.
-      position: the port that gives the present fixation, as ``"module.port"``; needed if there is a reach.
-
-    Raises:
-      GraphError: if no fixation can take the place of what the port gives.
+    The port, which gives the next fixation ``[2]``, is named as ``"module.port"``. The reach is as in
+    `given_fixations`; with one, `position` names the port that gives the present fixation. Raises `GraphError` if no
+    fixation can take the place of what the port gives.
 
     Example:
       >>> import foveax as fx
@@ -88,16 +75,12 @@ def following(graph: Graph, port: Source | str, reach: float | None = None, posi
     name = "given"
     while name in graph.modules:
         name += "_fixations"
-    sequence = jax.ShapeDtypeStruct((graph.length - 1, 2), jnp.float32)
     links = [f"loop.index -> {name}.index", f"input.fixations -> {name}.fixations"]
     if reach is not None:
         links.append(f"{position} -> {name}.position")
-    extended = dataclasses.replace(
-        graph,
-        inputs={**graph.inputs, "fixations": sequence},
-        modules={**graph.modules, name: given_fixations(reach)},
-        links=[*graph.links, *links],
-    )
+    inputs = {**graph.inputs, "fixations": jax.ShapeDtypeStruct((graph.length - 1, 2), jnp.float32)}
+    modules = {**graph.modules, name: given_fixations(reach)}
+    extended = dataclasses.replace(graph, inputs=inputs, modules=modules, links=[*graph.links, *links])
     return extended.reroute(str(port), f"{name}.fixation")
 
 
@@ -125,7 +108,7 @@ def check_fixations(fixations: Any) -> np.ndarray:
     return points
 
 
-def _next_of(fixations: Array, index: Array) -> Array:
+def _next_of(index: Array, fixations: Array) -> Array:
     """The fixation that follows a glimpse, out of ``[T - 1, 2]``; the last glimpse's, which is not used, repeats."""
     if not len(fixations):
         return jnp.full(2, 0.5, jnp.float32)

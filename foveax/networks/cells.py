@@ -17,8 +17,7 @@ class GRUCell(nn.RNNCellBase):
 
     ``r = σ(W_r x + U_r h)``, ``z = σ(W_z x + U_z h)``, ``n = tanh(W_n x + r (U_n h + b))``, ``h' = (1 - z) n + z h``
     (Cho et al. 2014, https://arxiv.org/abs/1406.1078, in the form of flax's `GRUCell`), with ``W`` and ``U`` each a
-    single matrix of ``3 D`` columns, in the order r, z, n: fewer and larger products than flax's six. D is `features`,
-    `dtype` that of the computation; parameters are float32.
+    single matrix of ``3 D`` columns, in the order r, z, n; D is `features`. Parameters are float32 at any `dtype`.
     """
 
     features: int
@@ -42,11 +41,6 @@ class GRUCell(nn.RNNCellBase):
         """Zeros ``[D]``."""
         return jnp.zeros(self.features, self.dtype)
 
-    @property
-    def num_feature_axes(self) -> int:
-        """One: inputs are vectors."""
-        return 1
-
 
 def recurrent_core(core: Core, features: int, dtype: Any) -> nn.RNNCellBase:
     """A recurrent cell of `features` units: a simple RNN with relu (as RAM's core), a GRU or an LSTM."""
@@ -55,7 +49,9 @@ def recurrent_core(core: Core, features: int, dtype: Any) -> nn.RNNCellBase:
     return cell(features, dtype=dtype, name="core")
 
 
-def initial_carry(core: Core, features: int, dtype: Any) -> Any:
-    """The carry of a core before the first glimpse: zeros."""
+def initial_carry(core: Core | None, features: int, dtype: Any) -> Any:
+    """The carry of a core before the first glimpse: zeros, or nothing without a core."""
+    if core is None:
+        return ()
     carry = recurrent_core(core, features, dtype).initialize_carry(jax.random.key(0), (features,))
     return jax.tree.map(lambda leaf: leaf.astype(dtype), carry)

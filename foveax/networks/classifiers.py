@@ -14,12 +14,13 @@ from foveax.networks.encoders import GlimpseEncoder
 class RecurrentClassifier(nn.Module):
     """Glimpse encoder, recurrent core of `hidden` units, linear read-out of K logits.
 
-    The computation is in `dtype`; logits and parameters are float32.
+    Without a core, a layer of relu units judges each glimpse alone. The computation is in `dtype`; parameters and
+    logits are float32.
     """
 
     classes: int
     encoder: GlimpseEncoder = GlimpseEncoder()
-    core: Core = "gru"
+    core: Core | None = "gru"
     hidden: int = 256
     dtype: Any = jnp.float32
 
@@ -27,28 +28,14 @@ class RecurrentClassifier(nn.Module):
     def __call__(self, carry: Any, glimpse: Array, fixation: Array | None = None) -> tuple[Any, dict[str, Array]]:
         """One glimpse ``[G, G, C]``: the next carry; ``features`` ``[D]``, ``hidden``, and ``logits`` ``[K]``."""
         features = self.encoder(glimpse, fixation)
-        carry, hidden = recurrent_core(self.core, self.hidden, self.dtype)(carry, features)
+        if self.core:
+            carry, hidden = recurrent_core(self.core, self.hidden, self.dtype)(carry, features)
+        else:
+            hidden = nn.relu(nn.Dense(self.hidden, dtype=self.dtype, name="core")(features))
         logits = nn.Dense(self.classes, dtype=self.dtype, name="readout")(hidden).astype(jnp.float32)
         return carry, {"features": features, "hidden": hidden, "logits": logits}
 
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Any:
-        """The carry before the first glimpse: zeros."""
+        """The carry before the first glimpse: zeros, or nothing without a core."""
         return initial_carry(self.core, self.hidden, self.dtype)
-
-
-class FeedForwardClassifier(nn.Module):
-    """A classifier without memory: each glimpse is judged alone. Otherwise as `RecurrentClassifier`."""
-
-    classes: int
-    encoder: GlimpseEncoder = GlimpseEncoder()
-    hidden: int = 256
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, glimpse: Array, fixation: Array | None = None) -> dict[str, Array]:
-        """One glimpse ``[G, G, C]``: ``features`` ``[D]``, ``hidden``, and ``logits`` ``[K]``."""
-        features = self.encoder(glimpse, fixation)
-        hidden = nn.relu(nn.Dense(self.hidden, dtype=self.dtype, name="core")(features))
-        logits = nn.Dense(self.classes, dtype=self.dtype, name="readout")(hidden).astype(jnp.float32)
-        return {"features": features, "hidden": hidden, "logits": logits}

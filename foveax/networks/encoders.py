@@ -30,18 +30,16 @@ def fourier_features(point: Array, *, bands: int) -> Array:
 
 
 def index_features(index: Array) -> Array:
-    """The number of a glimpse as the digits of an octal number, each one-hot, ``[29]``, whatever the rollout's length.
+    """The number of a glimpse, below 4,096, as octal digits, each one-hot, ``[29]``, whatever the rollout's length.
 
-    Four digits, up to 4,096 glimpses. A zero is left out above the lowest digit, so that the first eight glimpses are
-    simply one-hot.
+    A zero is left out above the lowest digit, so that the first eight glimpses are simply one-hot.
 
     Example:
       >>> import jax.numpy as jnp
       >>> [jnp.flatnonzero(index_features(jnp.int32(index))).tolist() for index in (0, 5, 8, 13)]
       [[0], [5], [0, 8], [5, 8]]
     """
-    digits = jnp.right_shift(index, 3 * jnp.arange(4)) & 7
-    one_hot = jax.nn.one_hot(digits, 8)
+    one_hot = jax.nn.one_hot(jnp.right_shift(index, 3 * jnp.arange(4)) & 7, 8)
     return jnp.concatenate([one_hot[0], one_hot[1:, 1:].reshape(-1)])
 
 
@@ -75,16 +73,14 @@ class GlimpseEncoder(nn.Module):
     ``what * where`` (Larochelle, Hinton 2010, section 4.1).
 
     With kernels, what is read is not the pixels but ``relu(K window)`` for the `kernel_windows` of each scale: a
-    convolution whose weights all places and all scales share, so that what was learnt of a stroke in one of them
-    holds in all. Luminance, constant over a scale, tells a kernel nothing of strokes and passes it by, to be read once.
+    convolution whose weights all places and all scales share. Luminance, constant over a scale, is read once, apart.
 
     Attributes:
       features: D.
       kernels: the number of kernels; 0 reads the pixels.
-      scales: S, that the kernels share.
+      scales: S.
       contrast: whether each scale is split by `foveax.contrast_luminance`.
       layers: of ``what``, each of D relu units; as output ports ``what``, ``what_2``, and so on.
-      combine: without a fixation the features are ``what`` alone.
       bands: frequencies of `fourier_features`.
       dtype: of the computation; parameters are float32.
     """
@@ -100,10 +96,9 @@ class GlimpseEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, glimpse: Array, fixation: Array | None = None) -> Array:
-        """``[G, G, C]`` and ``[2]``, or None, to ``[D]``.
+        """``[G, G, C]`` and ``[2]`` to ``[D]``; without a fixation ``what`` alone.
 
-        Raises:
-          InputError: if kernels cannot read the glimpse: if G is less than 6, or C no multiple of S, with contrast 3 S.
+        Raises `InputError` if kernels cannot read it: if G is less than 6, or C no multiple of S, with contrast 3 S.
         """
         if self.kernels:
             planes, luminance = _planes(glimpse, self.scales, self.contrast)

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 from foveax._types import InputError
 from foveax.data.dataset import Data
 from foveax.graph.graph import Graph
-from foveax.modules.perceptron import perceptron_saccader
+from foveax.modules.saccader import perceptron_saccader
 from foveax.pipelines.standard import PipelineConfig, standard_pipeline
 
 Algorithm = Literal["ppo", "a2c", "sac"]
