@@ -20,16 +20,9 @@ from foveax.runtime.processes import leaving_at_once
 from foveax.runtime.signals import Interrupted, raising_signals
 
 DESCRIPTION = "Networks that see through eye movements: train, test and analyse them."
-CONFIGURED = {"train": commands.train, "train-sb3": commands.train_sb3, "population": commands.population}
+CONFIGURED = (commands.train, commands.train_sb3, commands.population)
 """Commands whose flags start from a preset."""
-OTHERS = {
-    "evaluate": commands.evaluate,
-    "diagnose": commands.diagnose,
-    "analyze": commands.analyze,
-    "recipe": commands.recipe,
-    "export": commands.export,
-    "verify": commands.verify,
-}
+OTHERS = (commands.evaluate, commands.diagnose, commands.analyze, commands.recipe, commands.export, commands.verify)
 
 
 @leaving_at_once()
@@ -60,14 +53,16 @@ def _end(message: str, code: int) -> NoReturn:
 def _parse(arguments: list[str]) -> Callable[[], None]:
     """The call that the arguments ask for."""
     flags = commands.TrainingFlags(_preset(arguments))
-    calls: dict[str, Any] = {
-        name: functools.partial(_call(function), flags=flags) for name, function in CONFIGURED.items()
-    }
-    calls |= {name: _call(function) for name, function in OTHERS.items()}
+    calls: list[Any] = [functools.partial(_call(function), flags=flags) for function in CONFIGURED]
+    calls += [_call(function) for function in OTHERS]
+    names = [function.__name__.replace("_", "-") for function in (*CONFIGURED, *OTHERS)]
+    subcommands = dict(zip(names, calls, strict=True))
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.extras.subcommand_cli_from_dict(calls, prog="foveax", description=DESCRIPTION, args=arguments)
+            return tyro.extras.subcommand_cli_from_dict(
+                subcommands, prog="foveax", description=DESCRIPTION, args=arguments
+            )
     except SystemExit as end:
         refusal = _refusal(end)
         if refusal:

@@ -13,7 +13,7 @@ from foveax.environments.classifier_training import ClassifierTraining, make_cla
 from foveax.environments.episodes import make_episodes
 from foveax.pipelines.perceptron import Algorithm
 from foveax.runs.config import ExecutionConfig, TrainingConfig
-from foveax.runs.directory import RunRecord, check_config
+from foveax.runs.directory import RunRecord, run_path
 from foveax.runs.pipeline import build_graph, stock_pipeline
 from foveax.runs.run import Listener, Run, open_run
 from foveax.runs.summary import Result, conclude
@@ -56,9 +56,7 @@ def train_sb3(
     execution = ExecutionConfig() if execution is None else execution
     if execution.devices != 1 or jax.process_count() > 1:
         raise InputError(f"devices must be 1, of one process, where another library trains; got {execution.devices}")
-    path = None if out is None else Path(out).expanduser()
-    if path is not None:
-        check_config(path, config)
+    path = run_path(out, config)
     pipeline = stock_pipeline(config, PIPELINE, {"algorithm": algorithm})
     data, fingerprint = prepare(config, data, execution)
     graph = build_graph(config, data, pipeline)

@@ -27,8 +27,6 @@ class Result(NamedTuple):
     """A finished training.
 
     Attributes:
-      graph: the pipeline.
-      params: by module.
       evaluations: of the test split under the pipeline's own policy, first, and under the controls, by name; empty if
         the training was not evaluated.
       summary: as in ``summary.json``.
@@ -50,16 +48,9 @@ def conclude(
     *,
     evaluate: bool = True,
 ) -> Result:
-    """Evaluates a trained pipeline next to its controls, and writes ``summary.json`` and ``fixations.png``.
+    """Evaluates a trained pipeline next to its controls, and writes ``summary.json`` and ``fixations.png`` to a path.
 
-    Args:
-      config: of the training.
-      data: prepared.
-      graph: the pipeline.
-      params: by module, at the end of training.
-      timing: of it.
-      path: the run directory; None writes nothing.
-      evaluate: whether to; without, the summary holds only what is known without showing an image.
+    Without evaluation, the summary holds only what is known without showing an image.
     """
     key, (height, width) = jax.random.key(config.seed), data.test["image"].shape[1:3]
     evaluations: dict[str, Evaluation] = {}
@@ -100,10 +91,8 @@ def _write_sheet(path: Path, data: Data, graph: Graph, evaluation: Evaluation) -
     rows = slice(0, SHEET_TRIALS)
     titles = None
     if evaluation.probabilities is not None and evaluation.label is not None:
-        decisions = zip(evaluation.label[rows], evaluation.predicted[rows, -1], strict=True)
-        titles = [
-            f"{label}, taken for {decision}" if label != decision else f"{label}" for label, decision in decisions
-        ]
+        pairs = zip(evaluation.label[rows], evaluation.predicted[rows, -1], strict=True)
+        titles = [f"{label}" if label == decision else f"{label}, taken for {decision}" for label, decision in pairs]
     images, fixations = data.test["image"][rows], evaluation.fixations[rows]
     figure = fixation_sheet(images, fixations, titles=titles, size=graph.roles.crop_size or None)
     write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=110))

@@ -73,7 +73,7 @@ def max_over_processes(value: int) -> int:
     Decisions that depend on a clock or a signal are made this way: a checkpoint that only some processes begin would
     never end.
     """
-    return int(_everywhere(value).max()) if jax.process_count() > 1 else value
+    return max(_everywhere(value))
 
 
 def any_process(flag: bool) -> bool:
@@ -86,8 +86,6 @@ def main_first(act: Callable[[], Result]) -> Result:
 
     Raises `InputError` in all processes, if the action is refused in any.
     """
-    if jax.process_count() == 1:
-        return act()
     results, refusal = [], None
     for turn in (True, False):
         if is_main() == turn:
@@ -102,16 +100,18 @@ def main_first(act: Callable[[], Result]) -> Result:
 
 def check_alike(name: str, value: str) -> None:
     """Refuses, with an `InputError` in all processes, what is not the same in every process."""
-    different = len(set(_everywhere(zlib.crc32(value.encode())).tolist())) if jax.process_count() > 1 else 1
+    different = len(set(_everywhere(zlib.crc32(value.encode()))))
     if different > 1:
         raise InputError(f"{name} must be the same in every process; got {different} that differ")
 
 
-def _everywhere(value: int) -> np.ndarray:
-    """A number of each process, ``[processes]``."""
+def _everywhere(value: int) -> list[int]:
+    """A number of each process."""
+    if jax.process_count() == 1:
+        return [value]
     from jax.experimental import multihost_utils
 
-    return np.asarray(multihost_utils.process_allgather(np.asarray(value, np.uint32)))
+    return multihost_utils.process_allgather(np.asarray(value, np.uint32)).tolist()
 
 
 @contextlib.contextmanager
