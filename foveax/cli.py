@@ -53,16 +53,15 @@ def _end(message: str, code: int) -> NoReturn:
 def _parse(arguments: list[str]) -> Callable[[], None]:
     """The call that the arguments ask for."""
     flags = commands.TrainingFlags(_preset(arguments))
-    calls: list[Any] = [functools.partial(_call(function), flags=flags) for function in CONFIGURED]
-    calls += [_call(function) for function in OTHERS]
-    names = [function.__name__.replace("_", "-") for function in (*CONFIGURED, *OTHERS)]
-    subcommands = dict(zip(names, calls, strict=True))
+    calls: dict[str, Any] = {}
+    for function in (*CONFIGURED, *OTHERS):
+        call = _call(function)
+        name = function.__name__.replace("_", "-")
+        calls[name] = functools.partial(call, flags=flags) if function in CONFIGURED else call
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.extras.subcommand_cli_from_dict(
-                subcommands, prog="foveax", description=DESCRIPTION, args=arguments
-            )
+            return tyro.extras.subcommand_cli_from_dict(calls, prog="foveax", description=DESCRIPTION, args=arguments)
     except SystemExit as end:
         refusal = _refusal(end)
         if refusal:

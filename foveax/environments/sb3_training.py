@@ -83,7 +83,7 @@ def train_sb3(
         except Interrupted as error:
             message = f"interrupted at step {int(state.step)}; the same command trains from the beginning again"
             raise Interrupted(error.signal, message) from None
-    return conclude(config, data, graph, state.params, run.timing, path, evaluate=evaluate)
+    return conclude(run, data, graph, state.params, evaluate=evaluate)
 
 
 def _make_model(algorithm: Algorithm, config: TrainingConfig, environments: Any) -> Any:

@@ -17,7 +17,8 @@ Task = Literal["original", "translated", "cluttered"]
 class TrainingConfig(Checked):
     """All that decides the outcome of a training of the standard pipeline, on one kind of device.
 
-    Raises `InputError` for a value out of range; the message names the field.
+    Raises:
+      InputError: for a value out of range; the message names the field.
     """
 
     data: str = "mnist5k"

@@ -30,7 +30,6 @@ class RunRecord(NamedTuple):
     """What ``config.json`` says of a run: all that decides its outcome.
 
     Attributes:
-      config: of the training.
       data: the fingerprint of the data, before they are prepared (`foveax.data.fingerprint`).
       pipeline: ``function``, ``arguments``, the values of the graph's ``hyperparameters``, and the fingerprint of the
         ``graph``.
@@ -58,9 +57,7 @@ class RunRecord(NamedTuple):
 def write_run(path: Path, record: RunRecord, source: str = "") -> RunRecord:
     """Makes a run directory with its ``config.json``, or checks that the one that is there is of the same run.
 
-    Raises:
-      InputError: if it cannot be written, is a folder of something else, or of another run; the message says what
-        differs, on both sides.
+    Raises `InputError` if it cannot be written, is a folder of something else, or of another run.
     """
     with writing("run directory", path):
         if is_run(path):
@@ -82,8 +79,7 @@ def is_run(path: Path) -> bool:
 def read_run(path: Path) -> RunRecord:
     """What ``config.json`` says of a run.
 
-    Raises:
-      InputError: if it is no run directory, holds links, or another version of foveax wrote it.
+    Raises `InputError` if it is no run directory, holds links, or another version of foveax wrote it.
     """
     check_inside(path)
     file = path / "config.json"
@@ -175,11 +171,7 @@ def record_start(path: Path, step: int) -> None:
 
 
 def read_starts(path: Path) -> list[dict[str, Any]]:
-    """The entries of a run's ``provenance.json``, one for each time it was started.
-
-    Raises:
-      InputError: if it is not such a file; none gives no entries.
-    """
+    """The entries of a run's ``provenance.json``, one for each time it was started; none without the file."""
     file = path / "provenance.json"
     if not file.exists():
         return []
@@ -209,11 +201,9 @@ def _leaves(values: Mapping[str, Any]) -> dict[str, Any]:
 def _difference(theirs: Any, ours: Any, name: str = "") -> tuple[str, Any, Any] | None:
     """The first place in which two JSON values differ, and what stands there on either side."""
     if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
-        for key in dict.fromkeys((*theirs, *ours)):
-            found = _difference(theirs.get(key), ours.get(key), f"{name} {key}".strip())
-            if found:
-                return found
-        return None
+        keys = dict.fromkeys((*theirs, *ours))
+        differences = (_difference(theirs.get(key), ours.get(key), f"{name} {key}".strip()) for key in keys)
+        return next(filter(None, differences), None)
     if isinstance(theirs, list) and isinstance(ours, list) and name == "links":
         lost, more = ([link for link in part if link not in other] for part, other in ((theirs, ours), (ours, theirs)))
         return ("links", ", ".join(map(str, lost)), ", ".join(more)) if lost or more else None

@@ -20,8 +20,7 @@ STOCK = (STANDARD, "foveax.pipelines.perceptron:perceptron_pipeline")
 def find_pipeline(config: TrainingConfig, pipeline: Build | Pipeline | None = None) -> Pipeline:
     """The pipeline of a training: one of the user's own or, without one, the standard pipeline.
 
-    Raises:
-      InputError: if a pipeline is given that is no function, or next to one the configuration of the standard pipeline.
+    Raises `InputError` for what is no function, or next to one of the user's own a field of the standard pipeline.
     """
     if pipeline is None:
         return stock_pipeline(config, STANDARD, {})

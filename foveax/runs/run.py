@@ -84,7 +84,9 @@ class Run:
             state = _forked_state(self._fork, initial, self.record.fork)
         self._first = self._step = int(jnp.max(state.step))
         if self.path and self._first == self._config.steps:
-            self.timing = _finished_timing(self.path / "summary.json")
+            with contextlib.suppress(InputError, KeyError, TypeError, ValueError):  # no summary, or a damaged one
+                stored = read_json(self.path / "summary.json")
+                self.timing = {name: float(stored[name]) for name in TIMING}
         if self.path and not self.timing and is_main():
             record_start(self.path, self._first)
             file = MetricsFile(self.path / "metrics.jsonl", step=self._first, seal=notes.get("metrics"))
@@ -211,11 +213,8 @@ def fork_point(
 ) -> dict[str, Any] | None:
     """Where a fork begins: the other run, the step of its newest checkpoint, and its identity.
 
-    A run that is in `path` already has recorded the last two.
-
-    Raises:
-      InputError: if the other run has no whole checkpoint of the same arrays, is as long as the new one, or was trained
-        on other data of the same name.
+    A run that is in `path` already has recorded the last two. Raises `InputError` if the other run has no whole
+    checkpoint of the same arrays, is as long as the new one, or was trained on other data of the same name.
     """
     if fork is None:
         return None
@@ -254,14 +253,6 @@ def metrics_as_numbers(metrics: Mapping[str, Any], batch: int) -> dict[str, Any]
     return {"step": step, "images": step * batch, **values}
 
 
-def _finished_timing(summary: Path) -> dict[str, float]:
-    """The timing in a summary, if it is there and whole."""
-    with contextlib.suppress(InputError, KeyError, TypeError, ValueError):
-        stored = read_json(summary)
-        return {name: float(stored[name]) for name in TIMING}
-    return {}
-
-
 def _warn_of_collapse(metrics: Mapping[str, Any], config: TrainingConfig) -> bool:
     """Warns, in the second half of a training and before its end, when most late modes return or hug the border.
 
@@ -276,10 +267,7 @@ def _warn_of_collapse(metrics: Mapping[str, Any], config: TrainingConfig) -> boo
         if agent and sign in signs and np.min(value) > COLLAPSE_SHARE:
             reports.setdefault(agent, []).append(f"{float(np.min(value)):.0%} {signs[sign]}")
     for agent, shares in reports.items():
-        warnings.warn(
-            f"at step {metrics['step']:.0f} {agent} shows signs of collapse: of its late fixations "
-            f"{' and '.join(shares)}; foveax diagnose reports more",
-            CollapseWarning,
-            stacklevel=2,
-        )
+        late = f"of its late fixations {' and '.join(shares)}"
+        message = f"at step {metrics['step']:.0f} {agent} shows signs of collapse: {late}; foveax diagnose reports more"
+        warnings.warn(message, CollapseWarning, stacklevel=2)
     return bool(reports)

@@ -15,8 +15,10 @@ from foveax.evaluation.evaluate import evaluate as show
 from foveax.graph.graph import Graph
 from foveax.plot.scanpath import fixation_sheet
 from foveax.runs.config import TrainingConfig
+from foveax.runs.run import Run
 from foveax.runtime.files import write_atomically, write_json
 from foveax.runtime.machine import versions
+from foveax.runtime.processes import is_main
 
 SHEET_TRIALS = 16
 TRAIN_SAMPLE = 5000
@@ -38,21 +40,14 @@ class Result(NamedTuple):
     summary: dict[str, Any]
 
 
-def conclude(
-    config: TrainingConfig,
-    data: Data,
-    graph: Graph,
-    params: dict[str, Params],
-    timing: dict[str, float],
-    path: Path | None,
-    *,
-    evaluate: bool = True,
-) -> Result:
-    """Evaluates a trained pipeline next to its controls, and writes ``summary.json`` and ``fixations.png`` to a path.
+def conclude(run: Run, data: Data, graph: Graph, params: dict[str, Params], *, evaluate: bool = True) -> Result:
+    """Evaluates a trained pipeline next to its controls; process 0 writes ``summary.json`` and ``fixations.png``.
 
     Without evaluation, the summary holds only what is known without showing an image.
     """
-    key, (height, width) = jax.random.key(config.seed), data.test["image"].shape[1:3]
+    config = run.record.config
+    key = jax.random.key(config.seed)
+    height, width = data.test["image"].shape[1:3]
     evaluations: dict[str, Evaluation] = {}
     summary: dict[str, Any] = {
         "images": config.steps * config.batch,
@@ -71,11 +66,11 @@ def conclude(
             "train": train.accuracy.tolist(),
             "diagnosis": diagnose(evaluations, graph, height=height, width=width, matters=matters(config)),
         }
-    summary |= timing
-    if path is not None:
-        write_json(path / "summary.json", summary)
+    summary |= run.timing
+    if run.path is not None and is_main():
+        write_json(run.path / "summary.json", summary)
         if evaluate:
-            _write_sheet(path / "fixations.png", data, graph, evaluations[own_name(graph)])
+            _write_sheet(run.path / "fixations.png", data, graph, evaluations[own_name(graph)])
     return Result(graph, params, evaluations, summary)
 
 

@@ -17,7 +17,7 @@ from foveax.runs.directory import RunRecord, run_path
 from foveax.runs.pipeline import build_graph, find_pipeline
 from foveax.runs.run import Listener, fork_point, open_run
 from foveax.runs.summary import Result, conclude
-from foveax.runtime.processes import check_alike, is_main, main_first
+from foveax.runtime.processes import check_alike, main_first
 from foveax.runtime.watchdog import watchdog
 from foveax.training.fit import fit
 from foveax.training.learner import make_learner
@@ -98,8 +98,7 @@ def train(
             if run.should_stop():
                 break
         run.finish(state)
-    params = local_copy(state).params
-    return conclude(config, data, graph, params, run.timing, path if is_main() else None, evaluate=evaluate)
+    return conclude(run, data, graph, local_copy(state).params, evaluate=evaluate)
 
 
 def prepare(config: TrainingConfig, data: Data | None, execution: ExecutionConfig) -> tuple[Data, dict]:

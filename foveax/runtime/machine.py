@@ -19,12 +19,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Where and with what figures are measured: JSON types; ``device`` is its kind.
-
-    Example:
-      >>> list(machine())
-      ['device', 'processor', 'cores', 'versions']
-    """
+    """Where and with what figures are measured: ``device`` (its kind), ``processor``, ``cores`` and ``versions``."""
     return {
         "device": jax.devices()[0].device_kind,
         "processor": _processor(),

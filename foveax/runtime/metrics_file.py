@@ -59,8 +59,7 @@ class MetricsFile:
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The lines of a metrics file, but for a torn last one.
 
-    Raises:
-      InputError: if it cannot be read, or a line is not a JSON object with a number ``step``.
+    Raises `InputError` if it cannot be read, or a line is not a JSON object with a number ``step``.
     """
     try:
         lines = _parsed_lines(path.read_bytes())

@@ -16,8 +16,6 @@ from foveax._types import InputError
 
 HEARTBEAT_SECONDS = 10
 """A process that is silent for this long is taken for dead, and ends the others."""
-TASKS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")
-"""How many processes SLURM's srun, or Open MPI's mpirun, has started."""
 
 Result = TypeVar("Result")
 
@@ -59,7 +57,7 @@ def start_processes(coordinator: str = "", num_processes: int = 0, process_id: i
 def _launched() -> bool:
     """Whether a launcher that JAX knows started several tasks; a shell within an allocation is not one of them."""
     step = "SLURM_STEP_NODELIST" in os.environ or "OMPI_COMM_WORLD_SIZE" in os.environ
-    return step and any(int(os.environ.get(name, 1)) > 1 for name in TASKS)
+    return step and any(int(os.environ.get(tasks, 1)) > 1 for tasks in ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE"))
 
 
 def is_main() -> bool:

@@ -27,13 +27,6 @@ def held_signals() -> Iterator[list[int]]:
     """Holds back SIGINT and SIGTERM, and lists the first that came; a second one acts at once, as it did before.
 
     Outside the main thread, where Python allows no handlers, nothing is held back.
-
-    Example:
-      >>> import signal
-      >>> with held_signals() as came:
-      ...     signal.raise_signal(signal.SIGTERM)
-      ...     [signal.Signals(number).name for number in came]
-      ['SIGTERM']
     """
     came: list[int] = []
     with contextlib.ExitStack() as handlers:
