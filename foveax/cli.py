@@ -20,16 +20,9 @@ from foveax.runtime.processes import leaving_at_once
 from foveax.runtime.signals import Interrupted, raising_signals
 
 DESCRIPTION = "Networks that see through eye movements: train, test and analyse them."
-CONFIGURED = {"train": commands.train, "train-sb3": commands.train_sb3, "population": commands.population}
+CONFIGURED = (commands.train, commands.train_sb3, commands.population)
 """Commands whose flags start from a preset."""
-OTHERS = {
-    "evaluate": commands.evaluate,
-    "diagnose": commands.diagnose,
-    "analyze": commands.analyze,
-    "recipe": commands.recipe,
-    "export": commands.export,
-    "verify": commands.verify,
-}
+OTHERS = (commands.evaluate, commands.diagnose, commands.analyze, commands.recipe, commands.export, commands.verify)
 
 
 @leaving_at_once()
@@ -60,10 +53,11 @@ def _end(message: str, code: int) -> NoReturn:
 def _parse(arguments: list[str]) -> Callable[[], None]:
     """The call that the arguments ask for."""
     flags = commands.TrainingFlags(_preset(arguments))
-    calls: dict[str, Any] = {
-        name: functools.partial(_call(function), flags=flags) for name, function in CONFIGURED.items()
-    }
-    calls |= {name: _call(function) for name, function in OTHERS.items()}
+    calls: dict[str, Any] = {}
+    for function in (*CONFIGURED, *OTHERS):
+        call = _call(function)
+        name = function.__name__.replace("_", "-")
+        calls[name] = functools.partial(call, flags=flags) if function in CONFIGURED else call
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):

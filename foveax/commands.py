@@ -2,20 +2,35 @@
 
 import contextlib
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
+from tqdm import tqdm
 from tyro.conf import OmitArgPrefixes, Positional
 
 from foveax._types import InputError
-from foveax.pipelines.named import Pipeline, import_object, import_pipeline
+from foveax.data.load import load
+from foveax.evaluation.controls import evaluate_with_controls
+from foveax.evaluation.diagnosis import diagnose as measure
+from foveax.evaluation.diagnosis import format_diagnosis
+from foveax.evaluation.evaluate import as_arrays, format_table, scores, table_title
+from foveax.evaluation.evaluate import evaluate as show
+from foveax.evaluation.whole_image import whole_image_accuracy
+from foveax.pipelines.named import import_object, import_pipeline
+from foveax.recipes import RECIPES, Recipe, format_results, run_recipe
+from foveax.report import write_report
 from foveax.runs.config import ExecutionConfig, TrainingConfig
 from foveax.runs.load import LoadedRun, load_run
-from foveax.runs.summary import Result
+from foveax.runs.population import format_population, train_population
+from foveax.runs.summary import Result, matters
 from foveax.runs.train import train as train_run
+from foveax.runs.verify import verify as train_again
 from foveax.runtime.compilation_cache import keep_compilation_cache
+from foveax.runtime.files import write_json, write_npz
 from foveax.runtime.processes import is_main, start_processes
 
 LONGEST_NAME = 100
@@ -31,11 +46,11 @@ class PipelineFlags:
     pipeline_args: tuple[str, ...] = ()
     """Its keyword arguments, each as name=value."""
 
-    def find(self) -> Pipeline | None:
-        """The pipeline, imported, or None without one."""
+    def options(self) -> dict[str, Any]:
+        """The pipeline, imported, as an argument by name; None without one."""
         if self.pipeline_args and not self.pipeline:
             raise InputError("pipeline arguments must go with a pipeline; got none: name it with --pipeline")
-        return import_pipeline(self.pipeline, self.pipeline_args) if self.pipeline else None
+        return {"pipeline": import_pipeline(self.pipeline, self.pipeline_args) if self.pipeline else None}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,15 +63,20 @@ class RunFlags:
     data_dir: str = ""
     """Where TFDS sets lie; by default $TFDS_DATA_DIR, or ~/tensorflow_datasets."""
 
+    def options(self) -> dict[str, Any]:
+        """Arguments by name of what reads a run, but for other data."""
+        return {"data_dir": self.data_dir or None, **self.source.options()}
+
     def load(self, run: str) -> LoadedRun:
         """The run, with a note where it is judged on other data."""
-        loaded = load_run(run, new_data=self.data or None, pipeline=self.source.find(), data_dir=self.data_dir or None)
+        loaded = load_run(run, new_data=self.data or None, **self.options())
         if loaded.judged_on:
             print(f"judged on {loaded.judged_on}, on which it was not trained")
         return loaded
 
 
 OWN_DATA = RunFlags()
+PATIENT = ExecutionConfig(patience=1800.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,14 +84,16 @@ class TrainingFlags:
     """What a training needs."""
 
     config: OmitArgPrefixes[TrainingConfig]
-    execution: OmitArgPrefixes[ExecutionConfig] = dataclasses.field(
-        default_factory=lambda: ExecutionConfig(patience=1800.0)
-    )
+    execution: OmitArgPrefixes[ExecutionConfig] = PATIENT
     source: OmitArgPrefixes[PipelineFlags] = PipelineFlags()
     preset: str = "default"
     """Where the flags start from: default, mnist, mnist_long, ram or report."""
     out: str = ""
     """Run directory; a run of the same configuration there is resumed. By default nothing is written."""
+
+    def options(self) -> dict[str, Any]:
+        """Arguments by name of what trains."""
+        return {"out": self.out or None, "execution": self.execution, **self.source.options()}
 
 
 def train(
@@ -97,16 +119,8 @@ def train(
     if compilation_cache:
         keep_compilation_cache(Path(compilation_cache))
     start_processes(coordinator, num_processes, process_id)
-    with progress_bar(flags.config) if is_main() else contextlib.nullcontext() as progress:
-        result = train_run(
-            flags.config,
-            pipeline=flags.source.find(),
-            out=flags.out or None,
-            fork=fork or None,
-            evaluate=evaluate,
-            listeners=[progress] if progress else [],
-            execution=flags.execution,
-        )
+    with progress_bar(flags.config) as progress:
+        result = train_run(flags.config, fork=fork or None, evaluate=evaluate, listeners=[progress], **flags.options())
     if is_main():
         _report(result)
 
@@ -153,12 +167,6 @@ def diagnose(
       whole_image: Images on which a network that sees the whole image is trained, for comparison, at most the run's; 0:
         none.
     """
-    from foveax.evaluation.diagnosis import diagnose as measure
-    from foveax.evaluation.diagnosis import format_diagnosis
-    from foveax.evaluation.whole_image import whole_image_accuracy
-    from foveax.runs.summary import matters
-    from foveax.runtime.files import write_json
-
     loaded = flags.load(run)
     config, data = loaded.config, loaded.data
     evaluations, rows = _tested(loaded, rounds=rounds)
@@ -185,16 +193,7 @@ def analyze(
       out: The folder; by default analysis in the run directory.
       people: A CSV file of people's fixations on the first test images, to compare with.
     """
-    from foveax.report import write_report
-
-    folder = write_report(
-        run,
-        out or None,
-        people=people or None,
-        new_data=flags.data or None,
-        pipeline=flags.source.find(),
-        data_dir=flags.data_dir or None,
-    )
+    folder = write_report(run, out or None, people=people or None, new_data=flags.data or None, **flags.options())
     print(f"tables, figures and the page are in {folder}; open {folder / 'report.html'}")
 
 
@@ -209,18 +208,8 @@ def population(
         every combination is trained.
       table: A JSON file for each member's configuration and test accuracy; by default none is written.
     """
-    from foveax.runs.population import format_population, train_population
-    from foveax.runtime.files import write_json
-
     values = dict(_values(text) for text in vary)
-    trained = train_population(
-        flags.config,
-        seeds=seeds,
-        vary=values,
-        pipeline=flags.source.find(),
-        out=flags.out or None,
-        execution=flags.execution,
-    )
+    trained = train_population(flags.config, seeds=seeds, vary=values, **flags.options())
     print(format_population(trained))
     if table:
         members = [
@@ -240,15 +229,12 @@ def recipe(name: Positional[str], /, *, out: str = "", data_dir: str = "", only:
       data_dir: Where TFDS sets lie; by default $TFDS_DATA_DIR, or ~/tensorflow_datasets.
       only: Run the rows whose name contains this.
     """
-    from foveax.recipes import RECIPES, Recipe, format_results, run_recipe
-
-    found = RECIPES.get(name) or (import_object(name, "recipe") if ":" in name else None)
-    if not isinstance(found, Recipe):
+    chosen = RECIPES.get(name) or (import_object(name, "recipe") if ":" in name else None)
+    if not isinstance(chosen, Recipe):
         raise InputError(f"recipe must be one of {', '.join(RECIPES)}, or FILE.py:NAME of a Recipe; got {name!r}")
     folder = Path(out or Path("runs") / re.sub(r"[^\w.-]+", "-", name))
-    results = run_recipe(
-        found, name=name, out=folder, data_dir=data_dir, only=only, report=lambda line: print(line, flush=True)
-    )
+    report = functools.partial(print, flush=True)
+    results = run_recipe(chosen, name=name, out=folder, data_dir=data_dir, only=only, report=report)
     print(format_results(results))
     print(f"results in {folder / 'results.json'}")
 
@@ -268,12 +254,6 @@ def export(
       split: train or test.
       file: Where to; by default SPLIT.npz in the run directory.
     """
-    import jax
-
-    from foveax.evaluation.evaluate import as_arrays
-    from foveax.evaluation.evaluate import evaluate as show
-    from foveax.runtime.files import write_npz
-
     loaded = flags.load(run)
     place = Path(file or loaded.path / f"{split}{suffix(loaded)}.npz")
     evaluation = show(loaded.graph, loaded.params, getattr(loaded.data, split), key=jax.random.key(loaded.config.seed))
@@ -289,13 +269,8 @@ def verify(run: Positional[str], /, flags: OmitArgPrefixes[RunFlags] = OWN_DATA,
       flags: What it needs to be read; with --data, where the run's own data are now.
       steps: How many, up to the last record among them; at least the first record.
     """
-    from foveax.data.load import load
-    from foveax.runs.verify import verify as train_again
-
     data = load(flags.data, data_dir=flags.data_dir or None) if flags.data else None
-    verification = train_again(
-        run, steps=steps, data=data, pipeline=flags.source.find(), data_dir=flags.data_dir or None
-    )
+    verification = train_again(run, steps=steps, data=data, **flags.options())
     print(verification)
     if not verification.same:
         raise SystemExit(1)
@@ -304,16 +279,13 @@ def verify(run: Positional[str], /, flags: OmitArgPrefixes[RunFlags] = OWN_DATA,
 @contextlib.contextmanager
 def progress_bar(config: TrainingConfig) -> Iterator[Callable[[dict[str, Any]], None]]:
     """A bar of the images shown, and a listener that moves it."""
-    from tqdm import tqdm
-
     images = config.steps * config.batch
-    with tqdm(total=images, unit=" images", unit_scale=True, dynamic_ncols=True) as bar:
+    with tqdm(total=images, unit=" images", unit_scale=True, dynamic_ncols=True, disable=not is_main()) as bar:
 
         def progress(metrics: dict[str, Any]) -> None:
             losses = {name: value for name, value in metrics.items() if "loss" in name or name == "accuracy"}
-            bar.set_postfix(
-                {name.replace("loss/", ""): f"{value:.3f}" for name, value in losses.items()}, refresh=False
-            )
+            texts = {name.replace("loss/", ""): f"{value:.3f}" for name, value in losses.items()}
+            bar.set_postfix(texts, refresh=False)
             bar.update(int(metrics["images"]) - bar.n)
 
         yield progress
@@ -327,26 +299,16 @@ def suffix(run: LoadedRun) -> str:
 
 def _report(result: Result) -> None:
     """Prints the outcome of a training."""
-    from foveax.evaluation.diagnosis import format_diagnosis
-    from foveax.evaluation.evaluate import format_table, table_title
-
     summary = result.summary
     if result.evaluations:
         print(format_table(summary["test"], table_title(next(iter(result.evaluations.values())))))
         print(format_diagnosis(summary["diagnosis"]))
-    print(
-        f"{summary['images_per_second']:,.0f} images/s; {summary['train_seconds']:.0f} s to train, "
-        f"{summary['compile_seconds']:.0f} s to compile"
-    )
+    speed = "{images_per_second:,.0f} images/s; {train_seconds:.0f} s to train, {compile_seconds:.0f} s to compile"
+    print(speed.format_map(summary))
 
 
 def _tested(run: LoadedRun, *, rounds: int) -> tuple[dict, dict]:
     """The evaluations of a run and its controls, and the rows of their table, which is printed."""
-    import jax
-
-    from foveax.evaluation.controls import evaluate_with_controls
-    from foveax.evaluation.evaluate import format_table, scores, table_title
-
     height, width = run.data.test["image"].shape[1:3]
     key = jax.random.key(run.config.seed)
     evaluations = evaluate_with_controls(run.graph, run.params, run.data, key=key, rounds=rounds)

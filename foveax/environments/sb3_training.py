@@ -13,7 +13,7 @@ from foveax.environments.episodes import make_episodes
 from foveax.environments.session import ClassifierTraining, make_classifier_training
 from foveax.pipelines.perceptron import Algorithm
 from foveax.runs.config import ExecutionConfig, TrainingConfig
-from foveax.runs.directory import RunRecord, check_config
+from foveax.runs.directory import RunRecord, run_path
 from foveax.runs.pipeline import build_graph, stock_pipeline
 from foveax.runs.run import Listener, Run, open_run
 from foveax.runs.summary import Result, conclude
@@ -50,9 +50,7 @@ def train_sb3(
     execution = ExecutionConfig() if execution is None else execution
     if execution.devices != 1 or jax.process_count() > 1:
         raise InputError(f"devices must be 1, of one process, where another library trains; got {execution.devices}")
-    path = None if out is None else Path(out).expanduser()
-    if path is not None:
-        check_config(path, config)
+    path = run_path(out, config)
     pipeline = stock_pipeline(config, "foveax.pipelines.perceptron:perceptron_pipeline", {"algorithm": algorithm})
     data, fingerprint = prepare(config, data, execution)
     graph = build_graph(config, data, pipeline)
@@ -79,7 +77,7 @@ def train_sb3(
         except Interrupted as error:
             message = f"interrupted at step {int(state.step)}; the same command trains from the beginning again"
             raise Interrupted(error.signal, message) from None
-    return conclude(config, data, graph, state.params, run.timing, path, evaluate=evaluate)
+    return conclude(run, data, graph, state.params, evaluate=evaluate)
 
 
 def _make_model(algorithm: Algorithm, config: TrainingConfig, environments: Any) -> Any:

@@ -44,19 +44,13 @@ def name_pipeline(build: Any) -> Pipeline:
     """
     if not callable(build):
         raise InputError(f"pipeline must be a function of the data; got {type(build).__name__}")
-    function: Any = build
-    arguments: dict[str, Any] = {}
-    while isinstance(function, functools.partial):
-        if function.args:
-            raise InputError("pipeline must be given its arguments by name; got a partial with positional ones")
-        function, arguments = function.func, {**function.keywords, **arguments}
-    name = getattr(function, "__qualname__", type(function).__qualname__)
-    return Pipeline(
-        f"{getattr(function, '__module__', None)}:{name}",
-        {key: value if isinstance(value, JSON) else repr(value) for key, value in arguments.items()},
-        cast(Build, build),
-        _source(function),
-    )
+    partial = build if isinstance(build, functools.partial) else functools.partial(build)
+    if partial.args:
+        raise InputError("pipeline must be given its arguments by name; got a partial with positional ones")
+    function: Any = partial.func
+    name = f"{getattr(function, '__module__', None)}:{getattr(function, '__qualname__', type(function).__qualname__)}"
+    arguments = {key: value if isinstance(value, JSON) else repr(value) for key, value in partial.keywords.items()}
+    return Pipeline(name, arguments, cast(Build, build), _source(function))
 
 
 def import_pipeline(name: str, arguments: Sequence[str] = ()) -> Pipeline:
@@ -76,12 +70,12 @@ def import_pipeline(name: str, arguments: Sequence[str] = ()) -> Pipeline:
     build: Any = import_object(name, "pipeline")
     if not callable(build):
         raise InputError(f"pipeline must be a function of the data; {name} is {type(build).__name__}")
-    given = dict(_parse_argument(argument) for argument in arguments)
+    options = dict(_parse_argument(argument) for argument in arguments)
     try:
-        inspect.signature(build).bind(None, **given)
+        inspect.signature(build).bind(None, **options)
     except TypeError as error:
         raise InputError(f"pipeline arguments must fit {name}{inspect.signature(build)}: {error}") from None
-    return Pipeline(name, given, cast(Build, functools.partial(build, **given)), _source(build))
+    return Pipeline(name, options, cast(Build, functools.partial(build, **options)), _source(build))
 
 
 def import_object(name: str, kind: str) -> Any:
@@ -114,9 +108,8 @@ def import_object(name: str, kind: str) -> Any:
 
 def describe_error(error: Exception) -> str:
     """What the user's own code raised, in a line, and the last line of that code that was run."""
+    foreign = ("site-packages", str(Path(__file__).parents[1]), "<")
     frames = traceback.extract_tb(error.__traceback__)
-    package = str(Path(__file__).parents[1])
-    foreign = ("site-packages", package, "<")
     own = [frame for frame in frames if not any(name in frame.filename for name in foreign)]
     place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
     return f"{type(error).__name__}: {error}{place}"

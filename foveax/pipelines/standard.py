@@ -85,9 +85,9 @@ class PipelineConfig(Checked):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.policy == "sequence" and len(check_fixations(self.sequence or ((0.5, 0.5),))) != self.glimpses - 1:
-            needed = self.glimpses - 1
-            raise InputError(f"sequence must hold {needed} fixations, one per saccade; got {len(self.sequence)}")
+        saccades = self.glimpses - 1
+        if self.policy == "sequence" and len(check_fixations(self.sequence or ((0.5, 0.5),))) != saccades:
+            raise InputError(f"sequence must hold {saccades} fixations, one per saccade; got {len(self.sequence)}")
 
 
 def standard_pipeline(data: Data, config: PipelineConfig | None = None) -> Graph:
@@ -153,8 +153,8 @@ def _eye(config: PipelineConfig) -> tuple[Module, list[str]]:
 
 
 def _classifier(config: PipelineConfig, classes: int) -> Module:
-    shared = ("features", "kernels", "scales", "contrast", "layers", "combine", "bands")
-    settings = {name: getattr(config, name) for name in shared}
+    names = ("features", "kernels", "scales", "contrast", "layers", "combine", "bands")
+    settings = {name: getattr(config, name) for name in names}
     encoder = GlimpseEncoder(**settings, dtype=jnp.dtype(config.precision))
     return classifier(classes, encoder, core=config.core, hidden=config.hidden, precision=config.precision)
 
@@ -162,23 +162,11 @@ def _classifier(config: PipelineConfig, classes: int) -> Module:
 def _saccader(config: PipelineConfig) -> Module:
     policy = squashed_gaussian() if config.reach == 1 else bounded_gaussian(config.reach)
     policy = grid_categorical(config.grid) if config.grid else policy
-    network = SaccadeNetwork(
-        policy.size,
-        config.saccader_hidden,
-        None if config.saccader_core == "none" else config.saccader_core,
-        policy.initial,
-        config.scale_start,
-        jnp.dtype(config.precision),
-    )
-    return saccader(
-        network,
-        policy,
-        exploration=config.exploration,
-        scale_start=config.scale_start,
-        scale_end=config.scale_end,
-        bands=config.bands,
-        pathwise="pathwise" if config.pathwise else 0.0,
-    )
+    core = None if config.saccader_core == "none" else config.saccader_core
+    dtype = jnp.dtype(config.precision)
+    network = SaccadeNetwork(policy.size, config.saccader_hidden, core, policy.initial, config.scale_start, dtype)
+    settings = {name: getattr(config, name) for name in ("exploration", "scale_start", "scale_end", "bands")}
+    return saccader(network, policy, pathwise="pathwise" if config.pathwise else 0.0, **settings)
 
 
 def _hyperparameters(config: PipelineConfig) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from foveax.evaluation.diagnosis import has_collapsed
 from foveax.pipelines.named import Build
 from foveax.runs.config import ExecutionConfig, TrainingConfig
-from foveax.runs.provenance import read_starts
+from foveax.runs.directory import read_starts
 from foveax.runs.train import train
 from foveax.runtime.compilation_cache import keep_compilation_cache
 from foveax.runtime.files import read_json, write_json

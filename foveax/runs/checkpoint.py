@@ -8,7 +8,6 @@ import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import jax
@@ -28,9 +27,7 @@ REASONS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, e
 
 
 class Checkpoints:
-    """The checkpoints of one run, by step; closes, and so finishes writing, when left as a context.
-
-    A class, since orbax writes in the background and what was begun must be ended.
+    """The checkpoints of one run, by step, which orbax writes in the background; finishes writing when left.
 
     Args:
       directory: of the checkpoints; it is made by the first that is saved.
@@ -40,19 +37,18 @@ class Checkpoints:
     def __init__(self, directory: Path, run: str):
         import orbax.checkpoint as ocp  # slow to import
 
-        self._directory, self._run, self._made = directory.absolute(), run, False
+        self._directory, self._run = directory.absolute(), run
+        self._made = False
         self._newest = 0
         drop_noise()
-        self._orbax = ocp
+        self._args = ocp.args
         options = ocp.options.AsyncOptions(post_finalization_callback=self._list_files)
         self._writer = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler(), async_options=options)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is None or jax.process_count() == 1:  # else those to wait for may have been ended by the error
             with contextlib.suppress(InputError) if error else contextlib.nullcontext():
                 self.finish()
@@ -65,11 +61,9 @@ class Checkpoints:
         return sorted(int(path.name) for path in self._directory.iterdir() if re.fullmatch(r"\d{1,18}", path.name))
 
     def save(self, state: TrainState, notes: Mapping[str, Any] | None = None) -> None:
-        """Writes a state; returns once it has left the device, and may be donated.
+        """Writes a state, with notes of JSON types, unless its step has a checkpoint.
 
-        Args:
-          state: at a step that has no checkpoint yet; one that has is left as it is.
-          notes: JSON types to save with it.
+        Returns once the state has left the device, and may be donated.
 
         Raises:
           InputError: if this one or the one before it, which is written in the background, cannot be written. Those
@@ -81,7 +75,7 @@ class Checkpoints:
             return
         with self._writing():
             self._make_directory()
-            parts, args = _parts(state), self._orbax.args
+            parts, args = _parts(state), self._args
             record = {"run": self._run, "step": step, "leaves": leaf_digests(parts), "notes": dict(notes or {})}
             items = {name: args.StandardSave(part) for name, part in parts.items()}
             self._newest = step
@@ -90,8 +84,7 @@ class Checkpoints:
     def finish(self) -> None:
         """Waits for what is being written, then deletes what is older than the newest that are kept.
 
-        Raises:
-          InputError: if it could not be written.
+        Raises `InputError` if it could not be written.
         """
         with self._writing():
             self._writer.wait_until_finished()
@@ -121,7 +114,7 @@ class Checkpoints:
 
     def _restore(self, like: dict[str, Any], step: int | None, repair: bool) -> tuple[dict[str, Any], dict[str, Any]]:
         damaged: dict[int, str] = {}
-        for number in reversed([number for number in self.steps() if step in (None, number)]):
+        for number in [number for number in reversed(self.steps()) if step in (None, number)]:
             try:
                 restored = self._read(number, like)
             except _DamagedError as error:
@@ -147,26 +140,23 @@ class Checkpoints:
 
     def _read(self, step: int, like: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Some parts of a state and its notes, once all that they hold has been compared with the digests."""
-        folder, args = self._directory / str(step), self._orbax.args
-        reason = check_files(folder)
-        if reason:
-            raise _DamagedError(reason)
+        folder, args = self._directory / str(step), self._args
         with _reading():
+            check_files(folder)
             record = self._writer.restore(folder, args=args.Composite(record=args.JsonRestore())).record
-            leaves, origin = dict(record["leaves"]), (record["run"], record["step"])
+            leaves = {name: leaf for name, leaf in record["leaves"].items() if name.split("'")[1] in like}
             notes = dict(record["notes"])
-        if origin != (self._run, step):
-            raise _DamagedError("it is another run's, or another step's")
-        leaves = {name: leaf for name, leaf in leaves.items() if name.split("'")[1] in like}
+            if (record["run"], record["step"]) != (self._run, step):
+                raise InputError("it is another run's, or another step's")
         check_fits(folder, leaves, like)
         with _reading():
             restores = {name: args.StandardRestore(jax.tree.map(_placed, part)) for name, part in like.items()}
             restored = self._writer.restore(folder, args=args.Composite(**restores))
             parts = {name: restored[name] for name in like}
             digests = leaf_digests(parts)
-        bad = [name for name in leaves if digests.get(name) != leaves[name]]
-        if bad:
-            raise _DamagedError(f"{bad[0]} is not as it was written")
+            for name in leaves:
+                if digests.get(name) != leaves[name]:
+                    raise InputError(f"{name} is not as it was written")
         return parts, notes
 
     def _list_files(self) -> None:
@@ -176,7 +166,7 @@ class Checkpoints:
 
     def _make_directory(self) -> None:
         if self._made and not self._directory.is_dir():
-            raise FileNotFoundError("it was removed during the training")
+            raise FileNotFoundError
         if not self._made and is_main():
             self._directory.mkdir(exist_ok=True)
             for left in self._directory.glob("*.orbax-checkpoint-tmp*"):  # by a process that was killed
@@ -194,9 +184,8 @@ class Checkpoints:
             whole = ", ".join(map(str, self.steps())) or "none"
             gone = self._made and not self._directory.is_dir()
             reason = "it was removed during the training" if gone else _first_line(error)
-            raise InputError(
-                f"checkpoints must be writable; {self._directory} is not: {reason}; steps {whole} are whole"
-            ) from error
+            message = f"checkpoints must be writable; {self._directory} is not: {reason}; steps {whole} are whole"
+            raise InputError(message) from error
 
 
 class _DamagedError(Exception):
@@ -205,7 +194,7 @@ class _DamagedError(Exception):
 
 @contextlib.contextmanager
 def _reading() -> Iterator[None]:
-    """Turns whatever orbax raises for a damaged file into damage."""
+    """Turns what the digests refuse, and whatever orbax raises for a damaged file, into damage."""
     try:
         yield
     except Exception as error:
@@ -231,8 +220,8 @@ def _parts(state: TrainState) -> dict[str, Any]:
     """A state, or the shapes of one, as it is written: the parameters apart, the key as its data."""
     abstract = isinstance(state.key, jax.ShapeDtypeStruct)
     key = jax.eval_shape(jax.random.key_data, state.key) if abstract else jax.random.key_data(state.key)
-    rest = {name: value for name, value in state._asdict().items() if name != "params"}
-    return {"params": state.params, "state": {**rest, "key": key}}
+    rest = state._replace(key=key)._asdict()
+    return {"params": rest.pop("params"), "state": rest}
 
 
 def _joined(parts: Mapping[str, Any]) -> TrainState:

@@ -1,7 +1,7 @@
 """The configuration of a training: data, budget, pipeline and learning; and how it is executed."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 from foveax._checked import Checked, bounded
 from foveax.data.augment import shifted, warped
@@ -54,8 +54,7 @@ class TrainingConfig(Checked):
     def prepare(self, data: Data) -> Data:
         """The data as this configuration shows them: held out, augmented, on their canvas.
 
-        Raises:
-          InputError: if the images do not fit the canvas, or none is left to train on.
+        Raises `InputError` if the images do not fit the canvas, or none is left to train on.
         """
         data = held_out(data, self.validation) if self.validation else data
         data = shifted(data, pixels=self.shift) if self.shift else data
@@ -63,11 +62,7 @@ class TrainingConfig(Checked):
         return self.prepare_test(data)
 
     def prepare_test(self, data: Data) -> Data:
-        """Another set as this configuration shows its test split: on a canvas, if the task has one.
-
-        Raises:
-          InputError: if the images do not fit the canvas.
-        """
+        """Another set as this configuration shows its test split: on a canvas it must fit, if the task has one."""
         if self.task == "original":
             return data
         return cluttered(data, side=self.canvas, pieces=self.pieces if self.task == "cluttered" else 0)
@@ -99,7 +94,13 @@ class ExecutionConfig(Checked):
     patience: float = bounded(0.0, 0.0)
     """Seconds without a finished dispatch after which the process is ended, with a stack dump; 0 waits for ever."""
 
+    def fit_options(self, config: TrainingConfig) -> dict[str, Any]:
+        """Arguments of `foveax.fit`, by name."""
+        options = {"steps": config.steps, "batch": config.batch, "dispatch": self.dispatch}
+        return {**options, "resident_bytes": self.resident_megabytes * 2**20}
 
+
+_PAID_AT_LAST = PipelineConfig(contrast=False, core="rnn", features=128, reward="correct_last", scale_start=0.7)
 PRESETS = {
     "default": TrainingConfig(),
     "mnist": TrainingConfig(data="mnist", images=100_000, shift=0),
@@ -114,16 +115,7 @@ PRESETS = {
     "ram": TrainingConfig(
         data="mnist",
         images=1_000_000,
-        pipeline=PipelineConfig(
-            crop_size=8,
-            contrast=False,
-            core="rnn",
-            features=128,
-            combine="add",
-            reward="correct_last",
-            exploration="fixed",
-            scale_start=0.7,
-        ),
+        pipeline=dataclasses.replace(_PAID_AT_LAST, crop_size=8, combine="add", exploration="fixed"),
         learning=LearningConfig(ppo=0.0, reinforce=1.0, discount=1.0),
     ),
     "report": TrainingConfig(
@@ -131,14 +123,7 @@ PRESETS = {
         images=100_000,
         shift=0,
         unlink=("classifier.fixation",),
-        pipeline=PipelineConfig(
-            contrast=False,
-            core="rnn",
-            features=128,
-            reward="correct_last",
-            exploration="learned",
-            scale_start=0.7,
-        ),
+        pipeline=dataclasses.replace(_PAID_AT_LAST, exploration="learned"),
         learning=LearningConfig(discount=0.9),
     ),
 }

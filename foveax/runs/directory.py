@@ -1,33 +1,40 @@
 """The run directory: what lies in it, and how it is written so that nothing is left half-written."""
 
+import datetime
 import hashlib
 import importlib.metadata
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from foveax._types import InputError
 from foveax.runs.config import TrainingConfig
-from foveax.runtime.files import check_inside, read_json, write_atomically, write_json
+from foveax.runtime.files import DamageWarning, check_inside, read_json, write_atomically, write_json, writing
+from foveax.runtime.machine import provenance
 
 FORMAT = 3
 """Of the run directory; written into ``config.json``."""
-FORK = ("run", "step", "identity")
 SOURCE = "pipeline.py.txt"
 """A copy of the file that defines the pipeline, for the record: it is never executed."""
+PARTS = {
+    "data": {"classes": int, "train": dict, "test": dict},
+    "pipeline": {"function": str, "arguments": dict, "hyperparameters": dict, "graph": dict},
+    "fork": {"run": str, "step": int, "identity": str},
+}
+"""What parts of ``config.json`` hold, by name and type."""
 
 
 class RunRecord(NamedTuple):
     """What ``config.json`` says of a run: all that decides its outcome.
 
     Attributes:
-      config: of the training.
       data: the fingerprint of the data, before they are prepared (`foveax.data.fingerprint`).
       pipeline: ``function``, ``arguments``, the values of the graph's ``hyperparameters``, and the fingerprint of the
         ``graph``.
-      fork: where it began, if not at the beginning: ``run``, ``step`` and ``identity``; or None.
-      population: ``seeds`` and ``vary`` of a population; or None.
+      fork: where it began, if not at the beginning: ``run``, ``step`` and ``identity``.
+      population: ``seeds`` and ``vary`` of a population.
     """
 
     config: TrainingConfig
@@ -47,29 +54,21 @@ class RunRecord(NamedTuple):
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
 
-def write_run(path: Path, record: RunRecord, source: str = "") -> None:
+def write_run(path: Path, record: RunRecord, source: str = "") -> RunRecord:
     """Makes a run directory with its ``config.json``, or checks that the one that is there is of the same run.
 
-    Args:
-      path: of the directory.
-      record: of the run.
-      source: of the pipeline.
-
-    Raises:
-      InputError: if it cannot be written, is a folder of something else, or of another run; the message says what
-        differs, on both sides.
+    Raises `InputError` if it cannot be written, is a folder of something else, or of another run.
     """
-    try:
+    with writing("run directory", path):
         if is_run(path):
-            check_same(path, read_run(path), record)
+            _check_same(path, read_run(path), record)
         else:
             path.mkdir(parents=True, exist_ok=True)
             versions = {"format": FORMAT, "foveax": importlib.metadata.version("foveax")}
             write_json(path / "config.json", {**versions, **record.to_json()})
         if source and not (path / SOURCE).exists():
             write_atomically(path / SOURCE, lambda file: file.write(source.encode()))
-    except OSError as error:
-        raise InputError(f"run directory must be writable; {path} is not: {error.strerror}") from error
+    return read_run(path)
 
 
 def is_run(path: Path) -> bool:
@@ -80,8 +79,7 @@ def is_run(path: Path) -> bool:
 def read_run(path: Path) -> RunRecord:
     """What ``config.json`` says of a run.
 
-    Raises:
-      InputError: if it is no run directory, holds links, or another version of foveax wrote it.
+    Raises `InputError` if it is no run directory, holds links, or another version of foveax wrote it.
     """
     check_inside(path)
     file = path / "config.json"
@@ -91,86 +89,64 @@ def read_run(path: Path) -> RunRecord:
     if not isinstance(stored, dict) or type(stored.get("format")) is not int or stored["format"] != FORMAT:
         wrote = f"; foveax {stored['foveax']!s:.40} wrote it" if isinstance(stored, dict) and "foveax" in stored else ""
         raise InputError(f"{file} must be of format {FORMAT}, which this version of foveax reads{wrote}")
-    for name in ("config", "data", "pipeline", "fork", "population"):
-        if not isinstance(stored.get(name, {}), dict):
-            raise InputError(f"{name} in {file} must be a JSON object; got {type(stored[name]).__name__}")
-    for name in ("config", "data", "pipeline"):
-        if name not in stored:
-            raise InputError(f"{file} must hold {name}; it does not")
-    if not _is_data_fingerprint(stored["data"]):
-        raise InputError(
-            f"data in {file} must hold classes, and of each array of train and test dtype, shape and SHA-256"
-        )
-    point = stored.get("fork", dict.fromkeys(FORK))
-    if set(point) != set(FORK) or ("fork" in stored and [type(point[name]) for name in FORK] != [str, int, str]):
-        raise InputError(f"fork in {file} must hold run, step and identity, text, a whole number and text")
-    pipeline = stored["pipeline"]
-    kinds = {"function": str, "arguments": dict, "hyperparameters": dict, "graph": dict}
-    if {name: type(part) for name, part in pipeline.items()} != kinds:
-        raise InputError(f"pipeline in {file} must hold {', '.join(kinds)}: text and three JSON objects")
-    config = TrainingConfig.from_json(stored["config"])
-    return RunRecord(config, stored["data"], pipeline, stored.get("fork"), stored.get("population"))
+    parts = {name: stored[name] for name in RunRecord._fields if name in stored}
+    for name in dict.fromkeys(("config", "data", "pipeline", *parts)):
+        if not isinstance(parts.get(name), dict):
+            raise InputError(f"{file} must hold {name}, a JSON object; got {parts.get(name)!r:.40}")
+    for name, kinds in PARTS.items():
+        if name in parts and {key: type(value) for key, value in parts[name].items()} != kinds:
+            fields = ", ".join(f"{key} ({kind.__name__})" for key, kind in kinds.items())
+            raise InputError(f"{name} in {file} must hold {fields}, and nothing else")
+    if not all(_is_array(entry) for split in ("train", "test") for entry in parts["data"][split].values()):
+        raise InputError(f"data in {file} must hold dtype, shape and SHA-256 of each array of train and test")
+    return RunRecord(**{**parts, "config": TrainingConfig.from_json(parts["config"])})
 
 
 def read_single_run(path: Path) -> RunRecord:
-    """As `read_run`, of a single training.
-
-    Raises:
-      InputError: also if it is a population's.
-    """
+    """As `read_run`; refuses a population's as well."""
     record = read_run(path)
     if record.population is not None:
         raise InputError(f"run must be that of a single training; {path} is a population's")
     return record
 
 
-def check_config(path: Path, config: TrainingConfig) -> None:
-    """Refuses a directory whose run is of another configuration, before data are loaded or a graph is built."""
-    if is_run(path):
+def run_path(out: str | Path | None, config: TrainingConfig) -> Path | None:
+    """The run directory, if there is one.
+
+    Raises `InputError` if a run of another configuration is there: before data are loaded or a graph is built.
+    """
+    path = None if out is None else Path(out).expanduser()
+    if path is not None and is_run(path):
         _check_config(path, read_run(path).config, config)
+    return path
 
 
-def check_same(path: Path, stored: RunRecord, record: RunRecord) -> None:
+def _check_same(path: Path, stored: RunRecord, record: RunRecord) -> None:
     """Refuses to resume a run under another configuration, with other data or another pipeline."""
     _check_config(path, stored.config, record.config)
     check_data(path, stored.data, record.data)
     check_pipeline(path, stored.pipeline, record.pipeline)
-    if record.population != stored.population:
-        raise InputError(
-            f"run {path} must be of the same population to be resumed: {stored.population} there, "
-            f"{record.population} here"
-        )
-    if record.fork is not None and record.fork["run"] != (stored.fork or {}).get("run"):
-        # a fork is resumed with or without being given its origin again
-        raise InputError(
-            f"run {path} must be a fork of the same run to be resumed: {(stored.fork or {}).get('run')} there, "
-            f"{record.fork['run']} here"
-        )
+    sides = {"of the same population": (stored.population, record.population)}
+    if record.fork is not None:  # a fork is resumed with or without being given its origin again
+        sides["a fork of the same run"] = (stored.fork and stored.fork["run"], record.fork["run"])
+    for kind, (theirs, ours) in sides.items():
+        if theirs != ours:
+            raise InputError(f"run {path} must be {kind} to be resumed: {theirs} there, {ours} here")
 
 
 def check_data(path: Path, stored: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
-    """Refuses data that are not those of a run.
-
-    Raises:
-      InputError: the message says what they are on both sides.
-    """
+    """Refuses data that are not those of a run; the message says what they are on both sides."""
     difference = _difference(stored, ours)
-    if difference is None:
-        return
-    name, theirs, here = difference
-    if _is_array(theirs) and _is_array(here) and theirs[:2] == here[:2]:
-        said = f"{name} holds other values, SHA-256 {theirs[2]:.12} there and {here[2]:.12} here"
-    else:
-        said = f"{name} is {_array(theirs)} there, {_array(here)} here"
-    raise InputError(f"data must be those that run {path} was trained on: {said}")
+    if difference is not None:
+        name, there, here = difference
+        message = f"{name} is {_array(there)} there, {_array(here)} here"
+        if _is_array(there) and _is_array(here) and there[:2] == here[:2]:
+            message = f"{name} holds other values, SHA-256 {there[2]:.12} there and {here[2]:.12} here"
+        raise InputError(f"data must be those that run {path} was trained on: {message}")
 
 
 def check_pipeline(path: Path, stored: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
-    """Refuses a pipeline whose graph, arguments or values of hyper-parameters are not those of a run.
-
-    Raises:
-      InputError: the message says what differs, on both sides.
-    """
+    """Refuses a pipeline whose graph, arguments or values of hyper-parameters are not those of a run."""
     theirs, here = (
         {"arguments": part["arguments"], "hyperparameter": part["hyperparameters"], **part["graph"]}
         for part in (stored, ours)
@@ -178,10 +154,32 @@ def check_pipeline(path: Path, stored: Mapping[str, Any], ours: Mapping[str, Any
     difference = _difference(theirs, here)
     if difference is not None:
         name, *sides = difference
-        theirs, here = ("absent" if side in (None, "") else side for side in sides)
-        raise InputError(
-            f"pipeline must be the one that run {path} was trained with: {name} is {theirs} there, {here} here"
-        )
+        there, here = ("absent" if side in (None, "") else side for side in sides)
+        message = f"{name} is {there} there, {here} here"
+        raise InputError(f"pipeline must be the one that run {path} was trained with: {message}")
+
+
+def record_start(path: Path, step: int) -> None:
+    """Adds to ``provenance.json`` where and by what a run begins or is resumed; of a damaged file it warns."""
+    try:
+        starts = read_starts(path)
+    except InputError as error:
+        warnings.warn(f"{error}; a new one is begun", DamageWarning, stacklevel=2)
+        starts = []
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    write_json(path / "provenance.json", {"starts": [*starts, {"step": step, "time": now, **provenance()}]})
+
+
+def read_starts(path: Path) -> list[dict[str, Any]]:
+    """The entries of a run's ``provenance.json``, one for each time it was started; none without the file."""
+    file = path / "provenance.json"
+    if not file.exists():
+        return []
+    stored = read_json(file)
+    starts = stored.get("starts") if isinstance(stored, dict) else None
+    if not isinstance(starts, list) or not all(isinstance(start, dict) for start in starts):
+        raise InputError(f"{file} must hold a list of starts, each a JSON object")
+    return starts
 
 
 def _check_config(path: Path, stored: TrainingConfig, ours: TrainingConfig) -> None:
@@ -203,11 +201,9 @@ def _leaves(values: Mapping[str, Any]) -> dict[str, Any]:
 def _difference(theirs: Any, ours: Any, name: str = "") -> tuple[str, Any, Any] | None:
     """The first place in which two JSON values differ, and what stands there on either side."""
     if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
-        for key in dict.fromkeys((*theirs, *ours)):
-            found = _difference(theirs.get(key), ours.get(key), f"{name} {key}".strip())
-            if found:
-                return found
-        return None
+        keys = dict.fromkeys((*theirs, *ours))
+        differences = (_difference(theirs.get(key), ours.get(key), f"{name} {key}".strip()) for key in keys)
+        return next(filter(None, differences), None)
     if isinstance(theirs, list) and isinstance(ours, list) and name == "links":
         lost, more = ([link for link in part if link not in other] for part, other in ((theirs, ours), (ours, theirs)))
         return ("links", ", ".join(map(str, lost)), ", ".join(more)) if lost or more else None
@@ -221,10 +217,3 @@ def _array(entry: Any) -> str:
 
 def _is_array(entry: Any) -> bool:
     return isinstance(entry, list) and [type(part) for part in entry] == [str, list, str]
-
-
-def _is_data_fingerprint(data: Mapping[str, Any]) -> bool:
-    splits = [data.get("train"), data.get("test")]
-    if type(data.get("classes")) is not int or not all(isinstance(split, dict) for split in splits):
-        return False
-    return all(_is_array(entry) for split in splits if split for entry in split.values())

@@ -32,29 +32,12 @@ def warn_of_skips(metrics: Mapping[str, Any], config: TrainingConfig) -> bool:
     skipped = np.sum(metrics["skipped"])
     if not skipped:
         return False
-    warnings.warn(
-        f"by step {metrics['step']} losses or gradients were not finite in {skipped} steps, which were skipped; "
-        f"usual causes: {CAUSES.format_map(config.__dict__)}",
-        DivergenceWarning,
-        stacklevel=2,
-    )
+    message = f"by step {metrics['step']} losses or gradients were not finite in {skipped} steps, which were skipped"
+    warnings.warn(f"{message}; usual causes: {CAUSES.format_map(vars(config))}", DivergenceWarning, stacklevel=2)
     return True
 
 
-def has_diverged(metrics: Mapping[str, Any], config: TrainingConfig) -> bool:
-    """Whether no further update will be made; of a population, of any member."""
-    return bool(np.all(np.asarray(metrics["consecutive_skips"]) >= config.learning.max_skips))
-
-
 def divergence(step: int, config: TrainingConfig, place: str) -> DivergenceError:
-    """The error that ends a training.
-
-    Args:
-      step: at which it ends.
-      config: of the training.
-      place: where the last good parameters are, as the end of a sentence.
-    """
-    return DivergenceError(
-        f"training diverged: by step {step} losses or gradients were not finite in {config.learning.max_skips} "
-        f"consecutive steps; usual causes: {CAUSES.format_map(config.__dict__)}; {place}"
-    )
+    """The error that ends a training at a step; `place` says where the last good parameters are."""
+    skips = f"by step {step} losses or gradients were not finite in {config.learning.max_skips} consecutive steps"
+    return DivergenceError(f"training diverged: {skips}; usual causes: {CAUSES.format_map(vars(config))}; {place}")

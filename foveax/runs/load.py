@@ -23,10 +23,7 @@ class LoadedRun(NamedTuple):
     """A run as it lies in its directory.
 
     Attributes:
-      path: of the directory.
-      config: of the training.
       data: prepared: those of the training, or those that it is judged on.
-      graph: the pipeline.
       params: by module, of the newest whole checkpoint.
       judged_on: the name of the data if they are not those of the training; empty if they are.
     """
@@ -76,26 +73,17 @@ def load_run(
     """
     path = Path(directory).expanduser()
     record = read_single_run(path)
-    config = record.config
     found = run_pipeline(path, record, pipeline)
     own, judged_on = _data(path, record, data, new_data, data_dir)
-    graph = build_graph(config, own, found)
-    described = describe_pipeline(found, graph)
-    if judged_on:
-        _check_inputs(path, record, described)
-    check_pipeline(path, record.pipeline, described)
+    graph = run_graph(path, record, found, own, judged=bool(judged_on))
     like = jax.eval_shape(lambda: init(graph, jax.random.key(0)))
     with Checkpoints(path / "checkpoints", record.identity) as checkpoints:
         params = checkpoints.restore_params(like)
-    return LoadedRun(path, config, own, graph, params, judged_on)
+    return LoadedRun(path, record.config, own, graph, params, judged_on)
 
 
 def run_pipeline(path: Path, record: RunRecord, pipeline: Build | Pipeline | None) -> Pipeline:
-    """The pipeline of a run: one of this package's by its recorded name, else the one that the user gives again.
-
-    Raises:
-      InputError: if it is the user's own, and not given.
-    """
+    """The pipeline of a run: one of this package's by its recorded name, else the one that must be given again."""
     if pipeline is not None:
         return find_pipeline(record.config, pipeline)
     function = record.pipeline["function"]
@@ -108,26 +96,33 @@ def run_pipeline(path: Path, record: RunRecord, pipeline: Build | Pipeline | Non
 
 
 def run_data(path: Path, record: RunRecord, data: Data | None, data_dir: str | Path | None = None) -> Data:
-    """The data that a run was trained on, not yet prepared: given, or loaded by the name in its configuration.
-
-    Raises:
-      InputError: if they are not there, or are not those of the run.
-    """
-    given = data
-    if given is None:
-        try:
-            given = load(record.config.data, data_dir=data_dir or None)
-        except InputError as error:
-            raise InputError(f"{error}; --data names where the data of run {path} are now") from None
+    """The data that a run was trained on, not yet prepared: given, or loaded by the name in its configuration."""
+    if data is not None:
+        check_data(path, record.data, data_fingerprint(data))
+        return data
     try:
-        check_data(path, record.data, data_fingerprint(given))
+        data = load(record.config.data, data_dir=data_dir or None)
     except InputError as error:
-        hint = "" if data is not None else (
-            f"; those named {record.config.data!r} are others: give arrays with load_run(path, data=...), or a set to "
-            "judge the run on with --data"
-        )  # fmt: skip
-        raise InputError(f"{error}{hint}") from None
-    return given
+        raise InputError(f"{error}; --data names where the data of run {path} are now") from None
+    try:
+        check_data(path, record.data, data_fingerprint(data))
+    except InputError as error:
+        raise InputError(
+            f"{error}; those named {record.config.data!r} are others: give arrays with load_run(path, data=...), or a "
+            "set to judge the run on with --data"
+        ) from None
+    return data
+
+
+def run_graph(path: Path, record: RunRecord, pipeline: Pipeline, data: Data, *, judged: bool = False) -> Graph:
+    """The graph of a run on prepared data, its own or others to judge it on, compared with the one recorded."""
+    graph = build_graph(record.config, data, pipeline)
+    described = describe_pipeline(pipeline, graph)
+    theirs, ours = record.pipeline["graph"].get("inputs"), described["graph"]["inputs"]
+    if judged and theirs != ours:
+        raise GraphError(f"data to judge run {path} on must have its inputs, {theirs}; they have {ours}")
+    check_pipeline(path, record.pipeline, described)
+    return graph
 
 
 def _data(
@@ -143,9 +138,3 @@ def _data(
     if other.classes > classes:
         raise InputError(f"data to judge run {path} on must have at most its {classes} classes; got {other.classes}")
     return record.config.prepare_test(other._replace(classes=classes)), name
-
-
-def _check_inputs(path: Path, record: RunRecord, described: dict) -> None:
-    theirs, ours = record.pipeline["graph"].get("inputs"), described["graph"]["inputs"]
-    if theirs != ours:
-        raise GraphError(f"data to judge run {path} on must have its inputs, {theirs}; they have {ours}")

@@ -20,36 +20,20 @@ STOCK = (STANDARD, "foveax.pipelines.perceptron:perceptron_pipeline")
 def find_pipeline(config: TrainingConfig, pipeline: Build | Pipeline | None = None) -> Pipeline:
     """The pipeline of a training: one of the user's own or, without one, the standard pipeline.
 
-    Args:
-      config: of the training.
-      pipeline: ``(data) -> graph``, such as a function or a `functools.partial` of one with keyword arguments.
-
-    Raises:
-      InputError: if a pipeline is given that is no function, or next to one the configuration of the standard pipeline.
-
-    Example:
-      >>> import foveax as fx
-      >>> find_pipeline(fx.TrainingConfig()).function
-      'foveax.pipelines.standard:standard_pipeline'
+    Raises `InputError` for what is no function, or next to one of the user's own a field of the standard pipeline.
     """
     if pipeline is None:
         return stock_pipeline(config, STANDARD, {})
     own = pipeline if isinstance(pipeline, Pipeline) else name_pipeline(pipeline)
-    default, ours = PipelineConfig().to_json(), config.pipeline.to_json()
-    changed = [name for name, value in ours.items() if value != default[name]]
+    changed = [name for name, value in vars(config.pipeline).items() if value != getattr(PipelineConfig, name)]
     if own.function not in STOCK and changed:
-        raise InputError(
-            f"fields of the standard pipeline must not be given next to one of your own; got {', '.join(changed)}"
-        )
+        names = ", ".join(changed)
+        raise InputError(f"fields of the standard pipeline must not be given next to one of your own; got {names}")
     return own
 
 
 def stock_pipeline(config: TrainingConfig, function: str, arguments: Mapping[str, Any]) -> Pipeline:
-    """One of this package's pipelines, by its recorded name and arguments.
-
-    Raises:
-      InputError: if the arguments do not fit it.
-    """
+    """One of this package's pipelines, by its recorded name and arguments, which are refused if they do not fit."""
     module, _, name = function.partition(":")
     build = getattr(importlib.import_module(module), name)
     try:
@@ -81,10 +65,8 @@ def build_graph(config: TrainingConfig, data: Data, pipeline: Build | Pipeline |
     own = find_pipeline(config, pipeline)
     try:
         graph = own.build(data)
-    except InputError:
-        raise
     except Exception as error:
-        if own.function in STOCK:
+        if isinstance(error, InputError) or own.function in STOCK:
             raise
         raise InputError(f"pipeline must give a graph; {own.function} raised {describe_error(error)}") from error
     if not isinstance(graph, Graph):

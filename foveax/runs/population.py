@@ -22,7 +22,7 @@ from foveax.learning.hyperparameters import Hyperparameters, LearningConfig
 from foveax.pipelines.named import Build, Pipeline
 from foveax.pipelines.standard import PipelineConfig
 from foveax.runs.config import ExecutionConfig, TrainingConfig
-from foveax.runs.directory import RunRecord, check_config
+from foveax.runs.directory import RunRecord, run_path
 from foveax.runs.pipeline import STOCK, build_graph, find_pipeline, stock_pipeline
 from foveax.runs.run import open_run
 from foveax.runs.train import describe_pipeline, prepare
@@ -43,13 +43,7 @@ SHARED = ("step", "images", "images_per_second")
 
 
 class Member(NamedTuple):
-    """One training of a population: on its own it is ``foveax.train(config, pipeline=pipeline)``.
-
-    Attributes:
-      config: its configuration.
-      pipeline: its pipeline, with its arguments.
-      values: of what is varied, by name.
-    """
+    """One training of a population: alone it is ``foveax.train(config, pipeline=pipeline)``; `values` are varied."""
 
     config: TrainingConfig
     pipeline: Pipeline
@@ -117,37 +111,25 @@ def train_population(
     execution = ExecutionConfig() if execution is None else execution
     if jax.process_count() > 1:
         raise InputError(f"a population must be trained in one process; this is one of {jax.process_count()}")
-    members = population_members(config, pipeline, seeds=seeds, vary=vary or {})
-    path = None if out is None else Path(out).expanduser()
-    if path is not None:
-        check_config(path, config)
+    vary = vary or {}
+    members = population_members(config, pipeline, seeds=seeds, vary=vary)
+    path = run_path(out, config)
     mesh = training_mesh(execution.devices, members=len(members))
     if mesh:
         check_divides(mesh, config.batch)
     data, prints = prepare(config, data, execution)
-    graph, hyper = _varied(members, data)
+    graph, hypers = _vary_graph(members[: len(members) // seeds], data)
+    hyper = jax.tree.map(lambda *values: np.asarray(values, np.float32), *hypers * seeds)
     learner = make_learner(graph, config.learning, steps=config.steps)
     keys = jnp.stack([jax.random.key(member.config.seed) for member in members])
-    varied = {
-        "seeds": seeds,
-        "vary": {name: [float(value) for value in values] for name, values in (vary or {}).items()},
-    }
     described = describe_pipeline(find_pipeline(config, pipeline), graph)
+    varied = {"seeds": seeds, "vary": {name: [float(value) for value in values] for name, values in vary.items()}}
     record = RunRecord(config, prints, described, population=varied)
     last: dict[str, Any] = {}
     with open_run(path, record, source=members[0].pipeline.source, listeners=[last.update]) as run:
         state = run.restore(jax.vmap(learner.init)(keys))
-        for state, metrics in fit(
-            learner,
-            data,
-            state,
-            steps=config.steps,
-            batch=config.batch,
-            dispatch=execution.dispatch,
-            resident_bytes=execution.resident_megabytes * 2**20,
-            mesh=mesh,
-            hyperparameters=hyper,
-        ):
+        options = execution.fit_options(config)
+        for state, metrics in fit(learner, data, state, mesh=mesh, hyperparameters=hyper, **options):
             run.log(metrics)
             if run.should_save():
                 run.save(state)
@@ -157,21 +139,16 @@ def train_population(
     last = last or read_metrics(path / "metrics.jsonl")[-1] if path else last
     metrics = {name: np.asarray(value) for name, value in last.items() if name not in SHARED}
     params = jax.device_put(state.params, jax.devices()[0])
-    return Population(members, params, _accuracies(graph, hyper, params, data, keys), metrics)
+    evaluator = make_evaluator(graph)
+    singles = [jax.tree.map(operator.itemgetter(index), (params, keys, hyper.graph)) for index in range(len(members))]
+    accuracy = np.stack([evaluator(own, data.test, key, numbers).accuracy for own, key, numbers in singles])
+    return Population(members, params, accuracy, metrics)
 
 
 def population_members(
-    config: TrainingConfig,
-    pipeline: Build | Pipeline | None = None,
-    *,
-    seeds: int,
-    vary: Mapping[str, Sequence[float]],
+    config: TrainingConfig, pipeline: Build | Pipeline | None = None, *, seeds: int, vary: Mapping[str, Sequence[float]]
 ) -> list[Member]:
-    """The members of a population: every combination, the seeds outermost.
-
-    Raises:
-      InputError: if a name cannot be varied, or a value is one that its field refuses.
-    """
+    """The members of a population: every combination, the seeds outermost; refuses names that cannot be varied."""
     own = find_pipeline(config, pipeline)
     stock = own.function in STOCK
     arguments = [] if stock else list(inspect.signature(own.build).parameters)[1:]
@@ -203,37 +180,21 @@ def _member(config: TrainingConfig, pipeline: Pipeline, values: dict[str, float]
     return Member(config, pipeline._replace(arguments={**pipeline.arguments, **others}, build=build), values)
 
 
-def _varied(members: Sequence[Member], data: Data) -> tuple[Graph, Hyperparameters]:
-    """The graph that all members share, and the hyper-parameters of each, ``[P]`` each.
-
-    Raises:
-      InputError: if their graphs differ in more than hyper-parameters, or a value changes none.
-    """
-    graphs: dict[tuple, Graph] = {}
-    for member in members:
-        values = tuple(member.values.items())
-        graphs[values] = graphs.get(values) or build_graph(member.config, data, member.pipeline)
-    first, *others = graphs.items()
-    for values, graph in others:
-        if fingerprint(graph) != fingerprint(first[1]):
-            raise InputError(f"members of a population must share one graph; that of {dict(values)} is another")
-    hypers = [
-        member.config.learning.hyperparameters(dict(graphs[tuple(member.values.items())].hyperparameters))
-        for member in members
-    ]
-    if len(set(map(str, hypers))) < len(graphs):
+def _vary_graph(members: Sequence[Member], data: Data) -> tuple[Graph, list[Hyperparameters]]:
+    """The graph that all combinations share, and the hyper-parameters of each."""
+    graphs = [build_graph(member.config, data, member.pipeline) for member in members]
+    prints = [fingerprint(graph) for graph in graphs]
+    for member, own in zip(members, prints, strict=True):
+        if own != prints[0]:
+            raise InputError(f"members of a population must share one graph; that of {member.values} is another")
+    pairs = zip(members, graphs, strict=True)
+    hypers = [member.config.learning.hyperparameters(dict(graph.hyperparameters)) for member, graph in pairs]
+    if len(set(map(str, hypers))) < len({str(member.values) for member in members}):
         raise InputError(
             "vary must change numbers of learning, or hyper-parameters of the graph (Graph.hyperparameters), which "
             f"alone can differ between members; {', '.join(members[0].values)} leaves some members alike"
         )
-    return first[1], jax.tree.map(lambda *values: np.asarray(values, np.float32), *hypers)
-
-
-def _accuracies(graph: Graph, hyper: Hyperparameters, params: dict[str, Params], data: Data, keys: Any) -> np.ndarray:
-    evaluator = make_evaluator(graph)
-    members = [jax.tree.map(operator.itemgetter(index), (params, hyper.graph)) for index in range(len(keys))]
-    pairs = zip(members, keys, strict=True)
-    return np.stack([evaluator(member, data.test, key, numbers).accuracy for (member, numbers), key in pairs])
+    return graphs[0], hypers
 
 
 def format_population(population: Population) -> str:

@@ -15,9 +15,8 @@ from foveax._types import InputError
 from foveax.evaluation.diagnosis import COLLAPSE_SHARE
 from foveax.runs.checkpoint import Checkpoints
 from foveax.runs.config import TrainingConfig
-from foveax.runs.directory import RunRecord, check_data, is_run, read_run, read_single_run, write_run
-from foveax.runs.divergence import divergence, has_diverged, warn_of_skips
-from foveax.runs.provenance import record_start
+from foveax.runs.directory import RunRecord, check_data, is_run, read_single_run, record_start, write_run
+from foveax.runs.divergence import divergence, warn_of_skips
 from foveax.runtime.files import read_json
 from foveax.runtime.metrics_file import MetricsFile
 from foveax.runtime.processes import any_process, is_main, main_first, max_over_processes
@@ -43,10 +42,9 @@ class CollapseWarning(UserWarning):
 
 
 class Run:
-    """A training under way: its directory, if it has one, its listeners, and its clock.
+    """A training under way: its directory, if it has one, its listeners, and its clock; made by `open_run`.
 
-    A class, since files are open until it ends, and the metrics of a dispatch are read only when the next one is under
-    way. Made by `open_run`.
+    The metrics of a dispatch are read only when the next one is under way.
 
     Attributes:
       path: of the run directory, or None.
@@ -62,17 +60,19 @@ class Run:
         listeners: Sequence[Listener],
         signals: list[int],
         fork: Path | None,
+        files: contextlib.ExitStack,
     ):
-        self.path, self.record, self.timing = path, record, dict[str, float]()
+        self.path, self.record = path, record
+        self.timing: dict[str, float] = {}
         self._config, self._checkpoints, self._fork = record.config, checkpoints, fork
-        self._listeners, self._signals = list(listeners), signals
+        self._listeners, self._signals, self._files = list(listeners), signals, files
+        self._warnings = [_warn_of_collapse, warn_of_skips]
         self._metrics: MetricsFile | None = None
         self._pending: Mapping[str, Any] | None = None
-        self._request, self._diverged, self._step, self._first = 0, False, 0, 0
-        self._started, self._compiled = time.perf_counter(), 0.0
-        self._saved, self._save_seconds = self._started, 0.0
-        self._collapse_reported = self._skips_reported = False
-        self._stack = contextlib.ExitStack()
+        self._request = self._step = self._first = 0
+        self._diverged = False
+        self._compiled = self._save_seconds = 0.0
+        self._started = self._saved = time.perf_counter()
 
     def restore(self, initial: TrainState) -> TrainState:
         """The state from which to train: the newest checkpoint, the fork's origin, or the initial state."""
@@ -81,14 +81,16 @@ class Run:
         if self._checkpoints and self._checkpoints.steps():
             state, notes = self._checkpoints.restore(initial, repair=True)
         elif self.record.fork is not None:
-            state = forked_state(self._fork, initial, self.record.fork)
+            state = _forked_state(self._fork, initial, self.record.fork)
         self._first = self._step = int(jnp.max(state.step))
         if self.path and self._first == self._config.steps:
-            self.timing = _finished_timing(self.path / "summary.json")
+            with contextlib.suppress(InputError, KeyError, TypeError, ValueError):  # no summary, or a damaged one
+                stored = read_json(self.path / "summary.json")
+                self.timing = {name: float(stored[name]) for name in TIMING}
         if self.path and not self.timing and is_main():
             record_start(self.path, self._first)
             file = MetricsFile(self.path / "metrics.jsonl", step=self._first, seal=notes.get("metrics"))
-            self._metrics = self._stack.enter_context(file)
+            self._metrics = self._files.enter_context(file)
             self._listeners.insert(0, self._metrics.write)
         if self.record.fork is not None and not notes:
             self.save(state)  # from here on the other run may go on, or go
@@ -145,10 +147,6 @@ class Run:
             nowhere = "nothing was saved, since there is no run directory"
             raise divergence(self._step, self._config, place if self._checkpoints else nowhere)
 
-    def close(self) -> None:
-        """Closes the metrics file."""
-        self._stack.close()
-
     def _is_due(self) -> bool:
         slow = max(self._save_seconds / SAVE_COST, 1.0)
         return self._checkpoints is not None and time.perf_counter() - self._saved > SAVE_SECONDS * slow
@@ -162,10 +160,10 @@ class Run:
         metrics["images_per_second"] = self._rate(self._step)
         for listener in self._listeners:
             listener(metrics)
-        if is_main():
-            self._collapse_reported = self._collapse_reported or _warn_of_collapse(metrics, self._config)
-            self._skips_reported = self._skips_reported or warn_of_skips(metrics, self._config)
-        self._diverged = self._diverged or has_diverged(metrics, self._config)
+        if is_main():  # each warns once
+            self._warnings = [warn for warn in self._warnings if not warn(metrics, self._config)]
+        if np.min(metrics["consecutive_skips"]) >= self._config.learning.max_skips:  # of every member of a population
+            self._diverged = True
 
     def _rate(self, step: int) -> float:
         return (step - self._first) * self._config.batch / (time.perf_counter() - self._compiled)
@@ -201,17 +199,13 @@ def open_run(
     Raises:
       InputError: if the directory cannot be written or is another run's, or the fork's origin has changed.
     """
-    if path is None:
-        yield Run(None, record, None, listeners, [], fork)
-        return
-    main_first(lambda: write_run(path, record, source))
-    stored = read_run(path)
-    with held_signals() as signals, Checkpoints(path / "checkpoints", stored.identity) as checkpoints:
-        run = Run(path, stored, checkpoints, listeners, signals, fork)
-        try:
-            yield run
-        finally:
-            run.close()
+    with contextlib.ExitStack() as files:
+        checkpoints, signals = None, []
+        if path is not None:
+            record = main_first(lambda: write_run(path, record, source))
+            signals = files.enter_context(held_signals())
+            checkpoints = files.enter_context(Checkpoints(path / "checkpoints", record.identity))
+        yield Run(path, record, checkpoints, listeners, signals, fork, files)
 
 
 def fork_point(
@@ -219,16 +213,8 @@ def fork_point(
 ) -> dict[str, Any] | None:
     """Where a fork begins: the other run, the step of its newest checkpoint, and its identity.
 
-    Args:
-      path: of the new run's directory; one that is there already has recorded where it begins.
-      fork: the other run; None if this is no fork.
-      initial: the new run's state, or its shapes.
-      config: of the new run.
-      data: the fingerprint of the new run's data; a fork trains on others where its configuration names others.
-
-    Raises:
-      InputError: if the other run has no whole checkpoint of the same arrays, is as long as the new one, or was trained
-        on other data of the same name.
+    A run that is in `path` already has recorded the last two. Raises `InputError` if the other run has no whole
+    checkpoint of the same arrays, is as long as the new one, or was trained on other data of the same name.
     """
     if fork is None:
         return None
@@ -237,25 +223,27 @@ def fork_point(
     origin = read_single_run(fork)
     if origin.config.data == config.data:
         check_data(fork, origin.data, data)
-    with Checkpoints(fork / "checkpoints", origin.identity) as checkpoints:
-        state, _ = checkpoints.restore(initial)
-    step = int(state.step)
+    step = int(_newest_state(fork, origin, initial).step)
     if step >= config.steps:
         images = step * config.batch
         raise InputError(f"images must be more than those the fork begins after, {images}; got {config.images}")
     return {"run": str(fork), "step": step, "identity": origin.identity}
 
 
-def forked_state(fork: Path | None, initial: TrainState, point: Mapping[str, Any]) -> TrainState:
+def _forked_state(fork: Path | None, initial: TrainState, point: Mapping[str, Any]) -> TrainState:
     """The state with which a fork begins: another run's, under the new seed, its skipped steps forgotten."""
     if fork is None:
         raise InputError(f"a fork without a checkpoint must be given its origin again: --fork {point['run']}")
-    identity = read_single_run(fork).identity
-    if identity != point["identity"]:
+    origin = read_single_run(fork)
+    if origin.identity != point["identity"]:
         raise InputError(f"a fork must begin from the run it began from; the configuration of {fork} is another now")
-    with Checkpoints(fork / "checkpoints", identity) as checkpoints:
-        state, _ = checkpoints.restore(initial, step=point["step"])
+    state = _newest_state(fork, origin, initial, point["step"])
     return state._replace(key=initial.key, skipped=initial.skipped, consecutive_skips=initial.consecutive_skips)
+
+
+def _newest_state(run: Path, record: RunRecord, like: TrainState, step: int | None = None) -> TrainState:
+    with Checkpoints(run / "checkpoints", record.identity) as checkpoints:
+        return checkpoints.restore(like, step=step)[0]
 
 
 def metrics_as_numbers(metrics: Mapping[str, Any], batch: int) -> dict[str, Any]:
@@ -263,14 +251,6 @@ def metrics_as_numbers(metrics: Mapping[str, Any], batch: int) -> dict[str, Any]
     values = {name: np.asarray(value).tolist() for name, value in metrics.items()}
     step = int(np.max(values.pop("step")))
     return {"step": step, "images": step * batch, **values}
-
-
-def _finished_timing(summary: Path) -> dict[str, float]:
-    """The timing in a summary, if it is there and whole."""
-    with contextlib.suppress(InputError, KeyError, TypeError, ValueError):
-        stored = read_json(summary)
-        return {name: float(stored[name]) for name in TIMING}
-    return {}
 
 
 def _warn_of_collapse(metrics: Mapping[str, Any], config: TrainingConfig) -> bool:
@@ -287,10 +267,7 @@ def _warn_of_collapse(metrics: Mapping[str, Any], config: TrainingConfig) -> boo
         if agent and sign in signs and np.min(value) > COLLAPSE_SHARE:
             reports.setdefault(agent, []).append(f"{float(np.min(value)):.0%} {signs[sign]}")
     for agent, shares in reports.items():
-        warnings.warn(
-            f"at step {metrics['step']:.0f} {agent} shows signs of collapse: of its late fixations "
-            f"{' and '.join(shares)}; foveax diagnose reports more",
-            CollapseWarning,
-            stacklevel=2,
-        )
+        late = f"of its late fixations {' and '.join(shares)}"
+        message = f"at step {metrics['step']:.0f} {agent} shows signs of collapse: {late}; foveax diagnose reports more"
+        warnings.warn(message, CollapseWarning, stacklevel=2)
     return bool(reports)

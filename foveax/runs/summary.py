@@ -15,8 +15,10 @@ from foveax.evaluation.evaluate import evaluate as show
 from foveax.graph.graph import Graph
 from foveax.plot.scanpath import fixation_sheet
 from foveax.runs.config import TrainingConfig
+from foveax.runs.run import Run
 from foveax.runtime.files import write_atomically, write_json
 from foveax.runtime.machine import versions
+from foveax.runtime.processes import is_main
 
 SHEET_TRIALS = 16
 TRAIN_SAMPLE = 5000
@@ -27,8 +29,6 @@ class Result(NamedTuple):
     """A finished training.
 
     Attributes:
-      graph: the pipeline.
-      params: by module.
       evaluations: of the test split under the pipeline's own policy, first, and under the controls, by name; empty if
         the training was not evaluated.
       summary: as in ``summary.json``.
@@ -40,28 +40,14 @@ class Result(NamedTuple):
     summary: dict[str, Any]
 
 
-def conclude(
-    config: TrainingConfig,
-    data: Data,
-    graph: Graph,
-    params: dict[str, Params],
-    timing: dict[str, float],
-    path: Path | None,
-    *,
-    evaluate: bool = True,
-) -> Result:
-    """Evaluates a trained pipeline next to its controls, and writes ``summary.json`` and ``fixations.png``.
+def conclude(run: Run, data: Data, graph: Graph, params: dict[str, Params], *, evaluate: bool = True) -> Result:
+    """Evaluates a trained pipeline next to its controls; process 0 writes ``summary.json`` and ``fixations.png``.
 
-    Args:
-      config: of the training.
-      data: prepared.
-      graph: the pipeline.
-      params: by module, at the end of training.
-      timing: of it.
-      path: the run directory; None writes nothing.
-      evaluate: whether to; without, the summary holds only what is known without showing an image.
+    Without evaluation, the summary holds only what is known without showing an image.
     """
-    key, (height, width) = jax.random.key(config.seed), data.test["image"].shape[1:3]
+    config = run.record.config
+    key = jax.random.key(config.seed)
+    height, width = data.test["image"].shape[1:3]
     evaluations: dict[str, Evaluation] = {}
     summary: dict[str, Any] = {
         "images": config.steps * config.batch,
@@ -80,11 +66,11 @@ def conclude(
             "train": train.accuracy.tolist(),
             "diagnosis": diagnose(evaluations, graph, height=height, width=width, matters=matters(config)),
         }
-    summary |= timing
-    if path is not None:
-        write_json(path / "summary.json", summary)
+    summary |= run.timing
+    if run.path is not None and is_main():
+        write_json(run.path / "summary.json", summary)
         if evaluate:
-            _write_sheet(path / "fixations.png", data, graph, evaluations[own_name(graph)])
+            _write_sheet(run.path / "fixations.png", data, graph, evaluations[own_name(graph)])
     return Result(graph, params, evaluations, summary)
 
 
@@ -100,10 +86,8 @@ def _write_sheet(path: Path, data: Data, graph: Graph, evaluation: Evaluation) -
     rows = slice(0, SHEET_TRIALS)
     titles = None
     if evaluation.probabilities is not None and evaluation.label is not None:
-        decisions = zip(evaluation.label[rows], evaluation.predicted[rows, -1], strict=True)
-        titles = [
-            f"{label}, taken for {decision}" if label != decision else f"{label}" for label, decision in decisions
-        ]
+        pairs = zip(evaluation.label[rows], evaluation.predicted[rows, -1], strict=True)
+        titles = [f"{label}" if label == decision else f"{label}, taken for {decision}" for label, decision in pairs]
     images, fixations = data.test["image"][rows], evaluation.fixations[rows]
     figure = fixation_sheet(images, fixations, titles=titles, size=graph.roles.crop_size or None)
     write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=110))

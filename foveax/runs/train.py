@@ -13,11 +13,11 @@ from foveax.graph.fingerprint import fingerprint as graph_fingerprint
 from foveax.graph.graph import Graph
 from foveax.pipelines.named import Build, Pipeline
 from foveax.runs.config import ExecutionConfig, TrainingConfig
-from foveax.runs.directory import RunRecord, check_config
+from foveax.runs.directory import RunRecord, run_path
 from foveax.runs.pipeline import build_graph, find_pipeline
 from foveax.runs.run import Listener, fork_point, open_run
 from foveax.runs.summary import Result, conclude
-from foveax.runtime.processes import check_alike, is_main, main_first
+from foveax.runtime.processes import check_alike, main_first
 from foveax.runtime.watchdog import watchdog
 from foveax.training.fit import fit
 from foveax.training.learner import make_learner
@@ -70,12 +70,11 @@ def train(
       (['learned', 'best sequence', 'another image', 'random', 'centre'], 6)
     """
     execution = ExecutionConfig() if execution is None else execution
-    path, origin = (None if place is None else Path(place).expanduser() for place in (out, fork))
-    if origin is not None and path is None:
+    origin = None if fork is None else Path(fork).expanduser()
+    if origin is not None and out is None:
         raise InputError("a fork must have a run directory of its own; give one with --out")
     check_alike("configuration", str(config))
-    if path is not None:
-        check_config(path, config)
+    path = run_path(out, config)
     pipeline = find_pipeline(config, pipeline)
     mesh = training_mesh(execution.devices)
     data, prints = prepare(config, data, execution)
@@ -92,40 +91,25 @@ def train(
         open_run(path, record, source=pipeline.source, fork=origin, listeners=[*listeners, alive]) as run,
     ):
         state = run.restore(initial)
-        for state, metrics in fit(
-            learner,
-            data,
-            state,
-            steps=config.steps,
-            batch=config.batch,
-            dispatch=execution.dispatch,
-            resident_bytes=execution.resident_megabytes * 2**20,
-            mesh=mesh,
-        ):
+        for state, metrics in fit(learner, data, state, mesh=mesh, **execution.fit_options(config)):
             run.log(metrics)
             if run.should_save():
                 run.save(state)
             if run.should_stop():
                 break
         run.finish(state)
-    params = local_copy(state).params
-    return conclude(config, data, graph, params, run.timing, path if is_main() else None, evaluate=evaluate)
+    return conclude(run, data, graph, local_copy(state).params, evaluate=evaluate)
 
 
 def prepare(config: TrainingConfig, data: Data | None, execution: ExecutionConfig) -> tuple[Data, dict]:
-    """The data of a training, prepared, and the fingerprint that they had before.
-
-    Raises:
-      InputError: if there are no such data, or fewer training images than a batch.
-    """
-    given = data or main_first(
-        lambda: load(config.data, data_dir=execution.data_dir or None, download=execution.download)
-    )
-    prepared = config.prepare(given)
+    """The data of a training, prepared, and the fingerprint that they had before; refuses fewer than a batch."""
+    folder = execution.data_dir or None
+    data = data or main_first(lambda: load(config.data, data_dir=folder, download=execution.download))
+    prepared = config.prepare(data)
     size = len(prepared.train["label"])
     if config.batch > size:
         raise InputError(f"batch must be at most the number of training images, {size}; got {config.batch}")
-    return prepared, data_fingerprint(given)
+    return prepared, data_fingerprint(data)
 
 
 def describe_pipeline(pipeline: Pipeline, graph: Graph) -> dict:

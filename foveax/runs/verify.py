@@ -9,19 +9,16 @@ import jax
 from foveax._types import InputError
 from foveax.data.dataset import Data
 from foveax.pipelines.named import Build, Pipeline
-from foveax.runs.directory import check_pipeline, read_single_run
-from foveax.runs.load import run_data, run_pipeline
-from foveax.runs.pipeline import build_graph
-from foveax.runs.provenance import read_starts
+from foveax.runs.directory import read_single_run, read_starts
+from foveax.runs.load import run_data, run_graph, run_pipeline
 from foveax.runs.run import metrics_as_numbers
-from foveax.runs.train import describe_pipeline
 from foveax.runtime.machine import provenance
 from foveax.runtime.metrics_file import TIMED, read_metrics
 from foveax.training.fit import fit
 from foveax.training.learner import make_learner
 
-COMPARED = ("versions", "platform", "device", "processor", "cores", "devices", "git")
-"""Of the provenance: possible reasons why numbers differ."""
+COMPARED = ("platform", "device", "processor", "cores", "devices", "git")
+"""Of the provenance, next to the versions: possible reasons why numbers differ."""
 
 
 class Verification(NamedTuple):
@@ -40,13 +37,11 @@ class Verification(NamedTuple):
     circumstances: dict[str, tuple[Any, Any]]
 
     def __str__(self) -> str:
-        lines = [f"same: the first {self.steps} steps give the metrics that were recorded, to the last digit"]
-        if not self.same:
-            lines = [f"differs: the first {self.steps} steps do not give the metrics that were recorded"]
-            lines += [
-                f"  {name}, by step {step}: {then} recorded, {now} now"
-                for name, (step, then, now) in self.differences.items()
-            ]
+        lines = [f"differs: the first {self.steps} steps do not give the metrics that were recorded"]
+        if self.same:
+            lines = [f"same: the first {self.steps} steps give the metrics that were recorded, to the last digit"]
+        for name, (step, then, now) in self.differences.items():
+            lines.append(f"  {name}, by step {step}: {then} recorded, {now} now")
         lines += [f"  {name} was {then}, is {now}" for name, (then, now) in self.circumstances.items()]
         return "\n".join(lines)
 
@@ -92,9 +87,7 @@ def verify(
     recorded = [line for line in recorded if line["step"] <= max(steps, dispatch)]
     found = run_pipeline(path, record, pipeline)
     prepared = config.prepare(run_data(path, record, data, data_dir))
-    graph = build_graph(config, prepared, found)
-    check_pipeline(path, record.pipeline, describe_pipeline(found, graph))
-    learner = make_learner(graph, config.learning, steps=config.steps)
+    learner = make_learner(run_graph(path, record, found, prepared), config.learning, steps=config.steps)
     state = learner.init(jax.random.key(config.seed))
     until = min(recorded[-1]["step"], config.steps)
     dispatches = fit(learner, prepared, state, steps=until, batch=config.batch, dispatch=dispatch)
@@ -102,7 +95,7 @@ def verify(
     differences: dict[str, tuple[int, Any, Any]] = {}
     for then, now in zip(recorded, again, strict=False):
         for name in (then | now).keys() - set(TIMED):
-            if _text(then.get(name)) != _text(now.get(name)):
+            if json.dumps(then.get(name)) != json.dumps(now.get(name)):  # in which NaN is equal to itself
                 differences.setdefault(name, (then["step"], then.get(name), now.get(name)))
     same = not differences and len(recorded) == len(again)
     return Verification(same, recorded[-1]["step"], differences, _circumstances(path))
@@ -110,18 +103,12 @@ def verify(
 
 def _circumstances(path: Path) -> dict[str, tuple[Any, Any]]:
     """What was different when the run was first started; nothing if it was not recorded."""
-    starts, now = read_starts(path), provenance()
-    flat_then, flat_now = (
-        _flat({name: part.get(name) for name in COMPARED}) for part in (starts[0] if starts else now, now)
-    )
-    return {name: (flat_then.get(name), flat_now[name]) for name in flat_now if flat_then.get(name) != flat_now[name]}
+    starts = read_starts(path)
+    now = _flat(provenance())
+    then = _flat(starts[0]) if starts else now
+    return {name: (then.get(name), value) for name, value in now.items() if then.get(name) != value}
 
 
-def _flat(values: dict[str, Any]) -> dict[str, Any]:
-    packages = values.pop("versions")
-    return {**values, **(packages if isinstance(packages, dict) else {})}
-
-
-def _text(value: Any) -> str:
-    """As JSON, in which NaN is equal to itself."""
-    return json.dumps(value)
+def _flat(start: dict[str, Any]) -> dict[str, Any]:
+    versions = start.get("versions")
+    return {name: start.get(name) for name in COMPARED} | (versions if isinstance(versions, dict) else {})

@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 
 from foveax._types import InputError
+from foveax.runtime.files import writing
 
 
 def keep_compilation_cache(folder: Path) -> None:
@@ -15,11 +16,9 @@ def keep_compilation_cache(folder: Path) -> None:
     A second start with the same configuration, versions and device then takes its programs from there. Raises
     `InputError` if the folder is there, and is a link, another user's, or open to others; or cannot be made.
     """
-    try:
+    with writing("compilation cache", folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.lstat()
-    except OSError as error:
-        raise InputError(f"compilation cache must be writable; {folder} is not: {error.strerror}") from error
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise InputError(f"compilation cache must be a folder of your own, closed to others; {folder} is not")
     jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))

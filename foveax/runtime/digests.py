@@ -1,4 +1,4 @@
-"""Digests: by which a checkpoint is known to be whole, file by file and array by array."""
+"""Digests, by which a checkpoint is known to be whole, file by file and array by array."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from foveax._types import InputError
 from foveax.runtime.files import read_json, write_json
 
 FILES = "files.json"
-"""Beside the folders whose files it lists."""
+"""Next to the folders whose files it lists."""
 
 
 def write_file_digests(folder: Path) -> None:
@@ -20,17 +20,14 @@ def write_file_digests(folder: Path) -> None:
     write_json(folder / FILES, _file_digests(folder))
 
 
-def check_files(folder: Path) -> str:
-    """What is wrong with the files of a checkpoint, in words; nothing if all are as they were."""
-    try:
-        listed = read_json(folder / FILES)
-    except InputError as error:
-        return str(error)
+def check_files(folder: Path) -> None:
+    """Refuses a checkpoint with a file that is gone, or not as it was written."""
+    listed, present = read_json(folder / FILES), _file_digests(folder)
     if not isinstance(listed, dict):
-        return f"{FILES} is not as it was written"
-    present = _file_digests(folder)
-    bad = [name for name in listed if present.get(name) != listed[name]]
-    return f"{bad[0]} is {'not as it was written' if bad[0] in present else 'gone'}" if bad else ""
+        raise InputError(f"{FILES} is not as it was written")
+    for name in listed:
+        if present.get(name) != listed[name]:
+            raise InputError(f"{name} is {'not as it was written' if name in present else 'gone'}")
 
 
 def _file_digests(folder: Path) -> dict[str, list]:
@@ -50,15 +47,18 @@ def leaf_digests(leaves: Any) -> dict[str, list]:
 
 def _digest(leaf: Any) -> list:
     array = np.asarray(leaf)
-    kind = [str(array.dtype), list(array.shape)]
+    kind = _kind(array)
     return [*kind, hashlib.sha256(repr(kind).encode() + array.tobytes()).hexdigest()]
+
+
+def _kind(leaf: Any) -> list:
+    return [str(leaf.dtype), list(leaf.shape)]
 
 
 def check_fits(folder: Path, leaves: Mapping[str, Any], wanted: Any) -> None:
     """Refuses a checkpoint whose leaves are not those of the model."""
     theirs = {name: list(leaf[:2]) for name, leaf in leaves.items()}
-    paths = jax.tree_util.tree_leaves_with_path(wanted)
-    ours = {jax.tree_util.keystr(path): [str(leaf.dtype), list(leaf.shape)] for path, leaf in paths}
+    ours = {jax.tree_util.keystr(path): _kind(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(wanted)}
     names = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
     if names:
         kinds = [f"{kind[0]}{kind[1]}" if (kind := part.get(names[0])) else "absent" for part in (theirs, ours)]

@@ -1,9 +1,11 @@
 """Files of a run directory: written whole or not at all, read without trust."""
 
+import contextlib
 import json
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,11 +23,10 @@ class DamageWarning(UserWarning):
 
 def check_inside(directory: Path) -> None:
     """Refuses a directory that holds links or devices, through which reading or writing would leave it."""
-    for folder, folders, files in os.walk(directory):
-        for name in (*folders, *files):
-            mode = (Path(folder) / name).lstat().st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                raise InputError(f"run directory must hold plain files and folders alone; {Path(folder) / name} is not")
+    for path in directory.rglob("*"):
+        mode = path.lstat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise InputError(f"run directory must hold plain files and folders alone; {path} is not")
 
 
 def read_json(path: Path) -> Any:
@@ -51,8 +52,7 @@ def read_json(path: Path) -> Any:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the name {next(name for name in names if names.count(name) > 1)!r} occurs twice")
+        raise ValueError(f"the name {Counter(name for name, _ in pairs).most_common(1)[0][0]!r} occurs twice")
     return values
 
 
@@ -62,23 +62,33 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes arrays, whole or not at all; raises `InputError` if the file cannot be written."""
-    try:
-        write_atomically(path, lambda file: np.savez(file, **arrays))  # pyright: ignore[reportArgumentType]
-    except OSError as error:
-        raise InputError(f"file must be writable; {path} is not: {error.strerror}") from error
+    """Writes arrays, whole or not at all."""
+    write_atomically(path, lambda file: np.savez(file, **arrays))  # pyright: ignore[reportArgumentType]
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Writes a file next to its place and moves it there when it is whole; a link there is replaced, not followed."""
+    """Writes a file next to its place and moves it there when it is whole; a link there is replaced, not followed.
+
+    Raises `InputError` if it cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with writing("file", path):
+        try:
+            temporary.unlink(missing_ok=True)
+            with temporary.open("xb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def writing(name: str, path: Path) -> Iterator[None]:
+    """Explains in one sentence, an `InputError`, why a file or a folder cannot be written."""
     try:
-        temporary.unlink(missing_ok=True)
-        with temporary.open("xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        yield
+    except OSError as error:
+        raise InputError(f"{name} must be writable; {path} is not: {error.strerror}") from error

@@ -19,12 +19,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Where and with what figures are measured: JSON types; ``device`` is its kind.
-
-    Example:
-      >>> list(machine())
-      ['device', 'processor', 'cores', 'versions']
-    """
+    """Where and with what figures are measured: ``device`` (its kind), ``processor``, ``cores`` and ``versions``."""
     return {
         "device": jax.devices()[0].device_kind,
         "processor": _processor(),
@@ -35,12 +30,9 @@ def machine() -> dict[str, Any]:
 
 def _processor() -> str:
     """The processor's name where Linux tells it, else its architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def provenance() -> dict[str, Any]:
@@ -49,23 +41,19 @@ def provenance() -> dict[str, Any]:
     Next to what `machine` gives, ``platform``, ``devices`` (how many), ``git`` (``commit`` and whether it is ``dirty``,
     of the checkout in which foveax lies; None outside of one) and ``command``.
     """
-    return {
-        **machine(),
-        "platform": platform.platform(),
-        "devices": jax.device_count(),
-        "git": _git(Path(__file__).parent),
-        "command": list(sys.argv),
-    }
+    process = {"platform": platform.platform(), "devices": jax.device_count(), "git": _git(), "command": list(sys.argv)}
+    return {**machine(), **process}
 
 
-def _git(folder: Path) -> dict[str, Any] | None:
+def _git() -> dict[str, Any] | None:
+    file = Path(__file__)
+
     def ask(*arguments: str) -> str:
-        command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-        return done.stdout.strip()
+        command = ["git", "--no-optional-locks", "-C", str(file.parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
 
     try:
-        ask("ls-files", "--error-unmatch", Path(__file__).name)  # an installed copy may lie below another checkout
+        ask("ls-files", "--error-unmatch", file.name)  # an installed copy may lie below another checkout
         return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
     except (OSError, subprocess.SubprocessError):
         return None

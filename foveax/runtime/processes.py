@@ -16,8 +16,6 @@ from foveax._types import InputError
 
 HEARTBEAT_SECONDS = 10
 """A process that is silent for this long is taken for dead, and ends the others."""
-TASKS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")
-"""How many processes SLURM's srun, or Open MPI's mpirun, has started."""
 
 Result = TypeVar("Result")
 
@@ -59,7 +57,7 @@ def start_processes(coordinator: str = "", num_processes: int = 0, process_id: i
 def _launched() -> bool:
     """Whether a launcher that JAX knows started several tasks; a shell within an allocation is not one of them."""
     step = "SLURM_STEP_NODELIST" in os.environ or "OMPI_COMM_WORLD_SIZE" in os.environ
-    return step and any(int(os.environ.get(name, 1)) > 1 for name in TASKS)
+    return step and any(int(os.environ.get(tasks, 1)) > 1 for tasks in ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE"))
 
 
 def is_main() -> bool:
@@ -73,7 +71,7 @@ def max_over_processes(value: int) -> int:
     Decisions that depend on a clock or a signal are made this way: a checkpoint that only some processes begin would
     never end.
     """
-    return int(_everywhere(value).max()) if jax.process_count() > 1 else value
+    return max(_everywhere(value))
 
 
 def any_process(flag: bool) -> bool:
@@ -86,8 +84,6 @@ def main_first(act: Callable[[], Result]) -> Result:
 
     Raises `InputError` in all processes, if the action is refused in any.
     """
-    if jax.process_count() == 1:
-        return act()
     results, refusal = [], None
     for turn in (True, False):
         if is_main() == turn:
@@ -102,16 +98,18 @@ def main_first(act: Callable[[], Result]) -> Result:
 
 def check_alike(name: str, value: str) -> None:
     """Refuses, with an `InputError` in all processes, what is not the same in every process."""
-    different = len(set(_everywhere(zlib.crc32(value.encode())).tolist())) if jax.process_count() > 1 else 1
+    different = len(set(_everywhere(zlib.crc32(value.encode()))))
     if different > 1:
         raise InputError(f"{name} must be the same in every process; got {different} that differ")
 
 
-def _everywhere(value: int) -> np.ndarray:
-    """A number of each process, ``[processes]``."""
+def _everywhere(value: int) -> list[int]:
+    """A number of each process."""
+    if jax.process_count() == 1:
+        return [value]
     from jax.experimental import multihost_utils
 
-    return np.asarray(multihost_utils.process_allgather(np.asarray(value, np.uint32)))
+    return multihost_utils.process_allgather(np.asarray(value, np.uint32)).tolist()
 
 
 @contextlib.contextmanager

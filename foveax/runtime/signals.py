@@ -3,7 +3,8 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from types import FrameType
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
@@ -26,48 +27,35 @@ def held_signals() -> Iterator[list[int]]:
     """Holds back SIGINT and SIGTERM, and lists the first that came; a second one acts at once, as it did before.
 
     Outside the main thread, where Python allows no handlers, nothing is held back.
-
-    Example:
-      >>> import signal
-      >>> with held_signals() as came:
-      ...     signal.raise_signal(signal.SIGTERM)
-      ...     [signal.Signals(number).name for number in came]
-      ['SIGTERM']
     """
     came: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield came
-        return
-    before = {number: signal.getsignal(number) for number in ENDING}
+    with contextlib.ExitStack() as handlers:
 
-    def put_back() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        def hold(number: int, frame: FrameType | None) -> None:
+            came.append(number)
+            handlers.close()
 
-    def hold(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-        put_back()
-
-    try:
         for number in ENDING:
-            signal.signal(number, hold)
+            handlers.enter_context(_handled(number, hold))
         yield came
-    finally:
-        put_back()
 
 
-@contextlib.contextmanager
-def raising_signals() -> Iterator[None]:
+def raising_signals() -> AbstractContextManager[None]:
     """Raises `Interrupted` where SIGTERM comes, as Python raises KeyboardInterrupt where SIGINT comes."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise Interrupted(number)
 
+    return _handled(signal.SIGTERM, end)
+
+
+@contextlib.contextmanager
+def _handled(number: int, handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, end)
+    before = signal.signal(number, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)
