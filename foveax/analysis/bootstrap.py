@@ -27,7 +27,6 @@ def bootstrap_mean(values: np.ndarray, *, level: float = 0.95, resamples: int = 
       InputError: if values are missing, not finite or of another shape; if the level or `resamples` is out of range.
 
     Example:
-      >>> import numpy as np
       >>> interval = bootstrap_mean(np.arange(100.0))
       >>> interval.low < interval.mean < interval.high
       True
@@ -41,7 +40,7 @@ def bootstrap_mean(values: np.ndarray, *, level: float = 0.95, resamples: int = 
     if resamples < 1:
         raise InputError(f"resamples must be at least 1; got {resamples}")
     rng = np.random.default_rng(seed)
-    # one resample at a time: memory does not grow with their number
+    # one resample at a time bounds the memory
     means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(resamples)]
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(values.mean()), float(low), float(high))

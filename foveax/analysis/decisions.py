@@ -11,15 +11,11 @@ from foveax._types import InputError
 from foveax.analysis.information import entropy
 from foveax.analysis.scanpaths import check_finite
 
-SUM_ERROR = 1e-3
-"""By how much probabilities may miss the sum of 1: they come in float32, or from a file."""
-
 
 def belief_entropy(probabilities: np.ndarray) -> np.ndarray:
     """Entropy, in bits, of beliefs ``[..., K]``: from 0, sure, to ``log2(K)``, no idea.
 
     Example:
-      >>> import numpy as np
       >>> belief_entropy(np.array([[1.0, 0.0], [0.5, 0.5]]))
       array([0., 1.])
     """
@@ -27,7 +23,8 @@ def belief_entropy(probabilities: np.ndarray) -> np.ndarray:
     check_finite(probabilities, "probabilities")
     if (probabilities < 0).any():
         raise InputError("probabilities must not be negative")
-    if not probabilities.ndim or (np.abs(probabilities.sum(axis=-1) - 1) > SUM_ERROR).any():
+    # probabilities come in float32, or from a file
+    if not probabilities.ndim or (np.abs(probabilities.sum(axis=-1) - 1) > 1e-3).any():
         raise InputError(f"probabilities must sum to 1 over the last axis, which is {list(probabilities.shape)[-1:]}")
     return entropy(probabilities)
 
@@ -38,7 +35,6 @@ def reading_time(probabilities: np.ndarray, *, threshold: float) -> np.ndarray:
     Those that never become as sure take all T (Spoerer et al. 2020, PLoS Computational Biology 16: e1008215).
 
     Example:
-      >>> import numpy as np
       >>> beliefs = np.array([[[0.5, 0.5], [1.0, 0.0], [1.0, 0.0]], [[0.5, 0.5]] * 3])
       >>> reading_time(beliefs, threshold=0.5)
       array([2, 3])
@@ -62,7 +58,6 @@ def speed_accuracy(
     The thresholds, in bits, are by default 25 from ``log2(K)`` down to 0.001, evenly spaced on the logarithmic scale.
 
     Example:
-      >>> import numpy as np
       >>> beliefs = np.array([[[0.6, 0.4], [0.1, 0.9]], [[1.0, 0.0], [1.0, 0.0]]])
       >>> curve = speed_accuracy(beliefs, np.array([1, 0]), thresholds=np.array([1.1, 0.5]))
       >>> curve.glimpses, curve.accuracy
@@ -83,9 +78,9 @@ def speed_accuracy(
 
 
 def _entropies(probabilities: np.ndarray) -> np.ndarray:
-    if np.ndim(probabilities) != 3 or not np.size(probabilities):
-        shape = list(np.shape(probabilities))
-        raise InputError(f"probabilities must have the shape [N, T, K], none of them 0; got {shape}")
+    shape = np.shape(probabilities)
+    if len(shape) != 3 or not all(shape):
+        raise InputError(f"probabilities must have the shape [N, T, K], none of them 0; got {list(shape)}")
     return belief_entropy(probabilities)
 
 

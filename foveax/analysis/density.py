@@ -6,9 +6,6 @@ from foveax._types import InputError
 from foveax.analysis.information import entropy
 from foveax.analysis.scanpaths import check_finite, checked_points
 
-BANDWIDTH = 0.05
-"""The default bandwidth of a density, as a share of the image's longer side."""
-
 
 def density_map(points: np.ndarray, *, height: int, width: int, bandwidth: float | None = None) -> np.ndarray:
     """A kernel density estimate of where points ``[N, 2]`` fall, at each pixel of the image: ``[H, W]`` of sum 1.
@@ -17,23 +14,19 @@ def density_map(points: np.ndarray, *, height: int, width: int, bandwidth: float
     of a histogram, normalised over the image, so that what a kernel lays outside is lost (Parzen 1962, Annals of
     Mathematical Statistics 33).
 
-    Args:
-      points: (x, y) as fractions of the image; those outside it count by what reaches in.
-      height: of the image in pixels.
-      width: of the image in pixels.
-      bandwidth: standard deviation of the kernel in pixels; by default 5 % of the longer side.
+    Points are (x, y) as fractions of the image, whose sides are in pixels; those outside it count by what reaches in.
+    The bandwidth is the kernel's standard deviation in pixels, by default 5 % of the longer side.
 
     Raises:
       InputError: if the points or the bandwidth make no density, or all lie too far outside to reach the image.
 
     Example:
-      >>> import numpy as np
       >>> density = density_map(np.array([[0.0, 0.0]]), height=3, width=4, bandwidth=1.0)
       >>> density.shape, round(density.sum().item(), 6), density.argmax().item()
       ((3, 4), 1.0, 0)
     """
     points = checked_points(points)
-    scale = BANDWIDTH * max(height, width) if bandwidth is None else bandwidth
+    scale = 0.05 * max(height, width) if bandwidth is None else bandwidth
     if not scale > 0:
         raise InputError(f"bandwidth must be more than 0; got {scale}")
     x, y = (points * [width - 1, height - 1]).T
@@ -52,7 +45,6 @@ def density_entropy(density: np.ndarray) -> float:
       InputError: if the map is negative, not finite, or nothing but zeros.
 
     Example:
-      >>> import numpy as np
       >>> density_entropy(np.ones((4, 4)))
       4.0
     """
