@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from foveax._types import InputError
-from foveax.analysis.scanpaths import check_finite
+from foveax.analysis.scanpaths import as_finite
 
 
 class Interval(NamedTuple):
@@ -31,10 +31,9 @@ def bootstrap_mean(values: np.ndarray, *, level: float = 0.95, resamples: int = 
       >>> interval.low < interval.mean < interval.high
       True
     """
-    values = np.asarray(values, np.float64)
+    values = as_finite(values, "values")
     if values.ndim != 1 or not values.size:
         raise InputError(f"values must have the shape [N], N at least 1; got {list(values.shape)}")
-    check_finite(values, "values")
     if not 0 < level < 1:
         raise InputError(f"level must be more than 0 and less than 1; got {level}")
     if resamples < 1:

@@ -14,7 +14,7 @@ from foveax._types import InputError
 from foveax.analysis.bootstrap import Interval, bootstrap_mean
 from foveax.analysis.density import density_map
 from foveax.analysis.saliency import auc, correlation, information_gain, intersection, kl_divergence, nss
-from foveax.analysis.scanpaths import check_finite, saccade_amplitudes
+from foveax.analysis.scanpaths import as_finite, saccade_amplitudes
 from foveax.analysis.similarity import dynamic_time_warping, levenshtein, multimatch, scanmatch
 
 Scores = dict[str, dict[str, Interval]]
@@ -39,8 +39,7 @@ def compare_scanpaths(
       those of MultiMatch where any of the scanpaths has fewer than three fixations.
     """
     observers = _checked(observers, (1, 2, 1), ", O and T at least 1, N at least 2")
-    paths = observers.reshape(-1, *observers.shape[2:])
-    amplitudes = saccade_amplitudes(paths, height=height, width=width) / max(height, width)
+    amplitudes = saccade_amplitudes(np.concatenate(observers), height=height, width=width) / max(height, width)
     # the cut-off in cells, the same for all candidates
     threshold = max(2 * BINS * float(amplitudes.std()) if amplitudes.size else 0.0, 1.0)
 
@@ -132,10 +131,8 @@ def observed_densities(observers: np.ndarray, *, height: int, width: int, bandwi
 
 def _landings(observers: np.ndarray) -> list[np.ndarray]:
     """All observers' fixations inside each image ``[M, 2]``, but for the first."""
-    observers = _checked(observers)
-    check_finite(observers, "fixations")
     inside = []
-    for image, points in enumerate(np.moveaxis(observers[:, :, 1:], 1, 0)):
+    for image, points in enumerate(np.moveaxis(_checked(observers)[:, :, 1:], 1, 0)):
         inside.append(points[((points >= 0) & (points <= 1)).all(axis=-1)])
         if not len(inside[-1]):
             raise InputError(f"on each image a fixation after the first must lie inside it; none does on image {image}")
@@ -143,7 +140,7 @@ def _landings(observers: np.ndarray) -> list[np.ndarray]:
 
 
 def _checked(observers: np.ndarray, least: tuple[int, int, int] = (0, 0, 0), wanted: str = "") -> np.ndarray:
-    observers = np.asarray(observers, np.float64)
+    observers = as_finite(observers, "fixations")
     if observers.ndim != 4 or observers.shape[3] != 2 or (np.array(observers.shape[:3]) < least).any():
         raise InputError(f"observers must have the shape [O, N, T, 2]{wanted}; got {list(observers.shape)}")
     return observers

@@ -9,7 +9,7 @@ import numpy as np
 
 from foveax._types import InputError
 from foveax.analysis.information import entropy
-from foveax.analysis.scanpaths import check_finite
+from foveax.analysis.scanpaths import as_finite
 
 
 def belief_entropy(probabilities: np.ndarray) -> np.ndarray:
@@ -19,8 +19,7 @@ def belief_entropy(probabilities: np.ndarray) -> np.ndarray:
       >>> belief_entropy(np.array([[1.0, 0.0], [0.5, 0.5]]))
       array([0., 1.])
     """
-    probabilities = np.asarray(probabilities, np.float64)
-    check_finite(probabilities, "probabilities")
+    probabilities = as_finite(probabilities, "probabilities")
     if (probabilities < 0).any():
         raise InputError("probabilities must not be negative")
     # probabilities come in float32, or from a file
@@ -69,12 +68,8 @@ def speed_accuracy(
     most = np.log2(max(np.shape(probabilities)[-1], 2))
     bits = np.geomspace(most, 1e-3, 25) if thresholds is None else np.asarray(thresholds, np.float64)
     correct = np.argmax(probabilities, axis=-1) == label[:, None]
-    stops = [_stopped(entropy, threshold) for threshold in bits]
-    return SpeedAccuracy(
-        bits,
-        np.array([stop.mean() + 1 for stop in stops]),
-        np.array([correct[np.arange(len(label)), stop].mean() for stop in stops]),
-    )
+    stops = _stopped(entropy, bits)
+    return SpeedAccuracy(bits, stops.mean(axis=-1) + 1, correct[np.arange(len(label)), stops].mean(axis=-1))
 
 
 def _entropies(probabilities: np.ndarray) -> np.ndarray:
@@ -84,7 +79,7 @@ def _entropies(probabilities: np.ndarray) -> np.ndarray:
     return belief_entropy(probabilities)
 
 
-def _stopped(entropy: np.ndarray, threshold: float) -> np.ndarray:
-    """The index of the first glimpse after which the entropy ``[N, T]`` is under the threshold, else of the last."""
-    under = entropy < threshold
-    return np.where(under.any(axis=1), under.argmax(axis=1), entropy.shape[1] - 1)
+def _stopped(entropy: np.ndarray, threshold: float | np.ndarray) -> np.ndarray:
+    """The first glimpse, from 0, after which the entropy ``[N, T]`` is under each threshold, else the last."""
+    under = entropy < np.asarray(threshold)[..., None, None]
+    return np.where(under.any(axis=-1), under.argmax(axis=-1), entropy.shape[1] - 1)

@@ -9,9 +9,6 @@ import numpy as np
 
 from foveax._types import BORDER_PIXELS, REFIXATION_PIXELS, InputError
 
-MASK_PIXELS = 1 << 24
-"""Bounds the memory of `coverage`: pixels marked at once."""
-
 
 def saccade_amplitudes(fixations: np.ndarray, *, height: int, width: int) -> np.ndarray:
     """Lengths of saccades in pixels, Euclidean: ``[N, T - 1]``.
@@ -29,8 +26,7 @@ def saccade_directions(fixations: np.ndarray, *, height: int, width: int) -> np.
     A saccade of no length has no direction: NaN.
 
     Example:
-      >>> up, right = [0.5, 0.0], [1.0, 0.0]
-      >>> saccade_directions(np.array([[[0.5, 0.5], up, right]]), height=9, width=9) / np.pi
+      >>> saccade_directions(np.array([[[0.5, 0.5], [0.5, 0.0], [1.0, 0.0]]]), height=9, width=9) / np.pi
       array([[0.5, 0. ]])
     """
     steps = np.diff(in_pixels(fixations, height, width), axis=1)
@@ -45,8 +41,7 @@ def saccade_turns(fixations: np.ndarray, *, height: int, width: int) -> np.ndarr
     0 goes straight on, pi / 2 turns left, pi goes back; NaN beside a saccade of no length.
 
     Example:
-      >>> there_and_back = np.array([[[0.0, 0.0], [1.0, 0.0], [0.0, 0.0]]])
-      >>> saccade_turns(there_and_back, height=9, width=9) / np.pi
+      >>> saccade_turns(np.array([[[0.0, 0.0], [1.0, 0.0], [0.0, 0.0]]]), height=9, width=9) / np.pi
       array([[1.]])
     """
     turns = np.diff(saccade_directions(fixations, height=height, width=width), axis=1)
@@ -123,7 +118,7 @@ def coverage(fixations: np.ndarray, *, height: int, width: int, size: int) -> fl
     if not len(points):
         return float("nan")
     shares = []
-    for part in np.array_split(points, -(-points.shape[0] * height * width // MASK_PIXELS)):
+    for part in np.array_split(points, -(-len(points) * height * width // (1 << 24))):  # bounds the memory
         x, y = np.arange(width) - part[..., :1], np.arange(height) - part[..., 1:]
         columns, rows = ((offset >= -size / 2) & (offset < size / 2) for offset in (x, y))
         covered = rows.swapaxes(1, 2) @ columns  # of booleans: by any of the crops
@@ -133,26 +128,26 @@ def coverage(fixations: np.ndarray, *, height: int, width: int, size: int) -> fl
 
 def in_pixels(fixations: np.ndarray, height: int, width: int) -> np.ndarray:
     """Fixations as fractions to pixels, ``fixation * (size - 1)``, in float64."""
-    fixations = np.asarray(fixations, np.float64)
+    fixations = as_finite(fixations, "fixations")
     if fixations.ndim != 3 or fixations.shape[-1] != 2 or not fixations.shape[1]:
         raise InputError(f"fixations must have the shape [N, T, 2], T at least 1; got {list(fixations.shape)}")
-    check_finite(fixations, "fixations")
     return fixations * np.array([width - 1, height - 1])
 
 
-def check_finite(values: np.ndarray, name: str) -> None:
-    """Refuses NaN and infinities, and says how many there are."""
+def as_finite(values: np.ndarray, name: str) -> np.ndarray:
+    """Values in float64; refuses NaN and infinities, and says how many there are."""
+    values = np.asarray(values, np.float64)
     bad = np.count_nonzero(~np.isfinite(values))
     if bad:
         raise InputError(f"{name} must be finite; {bad} of {values.size} numbers are not")
+    return values
 
 
 def checked_points(points: np.ndarray) -> np.ndarray:
     """Points ``[N, 2]``, N at least 1, in float64."""
-    points = np.asarray(points, np.float64)
+    points = as_finite(points, "points")
     if points.ndim != 2 or points.shape[-1] != 2 or not points.size:
         raise InputError(f"points must have the shape [N, 2], N at least 1; got {list(points.shape)}")
-    check_finite(points, "points")
     return points
 
 

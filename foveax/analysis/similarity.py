@@ -18,12 +18,9 @@ Pair = tuple[np.ndarray, np.ndarray]
 class MultiMatch(NamedTuple):
     """Similarities in [0, 1], each ``[N]``: 1 is alike.
 
-    Attributes:
-      vector: of the saccades as vectors, scaled by twice the image's diagonal.
-      direction: of their directions, scaled by pi.
-      length: of their lengths, scaled by the diagonal.
-      position: of where they begin, scaled by the diagonal.
-      duration: of the fixations before them, scaled by the longer one; NaN where no durations are given.
+    They are of the saccades as vectors, scaled by twice the image's diagonal; of their directions, scaled by pi; of
+    their lengths and the positions where they begin, scaled by the diagonal; and of the durations of the fixations
+    before them, scaled by the longer one, NaN where none are given.
     """
 
     vector: np.ndarray

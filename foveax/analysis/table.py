@@ -9,7 +9,7 @@ import numpy as np
 
 from foveax._types import InputError
 from foveax.analysis.decisions import belief_entropy
-from foveax.analysis.scanpaths import check_finite, in_pixels
+from foveax.analysis.scanpaths import as_finite, in_pixels
 
 if TYPE_CHECKING:
     import pandas
@@ -46,8 +46,6 @@ class FixationTable(NamedTuple):
 
 INTEGERS = ("image", "glimpse", "seed", "label", "predicted", "correct")
 REQUIRED = ("image", "glimpse", "x", "y")
-LARGEST = 2.0
-"""Beyond this, x and y are no fractions of an image: people look past it, but not mostly."""
 
 
 def fixation_table(
@@ -121,8 +119,7 @@ def to_scanpaths(table: FixationTable, *, length: int | None = None) -> np.ndarr
     columns = {len(column) for column in known_columns(table).values()}
     if len(columns) != 1:
         raise InputError(f"the columns of a table must be equally long; got lengths {sorted(columns)}")
-    points = np.stack([table.x, table.y], axis=-1)
-    check_finite(points, "fixations")
+    points = as_finite(np.stack([table.x, table.y], axis=-1), "fixations")
     whose = [column for column in (table.seed, table.subject, table.image) if column is not None]
     order = np.lexsort([table.glimpse, *whose])
     if length is not None:
@@ -194,8 +191,8 @@ def table_of_columns(columns: Mapping[str, np.ndarray], *, source: str) -> Fixat
     known = [name for name in FixationTable._fields if name in columns]
     table = FixationTable(**{name: _converted(columns[name], name, source) for name in known})
     largest = np.maximum(np.abs(table.x), np.abs(table.y))
-    if largest.size and np.median(largest) > LARGEST:
-        bounds = f"beyond {LARGEST}, up to {largest.max():g}, as pixels are"
+    if largest.size and np.median(largest) > 2:  # people look past the image, but not mostly
+        bounds = f"beyond 2, up to {largest.max():g}, as pixels are"
         raise InputError(f"x and y must be fractions of the image, pixel / (size - 1); most in {source} are {bounds}")
     return table
 

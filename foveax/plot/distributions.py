@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 GRID = 7
 """Places a side at which `policy_field` draws."""
-PANELS = 48
-"""Maps in a figure of `densities`."""
 
 
 def density(
@@ -57,7 +55,7 @@ def densities(
         maps = [(f"glimpse {index}", points) for index, points in enumerate(fixations.swapaxes(0, 1), start=1)]
     else:
         maps = [(f"class {kind}", fixations[label == kind, 1:].reshape(-1, 2)) for kind in np.unique(label)]
-    chosen = np.linspace(0, len(maps) - 1, min(len(maps), PANELS)).round().astype(int)
+    chosen = np.linspace(0, len(maps) - 1, min(len(maps), 48)).round().astype(int)
     columns = min(len(chosen), 6)
     rows = -(-len(chosen) // columns)
     figure = Figure(figsize=(1.3 * columns, 1.5 * rows), layout="constrained")
@@ -87,8 +85,7 @@ def directions(
 
     Up is up or, if directions are relative to the saccade before (T at least 3, else 2), straight on.
     """
-    measure = saccade_turns if relative else saccade_directions
-    angles = measure(fixations, height=height, width=width)
+    angles = (saccade_turns if relative else saccade_directions)(fixations, height=height, width=width)
     angles = _nonempty(angles[~np.isnan(angles)])
     ax = axes_or_new(ax, polar=True)
     if ax.name != "polar":

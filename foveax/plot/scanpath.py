@@ -65,10 +65,7 @@ def crops(image: np.ndarray, fixations: np.ndarray, *, size: int, scales: int = 
 def reconstruction(
     image: np.ndarray, fixations: np.ndarray, *, size: int, scales: int = 1, ax: "Axes | None" = None
 ) -> "Axes":
-    """Draws the image as known from its glimpses: each pixel from the sharpest of them, the rest hatched grey.
-
-    Of glimpses equally sharp, it is from the latest.
-    """
+    """Draws the image as known from its glimpses: each pixel from the latest of the sharpest, the rest hatched grey."""
     image = as_image(image)
     height, width = image.shape[:2]
     picture = np.full(image.shape, 0.5)
@@ -92,13 +89,7 @@ def reconstruction(
 
 
 def trial_picture(image: np.ndarray, fixations: np.ndarray, *, size: int | None = None) -> np.ndarray:
-    """A trial so far as a picture, uint8 ``[height, width, 3]``: the image with the scanpath, and the latest crop.
-
-    Example:
-      >>> import numpy as np
-      >>> trial_picture(np.zeros((28, 28, 1)), np.array([[0.5, 0.5]]), size=9).shape
-      (280, 440, 3)
-    """
+    """A trial so far as a picture, uint8 ``[height, width, 3]``: the image with the scanpath, and the latest crop."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.4 if size else 2.8, 2.8), layout="constrained")

@@ -49,7 +49,6 @@ def show_image(ax: "Axes", image: np.ndarray) -> None:
 
 def plain(ax: "Axes", *, x: str, y: str) -> "Axes":
     """Labels the axes, and removes the upper and right parts of their frame."""
-    ax.set_xlabel(x)
-    ax.set_ylabel(y)
+    ax.set(xlabel=x, ylabel=y)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
