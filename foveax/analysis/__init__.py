@@ -1,4 +1,4 @@
-"""What the eye did: statistics of scanpaths, densities, similarities, scores, decisions. NumPy in, numbers out."""
+"""Statistics of scanpaths, densities, similarities, scores, decisions: NumPy (`np` in the examples) in, numbers out."""
 
 from foveax.analysis.bootstrap import Interval as Interval
 from foveax.analysis.bootstrap import bootstrap_mean as bootstrap_mean

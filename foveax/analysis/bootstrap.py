@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from foveax._types import InputError
-from foveax.analysis.scanpaths import check_finite
+from foveax.analysis.scanpaths import as_finite
 
 
 class Interval(NamedTuple):
@@ -27,21 +27,19 @@ def bootstrap_mean(values: np.ndarray, *, level: float = 0.95, resamples: int = 
       InputError: if values are missing, not finite or of another shape; if the level or `resamples` is out of range.
 
     Example:
-      >>> import numpy as np
       >>> interval = bootstrap_mean(np.arange(100.0))
       >>> interval.low < interval.mean < interval.high
       True
     """
-    values = np.asarray(values, np.float64)
+    values = as_finite(values, "values")
     if values.ndim != 1 or not values.size:
         raise InputError(f"values must have the shape [N], N at least 1; got {list(values.shape)}")
-    check_finite(values, "values")
     if not 0 < level < 1:
         raise InputError(f"level must be more than 0 and less than 1; got {level}")
     if resamples < 1:
         raise InputError(f"resamples must be at least 1; got {resamples}")
     rng = np.random.default_rng(seed)
-    # one resample at a time: memory does not grow with their number
+    # one resample at a time bounds the memory
     means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(resamples)]
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(values.mean()), float(low), float(high))

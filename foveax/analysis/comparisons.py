@@ -6,7 +6,7 @@ is in pixels, by default 5 % of the longer side. Arrays of another shape, or too
 """
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -14,15 +14,13 @@ from foveax._types import InputError
 from foveax.analysis.bootstrap import Interval, bootstrap_mean
 from foveax.analysis.density import density_map
 from foveax.analysis.saliency import auc, correlation, information_gain, intersection, kl_divergence, nss
-from foveax.analysis.scanpaths import check_finite, saccade_amplitudes
+from foveax.analysis.scanpaths import as_finite, saccade_amplitudes
 from foveax.analysis.similarity import dynamic_time_warping, levenshtein, multimatch, scanmatch
 
 Scores = dict[str, dict[str, Interval]]
 """By candidate, by score: the mean over images, with its 95 % interval."""
 BINS = 8
 """Cells a side in which ScanMatch and the edit distance read fixations."""
-UNIFORM_SHARE = 0.01
-"""Of the uniform density in those of observers."""
 
 
 def compare_scanpaths(
@@ -41,21 +39,27 @@ def compare_scanpaths(
       those of MultiMatch where any of the scanpaths has fewer than three fixations.
     """
     observers = _checked(observers, (1, 2, 1), ", O and T at least 1, N at least 2")
-    everything = observers.reshape(-1, *observers.shape[2:])
-    amplitudes = saccade_amplitudes(everything, height=height, width=width) / max(height, width)
+    amplitudes = saccade_amplitudes(np.concatenate(observers), height=height, width=width) / max(height, width)
     # the cut-off in cells, the same for all candidates
     threshold = max(2 * BINS * float(amplitudes.std()) if amplitudes.size else 0.0, 1.0)
 
-    def score(pairs: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
-        each = [_similarities(one, other, height, width, threshold) for one, other in pairs]
-        return {name: np.mean([scores[name] for scores in each], axis=0) for name in each[0]}
+    def score(one: np.ndarray, other: np.ndarray) -> dict[str, np.ndarray]:
+        shapes = multimatch(one, other, height=height, width=width)
+        return {
+            **{f"multimatch {name}": values for name, values in shapes._asdict().items()},
+            "scanmatch": scanmatch(one, other, bins=BINS, threshold=threshold),
+            "levenshtein": levenshtein(one, other, bins=BINS),
+            "time warping": dynamic_time_warping(one, other, height=height, width=width),
+        }
 
     compared = {**candidates, **_controls(observers[0], np.random.default_rng(seed))}
-    rows = {name: score([(path, observer) for observer in observers]) for name, path in compared.items()}
+    rows = {name: [score(path, observer) for observer in observers] for name, path in compared.items()}
     if len(observers) > 1:
-        rows["between observers"] = score(list(itertools.combinations(observers[::-1], 2)))
-    measured = [name for name in rows["centre"] if all(np.isfinite(found[name]).all() for found in rows.values())]
-    return {row: {name: bootstrap_mean(found[name]) for name in measured} for row, found in rows.items()}
+        rows["between observers"] = list(itertools.starmap(score, itertools.combinations(observers[::-1], 2)))
+    means = {row: {name: np.mean([scores[name] for scores in each], axis=0) for name in each[0]}
+             for row, each in rows.items()}  # fmt: skip
+    measured = [name for name in means["centre"] if all(np.isfinite(scores[name]).all() for scores in means.values())]
+    return {row: {name: bootstrap_mean(scores[name]) for name in measured} for row, scores in means.items()}
 
 
 def compare_densities(
@@ -79,12 +83,10 @@ def compare_densities(
       ``information gain`` (bits), each with its interval over images.
     """
     observers = _checked(observers, (2, 2, 2), ", O, N and T at least 2")
-    half = len(observers) // 2
-    images = observers.shape[1]
-    judged = _landings(observers[half:])
-    own = observed_densities(observers[:half], height=height, width=width, bandwidth=bandwidth)
-    truth = observed_densities(observers[half:], height=height, width=width, bandwidth=bandwidth)
-    shared = (own.sum(axis=0) - own) / (images - 1)
+    predicting, judging = np.split(observers, [len(observers) // 2])
+    own = observed_densities(predicting, height=height, width=width, bandwidth=bandwidth)
+    truth = observed_densities(judging, height=height, width=width, bandwidth=bandwidth)
+    shared = (own.sum(axis=0) - own) / (len(own) - 1)
     middle = density_map(np.array([[0.5, 0.5]]), height=height, width=width, bandwidth=max(height, width) / 4)
     maps = {
         **densities,
@@ -94,26 +96,27 @@ def compare_densities(
         "uniform": np.full(own.shape, 1 / (height * width)),
         "between observers": own,
     }
-    others = [np.concatenate([*judged[:image], *judged[image + 1 :]]) for image in range(images)]
+    landings = _landings(judging)
+    others = [np.concatenate(landings[:image] + landings[image + 1 :]) for image in range(len(own))]
     rows: Scores = {}
     for name, predicted in maps.items():
         if np.shape(predicted) != own.shape:
             raise InputError(f"densities must have the shape {list(own.shape)}; {name} has {list(np.shape(predicted))}")
         if not (np.asarray(predicted) > 0).all():
             raise InputError(f"densities must be positive everywhere; {name} is not")
-        scores: dict[str, Callable[[int], float]] = {
-            "AUC": lambda image, p=predicted: auc(p[image], judged[image]),
-            "shuffled AUC": lambda image, p=predicted: auc(p[image], judged[image], others[image]),
-            "NSS": lambda image, p=predicted: nss(p[image], judged[image]),
-            "CC": lambda image, p=predicted: correlation(p[image], truth[image]),
-            "KL": lambda image, p=predicted: kl_divergence(p[image], truth[image]),
-            "SIM": lambda image, p=predicted: intersection(p[image], truth[image]),
-            "information gain": lambda image, p=predicted: information_gain(p[image], shared[image], judged[image]),
-        }
-        rows[name] = {
-            title: bootstrap_mean(np.array([score(image) for image in range(images)]))
-            for title, score in scores.items()
-        }
+        scores = [
+            {
+                "AUC": auc(p, points),
+                "shuffled AUC": auc(p, points, elsewhere),
+                "NSS": nss(p, points),
+                "CC": correlation(p, q),
+                "KL": kl_divergence(p, q),
+                "SIM": intersection(p, q),
+                "information gain": information_gain(p, baseline, points),
+            }
+            for p, q, baseline, points, elsewhere in zip(predicted, truth, shared, landings, others, strict=True)
+        ]
+        rows[name] = {title: bootstrap_mean(np.array([each[title] for each in scores])) for title in scores[0]}
     return rows
 
 
@@ -123,15 +126,13 @@ def observed_densities(observers: np.ndarray, *, height: int, width: int, bandwi
     The first fixation, which is given, is left out; on each image one must lie inside.
     """
     maps = [density_map(points, height=height, width=width, bandwidth=bandwidth) for points in _landings(observers)]
-    return (1 - UNIFORM_SHARE) * np.stack(maps) + UNIFORM_SHARE / (height * width)
+    return 0.99 * np.stack(maps) + 0.01 / (height * width)
 
 
 def _landings(observers: np.ndarray) -> list[np.ndarray]:
-    """All observers' fixations inside each image, but for the first, each ``[M, 2]``."""
-    observers = _checked(observers)
-    check_finite(observers, "fixations")
+    """All observers' fixations inside each image ``[M, 2]``, but for the first."""
     inside = []
-    for image, points in enumerate(np.moveaxis(observers[:, :, 1:], 1, 0)):
+    for image, points in enumerate(np.moveaxis(_checked(observers)[:, :, 1:], 1, 0)):
         inside.append(points[((points >= 0) & (points <= 1)).all(axis=-1)])
         if not len(inside[-1]):
             raise InputError(f"on each image a fixation after the first must lie inside it; none does on image {image}")
@@ -139,7 +140,7 @@ def _landings(observers: np.ndarray) -> list[np.ndarray]:
 
 
 def _checked(observers: np.ndarray, least: tuple[int, int, int] = (0, 0, 0), wanted: str = "") -> np.ndarray:
-    observers = np.asarray(observers, np.float64)
+    observers = as_finite(observers, "fixations")
     if observers.ndim != 4 or observers.shape[3] != 2 or (np.array(observers.shape[:3]) < least).any():
         raise InputError(f"observers must have the shape [O, N, T, 2]{wanted}; got {list(observers.shape)}")
     return observers
@@ -151,16 +152,4 @@ def _controls(paths: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarr
         "another image": np.roll(paths, 1 + int(rng.integers(len(paths) - 1)), axis=0),
         "random": np.concatenate([paths[:, :1], rng.random(paths[:, 1:].shape)], axis=1),
         "centre": np.concatenate([paths[:, :1], np.full(paths[:, 1:].shape, 0.5)], axis=1),
-    }
-
-
-def _similarities(
-    one: np.ndarray, other: np.ndarray, height: int, width: int, threshold: float
-) -> dict[str, np.ndarray]:
-    shapes = multimatch(one, other, height=height, width=width)
-    return {
-        **{f"multimatch {name}": values for name, values in shapes._asdict().items()},
-        "scanmatch": scanmatch(one, other, bins=BINS, threshold=threshold),
-        "levenshtein": levenshtein(one, other, bins=BINS),
-        "time warping": dynamic_time_warping(one, other, height=height, width=width),
     }

@@ -9,25 +9,21 @@ import numpy as np
 
 from foveax._types import InputError
 from foveax.analysis.information import entropy
-from foveax.analysis.scanpaths import check_finite
-
-SUM_ERROR = 1e-3
-"""By how much probabilities may miss the sum of 1: they come in float32, or from a file."""
+from foveax.analysis.scanpaths import as_finite
 
 
 def belief_entropy(probabilities: np.ndarray) -> np.ndarray:
     """Entropy, in bits, of beliefs ``[..., K]``: from 0, sure, to ``log2(K)``, no idea.
 
     Example:
-      >>> import numpy as np
       >>> belief_entropy(np.array([[1.0, 0.0], [0.5, 0.5]]))
       array([0., 1.])
     """
-    probabilities = np.asarray(probabilities, np.float64)
-    check_finite(probabilities, "probabilities")
+    probabilities = as_finite(probabilities, "probabilities")
     if (probabilities < 0).any():
         raise InputError("probabilities must not be negative")
-    if not probabilities.ndim or (np.abs(probabilities.sum(axis=-1) - 1) > SUM_ERROR).any():
+    # probabilities come in float32, or from a file
+    if not probabilities.ndim or (np.abs(probabilities.sum(axis=-1) - 1) > 1e-3).any():
         raise InputError(f"probabilities must sum to 1 over the last axis, which is {list(probabilities.shape)[-1:]}")
     return entropy(probabilities)
 
@@ -38,7 +34,6 @@ def reading_time(probabilities: np.ndarray, *, threshold: float) -> np.ndarray:
     Those that never become as sure take all T (Spoerer et al. 2020, PLoS Computational Biology 16: e1008215).
 
     Example:
-      >>> import numpy as np
       >>> beliefs = np.array([[[0.5, 0.5], [1.0, 0.0], [1.0, 0.0]], [[0.5, 0.5]] * 3])
       >>> reading_time(beliefs, threshold=0.5)
       array([2, 3])
@@ -62,7 +57,6 @@ def speed_accuracy(
     The thresholds, in bits, are by default 25 from ``log2(K)`` down to 0.001, evenly spaced on the logarithmic scale.
 
     Example:
-      >>> import numpy as np
       >>> beliefs = np.array([[[0.6, 0.4], [0.1, 0.9]], [[1.0, 0.0], [1.0, 0.0]]])
       >>> curve = speed_accuracy(beliefs, np.array([1, 0]), thresholds=np.array([1.1, 0.5]))
       >>> curve.glimpses, curve.accuracy
@@ -74,22 +68,18 @@ def speed_accuracy(
     most = np.log2(max(np.shape(probabilities)[-1], 2))
     bits = np.geomspace(most, 1e-3, 25) if thresholds is None else np.asarray(thresholds, np.float64)
     correct = np.argmax(probabilities, axis=-1) == label[:, None]
-    stops = [_stopped(entropy, threshold) for threshold in bits]
-    return SpeedAccuracy(
-        bits,
-        np.array([stop.mean() + 1 for stop in stops]),
-        np.array([correct[np.arange(len(label)), stop].mean() for stop in stops]),
-    )
+    stops = _stopped(entropy, bits)
+    return SpeedAccuracy(bits, stops.mean(axis=-1) + 1, correct[np.arange(len(label)), stops].mean(axis=-1))
 
 
 def _entropies(probabilities: np.ndarray) -> np.ndarray:
-    if np.ndim(probabilities) != 3 or not np.size(probabilities):
-        shape = list(np.shape(probabilities))
-        raise InputError(f"probabilities must have the shape [N, T, K], none of them 0; got {shape}")
+    shape = np.shape(probabilities)
+    if len(shape) != 3 or not all(shape):
+        raise InputError(f"probabilities must have the shape [N, T, K], none of them 0; got {list(shape)}")
     return belief_entropy(probabilities)
 
 
-def _stopped(entropy: np.ndarray, threshold: float) -> np.ndarray:
-    """The index of the first glimpse after which the entropy ``[N, T]`` is under the threshold, else of the last."""
-    under = entropy < threshold
-    return np.where(under.any(axis=1), under.argmax(axis=1), entropy.shape[1] - 1)
+def _stopped(entropy: np.ndarray, threshold: float | np.ndarray) -> np.ndarray:
+    """The first glimpse, from 0, after which the entropy ``[N, T]`` is under each threshold, else the last."""
+    under = entropy < np.asarray(threshold)[..., None, None]
+    return np.where(under.any(axis=-1), under.argmax(axis=-1), entropy.shape[1] - 1)

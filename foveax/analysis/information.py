@@ -15,7 +15,6 @@ def map_entropy(points: np.ndarray, *, bins: int = 8) -> float:
     From 0, all in one cell, to ``2 log2(bins)``.
 
     Example:
-      >>> import numpy as np
       >>> map_entropy(np.array([[0.1, 0.1], [0.9, 0.1]]))
       1.0
     """
@@ -29,37 +28,33 @@ def mutual_information(points: np.ndarray, labels: np.ndarray, *, bins: int = 8)
     `shuffled_information`.
 
     Example:
-      >>> import numpy as np
       >>> mutual_information(np.array([[0.1, 0.1], [0.9, 0.1]]), np.array([0, 1]))
       1.0
     """
-    cells, labels = _cells(points, bins), np.asarray(labels)
+    cells = _cells(points, bins)
+    labels = np.asarray(labels)
     if labels.shape != cells.shape:
         raise InputError(f"labels must have the shape [{len(cells)}], one per point; got {list(labels.shape)}")
     if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
         raise InputError(f"labels must be integers from 0; got {labels.dtype}, the least {labels.min()}")
     both = cells * (labels.max() + 1) + labels
-    parts = [_entropy(values) for values in (cells, labels, both)]
-    return max(parts[0] + parts[1] - parts[2], 0.0)
+    return max(_entropy(cells) + _entropy(labels) - _entropy(both), 0.0)
 
 
 def shuffled_information(points: np.ndarray, labels: np.ndarray, *, bins: int = 8, repeats: int = 10) -> float:
-    """The control of `mutual_information`: its mean over a number of random pairings of points and labels.
-
-    What it gives is bias, since pairs at random share no information.
-    """
+    """The bias of `mutual_information`: its mean over random pairings of points and labels, which share none."""
     rng = np.random.default_rng(0)
     return float(np.mean([mutual_information(points, rng.permutation(labels), bins=bins) for _ in range(repeats)]))
 
 
 def _cells(points: np.ndarray, bins: int) -> np.ndarray:
-    """The number of each point's cell, row by row."""
+    """The index of each point's cell, row by row."""
     column, row = grid_cells(checked_points(points), bins).T
     return row * bins + column
 
 
 def _entropy(values: np.ndarray) -> float:
-    """Of how often each of some integers from 0 comes."""
+    """Entropy of the frequencies of integers from 0."""
     return float(entropy(np.bincount(values) / len(values)))
 
 

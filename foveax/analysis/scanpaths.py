@@ -9,15 +9,11 @@ import numpy as np
 
 from foveax._types import BORDER_PIXELS, REFIXATION_PIXELS, InputError
 
-MASK_PIXELS = 1 << 24
-"""How many pixels `coverage` marks at once: what bounds its memory."""
-
 
 def saccade_amplitudes(fixations: np.ndarray, *, height: int, width: int) -> np.ndarray:
     """Lengths of saccades in pixels, Euclidean: ``[N, T - 1]``.
 
     Example:
-      >>> import numpy as np
       >>> saccade_amplitudes(np.array([[[0.0, 0.0], [1.0, 1.0]]]), height=4, width=5)
       array([[5.]])
     """
@@ -30,9 +26,7 @@ def saccade_directions(fixations: np.ndarray, *, height: int, width: int) -> np.
     A saccade of no length has no direction: NaN.
 
     Example:
-      >>> import numpy as np
-      >>> up, right = [0.5, 0.0], [1.0, 0.0]
-      >>> saccade_directions(np.array([[[0.5, 0.5], up, right]]), height=9, width=9) / np.pi
+      >>> saccade_directions(np.array([[[0.5, 0.5], [0.5, 0.0], [1.0, 0.0]]]), height=9, width=9) / np.pi
       array([[0.5, 0. ]])
     """
     steps = np.diff(in_pixels(fixations, height, width), axis=1)
@@ -47,9 +41,7 @@ def saccade_turns(fixations: np.ndarray, *, height: int, width: int) -> np.ndarr
     0 goes straight on, pi / 2 turns left, pi goes back; NaN beside a saccade of no length.
 
     Example:
-      >>> import numpy as np
-      >>> there_and_back = np.array([[[0.0, 0.0], [1.0, 0.0], [0.0, 0.0]]])
-      >>> saccade_turns(there_and_back, height=9, width=9) / np.pi
+      >>> saccade_turns(np.array([[[0.0, 0.0], [1.0, 0.0], [0.0, 0.0]]]), height=9, width=9) / np.pi
       array([[1.]])
     """
     turns = np.diff(saccade_directions(fixations, height=height, width=width), axis=1)
@@ -64,7 +56,6 @@ def refixation_rate(
     NaN where there is none to judge.
 
     Example:
-      >>> import numpy as np
       >>> refixation_rate(np.array([[[0.0, 0.0], [1.0, 1.0], [0.0, 0.0]]]), height=28, width=28)
       0.5
     """
@@ -80,14 +71,11 @@ def return_rates(fixations: np.ndarray, *, height: int, width: int, radius: floa
     inhibited (Klein 2000, Trends in Cognitive Sciences 4). NaN without scanpaths.
 
     Example:
-      >>> import numpy as np
       >>> return_rates(np.array([[[0.0, 0.0], [1.0, 1.0], [0.0, 0.0]]]), height=28, width=28)
       array([0., 1.])
     """
     near = _near(fixations, height, width, radius)
-    if not len(near):
-        return np.full(max(near.shape[1] - 1, 0), np.nan)
-    return np.array([np.diagonal(near, -lag, 1, 2).mean() for lag in range(1, near.shape[1])])
+    return np.array([np.diagonal(near, -lag, 1, 2).mean() if len(near) else np.nan for lag in range(1, near.shape[1])])
 
 
 def border_share(
@@ -98,7 +86,6 @@ def border_share(
     NaN where there is none to judge.
 
     Example:
-      >>> import numpy as np
       >>> border_share(np.array([[[0.5, 0.5], [1.0, 0.2], [0.5, 0.9]]]), height=28, width=28)
       0.5
     """
@@ -111,7 +98,6 @@ def centre_distances(fixations: np.ndarray, *, height: int, width: int) -> np.nd
     """Distances of fixations from the image's centre, in pixels: ``[N, T]``; their mean measures the bias towards it.
 
     Example:
-      >>> import numpy as np
       >>> centre_distances(np.array([[[0.5, 0.5], [1.0, 1.0]]]), height=7, width=9)
       array([[0., 5.]])
     """
@@ -125,50 +111,43 @@ def coverage(fixations: np.ndarray, *, height: int, width: int, size: int) -> fl
     From 0 to 1; NaN without scanpaths. Of a retina with several scales, the sharpest is meant.
 
     Example:
-      >>> import numpy as np
       >>> coverage(np.array([[[0.5, 0.5], [0.5, 0.5]]]), height=5, width=5, size=3)
       0.36
     """
     points = in_pixels(fixations, height, width)
-    at_once = max(MASK_PIXELS // (height * width), 1)
+    if not len(points):
+        return float("nan")
     shares = []
-    for part in (points[start : start + at_once] for start in range(0, len(points), at_once)):
-        seen = np.zeros((len(part), height, width), bool)
-        for x, y in np.moveaxis(part, (1, 2), (0, 1))[..., None]:
-            columns, rows = (_within(length, at, size) for length, at in ((width, x), (height, y)))
-            seen |= rows[:, :, None] & columns[:, None, :]
-        shares.append(seen.mean(axis=(1, 2)))
-    return float(np.concatenate(shares).mean()) if shares else float("nan")
-
-
-def _within(length: int, at: np.ndarray, size: int) -> np.ndarray:
-    """Which pixels of an axis lie in a crop around each of some places, in pixels: `size` of them, inside the image."""
-    offset = np.arange(length) - at
-    return (offset >= -size / 2) & (offset < size / 2)
+    for part in np.array_split(points, -(-len(points) * height * width // (1 << 24))):  # bounds the memory
+        x, y = np.arange(width) - part[..., :1], np.arange(height) - part[..., 1:]
+        columns, rows = ((offset >= -size / 2) & (offset < size / 2) for offset in (x, y))
+        covered = rows.swapaxes(1, 2) @ columns  # of booleans: by any of the crops
+        shares.append(covered.mean(axis=(1, 2)))
+    return float(np.concatenate(shares).mean())
 
 
 def in_pixels(fixations: np.ndarray, height: int, width: int) -> np.ndarray:
     """Fixations as fractions to pixels, ``fixation * (size - 1)``, in float64."""
-    fixations = np.asarray(fixations, np.float64)
+    fixations = as_finite(fixations, "fixations")
     if fixations.ndim != 3 or fixations.shape[-1] != 2 or not fixations.shape[1]:
         raise InputError(f"fixations must have the shape [N, T, 2], T at least 1; got {list(fixations.shape)}")
-    check_finite(fixations, "fixations")
     return fixations * np.array([width - 1, height - 1])
 
 
-def check_finite(values: np.ndarray, name: str) -> None:
-    """Refuses NaN and infinities, and says how many there are."""
+def as_finite(values: np.ndarray, name: str) -> np.ndarray:
+    """Values in float64; refuses NaN and infinities, and says how many there are."""
+    values = np.asarray(values, np.float64)
     bad = np.count_nonzero(~np.isfinite(values))
     if bad:
         raise InputError(f"{name} must be finite; {bad} of {values.size} numbers are not")
+    return values
 
 
 def checked_points(points: np.ndarray) -> np.ndarray:
     """Points ``[N, 2]``, N at least 1, in float64."""
-    points = np.asarray(points, np.float64)
+    points = as_finite(points, "points")
     if points.ndim != 2 or points.shape[-1] != 2 or not points.size:
         raise InputError(f"points must have the shape [N, 2], N at least 1; got {list(points.shape)}")
-    check_finite(points, "points")
     return points
 
 

@@ -18,12 +18,9 @@ Pair = tuple[np.ndarray, np.ndarray]
 class MultiMatch(NamedTuple):
     """Similarities in [0, 1], each ``[N]``: 1 is alike.
 
-    Attributes:
-      vector: of the saccades as vectors, scaled by twice the image's diagonal.
-      direction: of their directions, scaled by pi.
-      length: of their lengths, scaled by the diagonal.
-      position: of where they begin, scaled by the diagonal.
-      duration: of the fixations before them, scaled by the longer one; NaN where no durations are given.
+    They are of the saccades as vectors, scaled by twice the image's diagonal; of their directions, scaled by pi; of
+    their lengths and the positions where they begin, scaled by the diagonal; and of the durations of the fixations
+    before them, scaled by the longer one, NaN where none are given.
     """
 
     vector: np.ndarray
@@ -45,7 +42,6 @@ def multimatch(
     NaN. Durations of the fixations are ``[N, T]`` and ``[N, U]``, in any one unit.
 
     Example:
-      >>> import numpy as np
       >>> path = np.array([[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]])
       >>> multimatch(path, path, height=28, width=28).vector
       array([1.])
@@ -55,22 +51,22 @@ def multimatch(
         return MultiMatch(*np.full((5, len(one)), np.nan))
     steps = np.diff(one, axis=1)[:, :, None], np.diff(other, axis=1)[:, None, :]
     vector = np.linalg.norm(steps[0] - steps[1], axis=-1)
-    angle = [np.arctan2(step[..., 1], step[..., 0]) for step in steps]
-    apart = np.abs(angle[0] - angle[1])
-    length = np.abs(np.linalg.norm(steps[0], axis=-1) - np.linalg.norm(steps[1], axis=-1))
-    position = np.linalg.norm(one[:, :-1][:, :, None] - other[:, :-1][:, None, :], axis=-1)
+    turn = np.abs(np.subtract(*(np.arctan2(step[..., 1], step[..., 0]) for step in steps)))
+    length = np.abs(np.subtract(*(np.linalg.norm(step, axis=-1) for step in steps)))
     diagonal = np.hypot(width, height)
     on_path = _shortest_path(vector)
 
-    def median(differences: np.ndarray) -> np.ndarray:
-        return np.nanmedian(np.where(on_path, differences, np.nan), axis=(1, 2))
+    def similarity(differences: np.ndarray, scale: float) -> np.ndarray:
+        return 1 - np.nanmedian(np.where(on_path, differences, np.nan), axis=(1, 2)) / scale
 
     return MultiMatch(
-        vector=1 - median(vector) / (2 * diagonal),
-        direction=1 - median(np.minimum(apart, 2 * np.pi - apart)) / np.pi,
-        length=1 - median(length) / diagonal,
-        position=1 - median(position) / diagonal,
-        duration=1 - median(_duration_differences(durations, one, other)) if durations else np.full(len(one), np.nan),
+        vector=similarity(vector, 2 * diagonal),
+        direction=similarity(np.minimum(turn, 2 * np.pi - turn), np.pi),
+        length=similarity(length, diagonal),
+        position=similarity(_distances(one[:, :-1], other[:, :-1]), diagonal),
+        duration=similarity(_duration_differences(durations, one, other), 1)
+        if durations
+        else np.full(len(one), np.nan),
     )
 
 
@@ -81,13 +77,11 @@ def dynamic_time_warping(first: np.ndarray, second: np.ndarray, *, height: int, 
     Acoustics, Speech and Signal Processing 26).
 
     Example:
-      >>> import numpy as np
       >>> path = np.array([[[0.0, 0.0], [1.0, 0.0]]])
       >>> dynamic_time_warping(path, path[:, :1], height=11, width=11)
       array([10.])
     """
-    one, other = _paired(first, second, height, width)
-    return _warped(np.linalg.norm(one[:, :, None] - other[:, None, :], axis=-1))[:, -1, -1]
+    return _warped(_distances(*_paired(first, second, height, width)))[:, -1, -1]
 
 
 def levenshtein(first: np.ndarray, second: np.ndarray, *, bins: int = 8) -> np.ndarray:
@@ -97,14 +91,12 @@ def levenshtein(first: np.ndarray, second: np.ndarray, *, bins: int = 8) -> np.n
     1966, Soviet Physics Doklady 10).
 
     Example:
-      >>> import numpy as np
       >>> path = np.array([[[0.1, 0.1], [0.9, 0.1], [0.9, 0.9]]])
       >>> levenshtein(path, path[:, 1:])
       array([1])
     """
-    one, other = (grid_cells(path, bins) for path in _paired(first, second, 2, 2))
-    differ = (one[:, :, None] != other[:, None, :]).any(axis=-1)
-    return np.rint(-_aligned(-differ.astype(float), gap=-1.0)).astype(int)
+    cells = (grid_cells(path, bins) for path in _paired(first, second, 2, 2))
+    return np.rint(-_aligned(-np.sign(_distances(*cells)), gap=-1.0)).astype(int)
 
 
 def scanmatch(
@@ -112,38 +104,28 @@ def scanmatch(
 ) -> np.ndarray:
     """ScanMatch: the best global alignment of two scanpaths as sequences of cells, where near cells match in part.
 
-    A pair of cells d apart, in cells, scores ``threshold - d``, an unpaired fixation `gap`; the sum is divided by that
-    of a perfect match of the longer scanpath: ``[N]``, 1 is alike (Cristino et al. 2010, Behavior Research Methods 42;
-    Needleman, Wunsch 1970, Journal of Molecular Biology 48). For time, repeat each fixation once per interval of its
-    duration beforehand.
-
-    Args:
-      first: ``[N, T, 2]``; fixations outside the image belong to the nearest cell.
-      second: ``[N, U, 2]``.
-      bins: cells a side.
-      threshold: the distance, in cells, beyond which a pair is worse than none; by default twice the standard deviation
-        of the saccades' amplitudes in cells, over both, which must then differ.
-      gap: the score of an unpaired fixation, at most 0.
+    Cells are those of `levenshtein`. A pair of them, d cells apart, scores ``threshold - d``, an unpaired fixation
+    `gap`, at most 0; the sum is divided by that of a perfect match of the longer scanpath: ``[N]``, 1 is alike
+    (Cristino et al. 2010, Behavior Research Methods 42; Needleman, Wunsch 1970, Journal of Molecular Biology 48). Pairs
+    beyond the threshold are worse than none; it is by default twice the standard deviation of the saccades' amplitudes
+    in cells, over both, which must then differ. For time, repeat each fixation once per interval of its duration.
 
     Example:
-      >>> import numpy as np
       >>> path = np.array([[[0.1, 0.1], [0.9, 0.1], [0.9, 0.9]]])
       >>> scanmatch(path, path, threshold=2.0)
       array([1.])
     """
     one, other = (grid_cells(path, bins) for path in _paired(first, second, 2, 2))
-    alike = threshold is None
+    reason = ""
     if threshold is None:
-        amplitudes = [np.linalg.norm(np.diff(cells, axis=1), axis=-1).ravel() for cells in (one, other)]
-        together = np.concatenate(amplitudes)
-        threshold = 2 * float(together.std()) if together.size else 0.0
+        amplitudes = np.concatenate([np.linalg.norm(np.diff(cells, axis=1), axis=-1).ravel() for cells in (one, other)])
+        threshold = 2 * float(amplitudes.std()) if amplitudes.size else 0.0
+        reason = ", since all saccades are equally long: give one"
     if not threshold > 0:
-        why = ", since all saccades are equally long: give one" if alike else ""
-        raise InputError(f"threshold must be more than 0; got {threshold}{why}")
+        raise InputError(f"threshold must be more than 0; got {threshold}{reason}")
     if gap > 0:
         raise InputError(f"gap must be at most 0; got {gap}")
-    score = threshold - np.linalg.norm(one[:, :, None] - other[:, None, :], axis=-1)
-    return _aligned(score, gap=gap) / (threshold * max(one.shape[1], other.shape[1]))
+    return _aligned(threshold - _distances(one, other), gap=gap) / (threshold * max(one.shape[1], other.shape[1]))
 
 
 def _paired(first: np.ndarray, second: np.ndarray, height: int, width: int) -> Pair:
@@ -153,30 +135,34 @@ def _paired(first: np.ndarray, second: np.ndarray, height: int, width: int) -> P
     return one, other
 
 
-def _duration_differences(durations: Pair, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    given = [np.asarray(duration, np.float64) for duration in durations]
-    for duration, path in zip(given, (one, other), strict=True):
-        if duration.shape != path.shape[:2] or not (duration > 0).all():
-            raise InputError(
-                f"durations must be positive, of the shape {list(path.shape[:2])}; got {list(duration.shape)}"
-            )
-    before, after = given[0][:, :-1, None], given[1][:, None, :-1]
+def _distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Distances ``[N, T, U]`` of points ``[N, T, 2]`` and ``[N, U, 2]``."""
+    return np.linalg.norm(one[:, :, None] - other[:, None, :], axis=-1)
+
+
+def _duration_differences(durations: Pair, *paths: np.ndarray) -> np.ndarray:
+    first, second = (np.asarray(duration, np.float64) for duration in durations)
+    for duration, path in zip((first, second), paths, strict=True):
+        shape = path.shape[:2]
+        if duration.shape != shape or not (duration > 0).all():
+            raise InputError(f"durations must be positive, of the shape {list(shape)}; got {list(duration.shape)}")
+    before, after = first[:, :-1, None], second[:, None, :-1]
     return np.abs(before - after) / np.maximum(before, after)
 
 
 def _warped(cost: np.ndarray) -> np.ndarray:
-    """Least sums of costs ``[N, T, U]`` from the first pair to each, by steps of one in either sequence or in both."""
+    """Least sums of costs ``[N, T, U]`` up to each pair, by steps of one in either or both: ``[N, T + 1, U + 1]``."""
     total = np.full((len(cost), cost.shape[1] + 1, cost.shape[2] + 1), np.inf)
     total[:, 0, 0] = 0
     for row, column in np.ndindex(cost.shape[1:]):
         before = total[:, row : row + 2, column : column + 2].reshape(len(cost), 4)[:, :3].min(axis=1)
         total[:, row + 1, column + 1] = cost[:, row, column] + before
-    return total[:, 1:, 1:]
+    return total
 
 
 def _shortest_path(cost: np.ndarray) -> np.ndarray:
     """Which pairs lie on the path of least cost from the first to the last: bool ``[N, T, U]``."""
-    total = np.pad(_warped(cost), ((0, 0), (1, 0), (1, 0)), constant_values=np.inf)
+    total = _warped(cost)
     examples = np.arange(len(cost))
     on_path = np.zeros(total.shape, bool)
     row, column = (np.full(len(cost), size) for size in cost.shape[1:])

@@ -9,7 +9,7 @@ import numpy as np
 
 from foveax._types import InputError
 from foveax.analysis.decisions import belief_entropy
-from foveax.analysis.scanpaths import check_finite, in_pixels
+from foveax.analysis.scanpaths import as_finite, in_pixels
 
 if TYPE_CHECKING:
     import pandas
@@ -20,22 +20,11 @@ Column = np.ndarray | None
 class FixationTable(NamedTuple):
     """Fixations, a row each; every column is ``[R]``, or None where it is unknown.
 
-    Attributes:
-      image: integer, which image was looked at.
-      glimpse: integer, the fixation's place in its scanpath, from 1.
-      x: as a fraction of the image, 0 at the centre of its leftmost pixel, 1 at that of its rightmost.
-      y: likewise, from the top.
-      x_pixel: ``x (W - 1)``.
-      y_pixel: ``y (H - 1)``.
-      seed: integer, of the model.
-      subject: text, who looked.
-      onset: in seconds.
-      duration: in seconds.
-      label: integer, the image's class.
-      probability: of the label, after this fixation.
-      predicted: integer, the class then believed in.
-      correct: 0 or 1.
-      entropy: of the belief, in bits.
+    ``image``, ``seed`` (of the model) and ``label`` are integers, ``subject``, who looked, is text, and ``glimpse`` the
+    fixation's place in its scanpath, from 1. ``x`` and ``y`` are fractions of the image, 0 at the centre of its
+    leftmost or topmost pixel, 1 at that of its last; ``x_pixel = x (W - 1)`` and ``y_pixel = y (H - 1)``. ``onset`` and
+    ``duration`` are in seconds. After the fixation, ``probability`` is the label's, ``predicted`` the class believed
+    in, ``correct`` 0 or 1, and ``entropy`` that of the belief, in bits.
     """
 
     image: np.ndarray
@@ -57,10 +46,6 @@ class FixationTable(NamedTuple):
 
 INTEGERS = ("image", "glimpse", "seed", "label", "predicted", "correct")
 REQUIRED = ("image", "glimpse", "x", "y")
-TIMES = ("onset", "duration")
-"""What an eye tracker may not have told."""
-LARGEST = 2.0
-"""Beyond this, x and y are no fractions of an image: people look past it, but not mostly."""
 
 
 def fixation_table(
@@ -74,16 +59,10 @@ def fixation_table(
 ) -> FixationTable:
     """The table of one pass over a set of images, such as a `foveax.Evaluation`, in the images' order.
 
-    Args:
-      fixations: ``[N, T, 2]``, (x, y) as fractions of the image.
-      height: of the image in pixels.
-      width: of the image in pixels.
-      probabilities: ``[N, T, K]`` after each glimpse.
-      label: ``[N]`` integers in [0, K), which the probabilities need.
-      seed: of the model.
+    Fixations are ``[N, T, 2]``, (x, y) as fractions of the image, whose height and width are in pixels; the seed is the
+    model's. Probabilities ``[N, T, K]`` after each glimpse need the label, ``[N]`` integers in [0, K).
 
     Example:
-      >>> import numpy as np
       >>> table = fixation_table(np.array([[[0.5, 0.5], [1.0, 0.0]]]), height=28, width=28)
       >>> table.glimpse, table.x_pixel
       (array([1, 2]), array([13.5, 27. ]))
@@ -100,9 +79,9 @@ def fixation_table(
         y_pixel=pixels[..., 1].ravel(),
         seed=None if seed is None else np.full(images * glimpses, seed),
     )
+    if label is None and probabilities is not None:
+        raise InputError("probabilities must come with the label; got none")
     if label is None:
-        if probabilities is not None:
-            raise InputError("probabilities must come with the label; got none")
         return table
     label = np.asarray(label)
     if label.shape != (images,) or not np.issubdtype(label.dtype, np.integer):
@@ -133,7 +112,6 @@ def to_scanpaths(table: FixationTable, *, length: int | None = None) -> np.ndarr
       InputError: if a scanpath is too short or of another length; if glimpses are missing or come twice.
 
     Example:
-      >>> import numpy as np
       >>> paths = np.random.default_rng(0).random((3, 6, 2))
       >>> bool((to_scanpaths(fixation_table(paths, height=28, width=28)) == paths).all())
       True
@@ -141,22 +119,19 @@ def to_scanpaths(table: FixationTable, *, length: int | None = None) -> np.ndarr
     columns = {len(column) for column in known_columns(table).values()}
     if len(columns) != 1:
         raise InputError(f"the columns of a table must be equally long; got lengths {sorted(columns)}")
-    check_finite(np.stack([table.x, table.y]), "fixations")
+    points = as_finite(np.stack([table.x, table.y], axis=-1), "fixations")
+    whose = [column for column in (table.seed, table.subject, table.image) if column is not None]
+    order = np.lexsort([table.glimpse, *whose])
     if length is not None:
-        first = table.glimpse <= length
-        table = FixationTable(**{name: column[first] for name, column in known_columns(table).items()})
-    whose = [column for column in (table.seed, table.subject) if column is not None]
-    order = np.lexsort([table.glimpse, *whose, table.image])
-    names = np.stack([np.unique(column[order], return_inverse=True)[1] for column in (table.image, *whose)])
-    begins = np.flatnonzero(np.append(True, (np.diff(names) != 0).any(axis=0))) if len(order) else np.empty(0, int)
-    lengths = np.unique(np.diff(np.append(begins, len(order))))
+        order = order[table.glimpse[order] <= length]
+    names = np.stack([np.unique(column[order], return_inverse=True)[1] for column in whose])
+    lengths = np.unique(np.unique(names, axis=1, return_counts=True)[1])
     if len(lengths) != 1 or lengths[0] < (length or 0):
         wanted = "equally long, and at least one" if length is None else f"at least {length} fixations long"
         raise InputError(f"scanpaths must be {wanted}; got lengths {lengths.tolist()}")
-    glimpse = table.glimpse[order].reshape(len(begins), -1)
-    if not (glimpse == np.arange(1, lengths[0] + 1)).all():
+    if not (table.glimpse[order].reshape(-1, lengths[0]) == np.arange(1, lengths[0] + 1)).all():
         raise InputError("glimpses must be numbered from 1 within each scanpath, each of them once")
-    return np.stack([table.x, table.y], axis=-1)[order].reshape(len(begins), -1, 2)
+    return points[order].reshape(-1, lengths[0], 2)
 
 
 def write_csv(path: str | Path, table: FixationTable) -> None:
@@ -187,8 +162,7 @@ def read_csv(path: str | Path) -> FixationTable:
     for line, row in enumerate(body, start=2):
         if len(row) != len(header):
             raise InputError(f"{path}, line {line}, must have {len(header)} values; got {len(row)}")
-    names = [name.strip() for name in header]
-    columns = {name: np.array([row[index] for row in body], dtype=str) for index, name in enumerate(names)}
+    columns = {name.strip(): np.array([row[index] for row in body], dtype=str) for index, name in enumerate(header)}
     return table_of_columns(columns, source=str(path))
 
 
@@ -217,27 +191,24 @@ def table_of_columns(columns: Mapping[str, np.ndarray], *, source: str) -> Fixat
     known = [name for name in FixationTable._fields if name in columns]
     table = FixationTable(**{name: _converted(columns[name], name, source) for name in known})
     largest = np.maximum(np.abs(table.x), np.abs(table.y))
-    if largest.size and np.median(largest) > LARGEST:
-        raise InputError(
-            f"x and y must be fractions of the image, pixel / (size - 1); most in {source} are beyond {LARGEST}, up to "
-            f"{largest.max():g}, as pixels are"
-        )
+    if largest.size and np.median(largest) > 2:  # people look past the image, but not mostly
+        bounds = f"beyond 2, up to {largest.max():g}, as pixels are"
+        raise InputError(f"x and y must be fractions of the image, pixel / (size - 1); most in {source} are {bounds}")
     return table
 
 
 def _converted(column: np.ndarray, name: str, source: str) -> np.ndarray:
     if name == "subject":
         return np.asarray(column, dtype=str)
-    whole = name in INTEGERS
-    may_lack = name in TIMES
-    numbers = np.empty(len(column), int if whole else float)
+    kind, wanted = (int, "an integer") if name in INTEGERS else (float, "a number")
+    may_lack = name in ("onset", "duration")
+    numbers = np.empty(len(column), kind)
     for index, value in enumerate(column):
         try:
             number = float("nan" if may_lack and not str(value).strip() else value)
-            if not (may_lack or np.isfinite(number)) or (whole and number != int(number)):
+            if not (may_lack or np.isfinite(number)) or (kind is int and not number.is_integer()):
                 raise ValueError
             numbers[index] = number
         except (ValueError, TypeError):
-            wanted = "an integer" if whole else "a number"
             raise InputError(f"{source}, line {index + 2}: {name} must be {wanted}; got {str(value)!r}") from None
     return numbers

@@ -27,38 +27,31 @@ def belief(probabilities: np.ndarray, *, label: int | None = None, ax: "Axes | N
     if label is not None:
         frame = Rectangle((-0.5, label - 0.5), glimpses, 1, fill=False, edgecolor=COLOURS[1], linewidth=1.6)
         ax.add_patch(frame).set_clip_on(False)
-    ax.set_xticks(np.arange(glimpses), [str(index + 1) for index in range(glimpses)])
+    ax.set_xticks(np.arange(glimpses), map(str, range(1, glimpses + 1)))
     ax.set_yticks(np.arange(0, classes, max(classes // 10, 1)))
     ax.set(xlabel="glimpse", ylabel="class")
     return ax
 
 
 def learning_curve(
-    runs: Mapping[str, np.ndarray],
-    *,
-    images: np.ndarray,
-    title: str = "accuracy",
-    ax: "Axes | None" = None,
+    runs: Mapping[str, np.ndarray], *, images: np.ndarray, title: str = "accuracy", ax: "Axes | None" = None
 ) -> "Axes":
     """Draws a figure over training: for each name the mean over seeds, and a band from the least to the greatest.
 
-    Args:
-      runs: by name, ``[R, M]``: R seeds, M times.
-      images: ``[M]``, training images up to each time.
-      title: of the figure, such as ``"accuracy"``.
-      ax: where to draw.
+    Runs are ``[R, M]`` by name, R seeds at M times; ``images``, ``[M]``, are the training images up to each time.
     """
     from matplotlib.ticker import EngFormatter
 
     ax = axes_or_new(ax)
-    for index, (name, values) in enumerate(runs.items()):
+    ax.set_prop_cycle(color=COLOURS, linestyle=LINES)
+    for name, values in runs.items():
         values = np.asarray(values, np.float64)
         if values.ndim != 2 or values.shape[1] != len(images) or not len(values):
             raise InputError(f"runs must have the shape [R, {len(images)}]; {name} has {list(values.shape)}")
-        colour, line = COLOURS[index % len(COLOURS)], LINES[index % len(LINES)]
         marker = "o" if len(images) == 1 else None  # a line of one point would not be visible
-        ax.plot(images, values.mean(axis=0), color=colour, linestyle=line, marker=marker, label=name)
-        ax.fill_between(images, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.2, linewidth=0)
+        (line,) = ax.plot(images, values.mean(axis=0), marker=marker, label=name)
+        band = values.min(axis=0), values.max(axis=0)
+        ax.fill_between(images, *band, color=line.get_color(), alpha=0.2, linewidth=0)
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     _legend(ax)
     return plain(ax, x="training images", y=title)
@@ -82,11 +75,10 @@ def speed_accuracy_curve(curves: Mapping[str, SpeedAccuracy], *, ax: "Axes | Non
 
 
 def _lines(ax: "Axes", curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
-    """A line of shares, drawn in %, for each name, distinguished by colour, dashes and markers."""
-    for index, (name, (x, shares)) in enumerate(curves.items()):
-        which = index % len(COLOURS)
-        style = {"color": COLOURS[which], "linestyle": LINES[which], "marker": MARKERS[which], "markersize": 4}
-        ax.plot(x, 100 * np.asarray(shares), label=name, **style)
+    """A line of shares, drawn in %, for each name."""
+    ax.set_prop_cycle(color=COLOURS, linestyle=LINES, marker=MARKERS)
+    for name, (x, shares) in curves.items():
+        ax.plot(x, 100 * np.asarray(shares), label=name, markersize=4)
     _legend(ax)
 
 

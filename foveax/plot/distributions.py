@@ -6,7 +6,7 @@ import numpy as np
 
 from foveax._types import InputError
 from foveax.analysis.density import density_map
-from foveax.analysis.scanpaths import saccade_amplitudes, saccade_directions, saccade_turns
+from foveax.analysis.scanpaths import grid_cells, in_pixels, saccade_amplitudes, saccade_directions, saccade_turns
 from foveax.plot.style import COLOURS, FIRST, LAST, axes_or_new, plain, show_image
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 GRID = 7
 """Places a side at which `policy_field` draws."""
-PANELS = 48
-"""Maps in a figure of `densities`."""
 
 
 def density(
@@ -45,14 +43,8 @@ def densities(
 ) -> "Figure":
     """A figure of density maps, side by side: one per glimpse, or one per class of all saccades' landings.
 
-    Of more than 48 glimpses or classes, 48 are drawn, evenly spaced.
-
-    Args:
-      fixations: ``[N, T, 2]``.
-      height: of the image in pixels.
-      width: of the image in pixels.
-      label: ``[N]``; if given, one map per class instead of one per glimpse.
-      image: as in `density`.
+    Maps are by class if a label ``[N]`` is given, over an image as in `density`. Of more than 48, 48 are drawn, evenly
+    spaced.
     """
     from matplotlib.figure import Figure
 
@@ -60,19 +52,15 @@ def densities(
     if label is not None and np.shape(label) != fixations.shape[:1]:
         raise InputError(f"label must have the shape {list(fixations.shape[:1])}; got {list(np.shape(label))}")
     if label is None:
-        groups = {f"glimpse {index + 1}": fixations[:, index] for index in range(fixations.shape[1])}
+        maps = [(f"glimpse {index}", points) for index, points in enumerate(fixations.swapaxes(0, 1), start=1)]
     else:
-        groups = {f"class {kind}": fixations[label == kind, 1:].reshape(-1, 2) for kind in np.unique(label)}
-    names = list(groups)
-    chosen = np.unique(np.linspace(0, len(names) - 1, min(len(names), PANELS)).round().astype(int))
-    groups = {names[index]: groups[names[index]] for index in chosen}
-    columns = min(len(groups), 6)
-    rows = -(-len(groups) // columns)
+        maps = [(f"class {kind}", fixations[label == kind, 1:].reshape(-1, 2)) for kind in np.unique(label)]
+    chosen = np.linspace(0, len(maps) - 1, min(len(maps), 48)).round().astype(int)
+    columns = min(len(chosen), 6)
+    rows = -(-len(chosen) // columns)
     figure = Figure(figsize=(1.3 * columns, 1.5 * rows), layout="constrained")
-    cells = figure.subplots(rows, columns, squeeze=False).ravel()
-    for ax in cells[len(groups) :]:
-        ax.axis("off")
-    for ax, (title, points) in zip(cells, groups.items(), strict=False):
+    for place, (title, points) in enumerate((maps[index] for index in chosen), start=1):
+        ax = figure.add_subplot(rows, columns, place)
         density(points, height=height, width=width, image=image, ax=ax).set_title(title, fontsize=8)
     return figure
 
@@ -93,17 +81,11 @@ def amplitudes(fixations: np.ndarray, *, height: int, width: int, ax: "Axes | No
 def directions(
     fixations: np.ndarray, *, height: int, width: int, relative: bool = False, ax: "Axes | None" = None
 ) -> "Axes":
-    """Draws the histogram of saccade directions around a circle, 36 bins; areas are shares.
+    """Draws the histogram of saccade directions around a circle, 36 bins; areas are shares. The axes are polar.
 
-    Args:
-      fixations: ``[N, T, 2]``, T at least 2, or 3 if relative.
-      height: of the image in pixels.
-      width: of the image in pixels.
-      relative: to the saccade before, straight on drawn upwards; otherwise up is up.
-      ax: where to draw, polar.
+    Up is up or, if directions are relative to the saccade before (T at least 3, else 2), straight on.
     """
-    measure = saccade_turns if relative else saccade_directions
-    angles = measure(fixations, height=height, width=width)
+    angles = (saccade_turns if relative else saccade_directions)(fixations, height=height, width=width)
     angles = _nonempty(angles[~np.isnan(angles)])
     ax = axes_or_new(ax, polar=True)
     if ax.name != "polar":
@@ -122,27 +104,19 @@ def directions(
 def policy_field(
     fixations: np.ndarray, *, image: np.ndarray, glimpse: int | None = None, ax: "Axes | None" = None
 ) -> "Axes":
-    """Draws the field of saccades: over a grid of places, the mean of those that begin near each.
+    """Draws the field of saccades over an image: on a grid of places, the mean of those that begin near each.
 
-    Args:
-      fixations: ``[N, T, 2]``, T at least 2: many passes over one image from many places, or those of many images.
-      image: ``[H, W, C]``, drawn beneath.
-      glimpse: which saccade, from 1; by default all.
-      ax: where to draw.
+    Fixations, T at least 2, are of many passes over one image from many places, or of many images; `glimpse` is that of
+    the saccades, from 1, by default all.
     """
     ax = axes_or_new(ax)
     show_image(ax, image)
-    fixations = np.asarray(fixations, np.float64)
-    if fixations.ndim != 3 or not np.isfinite(fixations).all():
-        raise InputError(f"fixations must be finite, of the shape [N, T, 2]; got {list(fixations.shape)}")
-    sides = np.array([image.shape[1] - 1, image.shape[0] - 1])
-    begins, ends = fixations[:, :-1] * sides, fixations[:, 1:] * sides
-    if glimpse is not None:
-        begins, ends = begins[:, glimpse - 1 : glimpse], ends[:, glimpse - 1 : glimpse]
-    begins, steps = begins.reshape(-1, 2), (ends - begins).reshape(-1, 2)
-    _nonempty(steps)
-    cell = np.clip(np.floor(begins / (sides + 1e-9) * GRID).astype(int), 0, GRID - 1)
-    which = cell[:, 1] * GRID + cell[:, 0]
+    points = in_pixels(fixations, *image.shape[:2])
+    chosen = slice(None) if glimpse is None else slice(glimpse - 1, glimpse)
+    begins = points[:, :-1][:, chosen].reshape(-1, 2)
+    steps = _nonempty(np.diff(points, axis=1)[:, chosen]).reshape(-1, 2)
+    column, row = grid_cells(np.asarray(fixations)[:, :-1][:, chosen].reshape(-1, 2), GRID).T
+    which = row * GRID + column
     counts = np.bincount(which, minlength=GRID**2)
     full = counts > 0
     mean = [np.bincount(which, values, GRID**2)[full] / counts[full] for values in (*begins.T, *steps.T)]

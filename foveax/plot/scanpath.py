@@ -1,21 +1,24 @@
 """Scanpaths over their images, crops and reconstructions along them, and sheets and films of trials."""
 
-import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import jax
 import numpy as np
 
 from foveax._types import InputError
-from foveax.plot.style import FIRST, LAST, LATER, axes_or_new, show_image
+from foveax.plot.style import FIRST, LAST, LATER, as_image, axes_or_new, show_image
+from foveax.retina.foveate import foveate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SHEET_COLUMNS = 4
+_foveate = jax.jit(foveate, static_argnames=("size", "scales"))
+"""Compiled once for all glimpses of a film or sheet."""
 
 
 def scanpath(image: np.ndarray, fixations: np.ndarray, *, size: int | None = None, ax: "Axes | None" = None) -> "Axes":
@@ -62,9 +65,23 @@ def crops(image: np.ndarray, fixations: np.ndarray, *, size: int, scales: int = 
 def reconstruction(
     image: np.ndarray, fixations: np.ndarray, *, size: int, scales: int = 1, ax: "Axes | None" = None
 ) -> "Axes":
-    """Draws the image as known from its glimpses: each pixel from the sharpest of them, the rest hatched grey."""
+    """Draws the image as known from its glimpses: each pixel from the latest of the sharpest, the rest hatched grey."""
+    image = as_image(image)
+    height, width = image.shape[:2]
+    picture = np.full(image.shape, 0.5)
+    unknown = np.ones((height, width), bool)
+    glimpses = _glimpses(image, fixations, size, scales)
+    for scale in reversed(range(scales)):  # sharper ones over coarser ones
+        block = 1 << scale
+        for glimpse, point in zip(glimpses[:, scale], np.asarray(fixations), strict=True):
+            corner = point * [width - 1, height - 1] - (size * block - 1) / 2
+            column = np.floor((np.arange(width) - corner[0] + 0.5) / block).astype(int)
+            row = np.floor((np.arange(height) - corner[1] + 0.5) / block).astype(int)
+            inside = ((row >= 0) & (row < size))[:, None] & ((column >= 0) & (column < size))[None]
+            sampled = glimpse[np.clip(row, 0, size - 1)[:, None], np.clip(column, 0, size - 1)[None]]
+            picture = np.where(inside[..., None], sampled, picture)
+            unknown &= ~inside
     ax = axes_or_new(ax)
-    picture, unknown = _reconstruct(image, fixations, size, scales)
     show_image(ax, picture)
     if unknown.any() and min(unknown.shape) > 1:
         ax.contourf(unknown.astype(float), levels=[0.5, 1.5], colors="none", hatches=["////"])
@@ -72,13 +89,7 @@ def reconstruction(
 
 
 def trial_picture(image: np.ndarray, fixations: np.ndarray, *, size: int | None = None) -> np.ndarray:
-    """A trial so far as a picture, uint8 ``[height, width, 3]``: the image with the scanpath, and the latest crop.
-
-    Example:
-      >>> import numpy as np
-      >>> trial_picture(np.zeros((28, 28, 1)), np.array([[0.5, 0.5]]), size=9).shape
-      (280, 440, 3)
-    """
+    """A trial so far as a picture, uint8 ``[height, width, 3]``: the image with the scanpath, and the latest crop."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.4 if size else 2.8, 2.8), layout="constrained")
@@ -92,14 +103,7 @@ def trial_picture(image: np.ndarray, fixations: np.ndarray, *, size: int | None 
 def fixation_sheet(
     images: np.ndarray, fixations: np.ndarray, *, titles: Sequence[str] | None = None, size: int | None = None
 ) -> "Figure":
-    """A sheet of trials, four to a row: each image with its scanpath and, below it, its crops.
-
-    Args:
-      images: ``[N, H, W, C]``.
-      fixations: ``[N, T, 2]``.
-      titles: N lines, one above each image; by default none.
-      size: side of a crop in pixels.
-    """
+    """A sheet of trials, four to a row: each of N images with its title, its scanpath and, below it, its crops."""
     from matplotlib.figure import Figure
 
     rows = -(-len(images) // SHEET_COLUMNS)
@@ -108,13 +112,12 @@ def fixation_sheet(
     cells = figure.subplots(len(heights) * rows, SHEET_COLUMNS, height_ratios=heights * rows, squeeze=False)
     for ax in cells.ravel():
         ax.axis("off")
+    above, below = (cells[offset :: len(heights)].ravel() for offset in (0, len(heights) - 1))
     lines = [""] * len(images) if titles is None else titles
     for index, (image, path, title) in enumerate(zip(images, fixations, lines, strict=True)):
-        row, column = divmod(index, SHEET_COLUMNS)
-        row *= len(heights)
-        scanpath(image, path, size=size, ax=cells[row, column]).set_title(title, fontsize=9)
+        scanpath(image, path, size=size, ax=above[index]).set_title(title, fontsize=9)
         if size:
-            crops(image, path, size=size, ax=cells[row + 1, column])
+            crops(image, path, size=size, ax=below[index])
     return figure
 
 
@@ -130,16 +133,11 @@ def animate_trial(
 ) -> None:
     """Writes an animated GIF of a trial: at each fixation the scanpath so far, the `reconstruction`, and the belief.
 
-    Args:
-      path: of the file.
-      image: ``[H, W, C]``.
-      fixations: ``[T, 2]``.
-      size: side of a crop in pixels; without it the reconstruction is left out.
-      scales: of the retina.
-      probabilities: ``[T, K]`` after each glimpse; without them the belief is left out.
-      seconds: the time for which each fixation stays.
+    Without a size the reconstruction is left out, without probabilities ``[T, K]`` after each glimpse the belief. Each
+    fixation stays for a time in seconds.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
     from PIL import Image
 
     points = _check_scanpath(fixations)
@@ -155,18 +153,12 @@ def animate_trial(
         if size:
             reconstruction(image, past, size=size, scales=scales, ax=next(cells)).set_title("so far", fontsize=9)
         if probabilities is not None:
-            _bars(next(cells), probabilities[index])
+            ax = next(cells)
+            ax.bar(np.arange(probabilities.shape[1]), probabilities[index], color=LATER, edgecolor="black")
+            ax.set(ylim=(0, 1), xlabel="class", ylabel="probability")
+            ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         frames.append(Image.fromarray(_pixels(figure)))
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=round(1000 * seconds), loop=0)
-
-
-def _bars(ax: "Axes", probabilities: np.ndarray) -> None:
-    """Draws the belief after one glimpse, a bar per class."""
-    from matplotlib.ticker import MaxNLocator
-
-    ax.bar(np.arange(len(probabilities)), probabilities, color=LATER, edgecolor="black")
-    ax.set(ylim=(0, 1), xlabel="class", ylabel="probability")
-    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
 
 
 def _pixels(figure: "Figure") -> np.ndarray:
@@ -187,43 +179,5 @@ def _check_scanpath(fixations: np.ndarray) -> np.ndarray:
 
 def _glimpses(image: np.ndarray, fixations: np.ndarray, size: int, scales: int) -> np.ndarray:
     """The retina's glimpses: ``[T, S, G, G, C]``."""
-    import jax.numpy as jnp
-
-    sample = _compiled_retina()
-    pixels = jnp.asarray(image)
-    points = jnp.asarray(_check_scanpath(fixations), jnp.float32)
-    return np.stack([np.asarray(sample(pixels, point, size=size, scales=scales)) for point in points])
-
-
-@functools.cache
-def _compiled_retina() -> Callable[..., Any]:
-    """`foveax.foveate`, compiled once for all glimpses of a film or sheet."""
-    import jax
-
-    from foveax.retina.foveate import foveate
-
-    return jax.jit(foveate, static_argnames=("size", "scales"))
-
-
-def _reconstruct(image: np.ndarray, fixations: np.ndarray, size: int, scales: int) -> tuple[np.ndarray, np.ndarray]:
-    """The image from its glimpses, float ``[H, W, C]``, and which of its pixels lie in none of them, bool ``[H, W]``.
-
-    Coarse glimpses are laid first and sharper ones over them, each pixel from the crop's nearest.
-    """
-    if np.ndim(image) != 3:
-        raise InputError(f"image must have the shape [H, W, C]; got {list(np.shape(image))}")
-    height, width, channels = np.shape(image)
-    picture = np.full((height, width, channels), 0.5)
-    unknown = np.ones((height, width), bool)
-    glimpses = _glimpses(image, fixations, size, scales)
-    for scale in reversed(range(scales)):
-        block = 1 << scale
-        for glimpse, point in zip(glimpses[:, scale], _check_scanpath(fixations), strict=True):
-            corner = point * [width - 1, height - 1] - (size * block - 1) / 2
-            column = np.floor((np.arange(width) - corner[0] + 0.5) / block).astype(int)
-            row = np.floor((np.arange(height) - corner[1] + 0.5) / block).astype(int)
-            inside = ((row >= 0) & (row < size))[:, None] & ((column >= 0) & (column < size))[None]
-            sampled = glimpse[np.clip(row, 0, size - 1)[:, None], np.clip(column, 0, size - 1)[None]]
-            picture = np.where(inside[..., None], sampled, picture)
-            unknown &= ~inside
-    return picture, unknown
+    points = _check_scanpath(fixations).astype(np.float32)
+    return np.stack([_foveate(image, point, size=size, scales=scales) for point in points])

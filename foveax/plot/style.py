@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 # Okabe, Ito 2008, Color Universal Design; from dark to light in greyscale
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
-MARKERS = "os^Dv*"
+MARKERS = ("o", "s", "^", "D", "v", "*")
 FIRST, LATER, LAST = "#56b4e9", "#e69f00", "#d55e00"
 """Of the fixations of a scanpath."""
 
@@ -27,27 +27,28 @@ def axes_or_new(ax: "Axes | None", *, polar: bool = False) -> "Axes":
     return figure.add_subplot(projection="polar" if polar else None)
 
 
+def as_image(image: np.ndarray) -> np.ndarray:
+    """An image ``[H, W, C]``; an `InputError` if it has another shape, or no channel."""
+    image = np.asarray(image)
+    if image.ndim != 3 or not image.shape[-1]:
+        raise InputError(f"an image must have the shape [H, W, C], C at least 1; got {list(image.shape)}")
+    return image
+
+
 def show_image(ax: "Axes", image: np.ndarray) -> None:
     """Draws an image ``[H, W, C]``, uint8 or a float in [0, 1], pixel by pixel, without axes.
 
     An image of one channel is drawn in grey, one of three in colour, any other as the mean over its channels, in grey.
-
-    Raises:
-      InputError: if it is not of that shape, with C at least 1.
     """
-    image = np.asarray(image)
-    if image.ndim != 3 or not image.shape[-1]:
-        raise InputError(f"an image must have the shape [H, W, C], C at least 1; got {list(image.shape)}")
+    image = as_image(image)
     largest = 255 if image.dtype == np.uint8 else 1
     pixels = image if image.shape[-1] == 3 else image.mean(axis=-1)
-    pixels = pixels if image.dtype == np.uint8 else np.clip(pixels, 0, 1)
-    ax.imshow(pixels, cmap="gray", vmin=0, vmax=largest, interpolation="nearest")
+    ax.imshow(np.clip(pixels, 0, largest), cmap="gray", vmin=0, vmax=largest, interpolation="nearest")
     ax.axis("off")
 
 
 def plain(ax: "Axes", *, x: str, y: str) -> "Axes":
     """Labels the axes, and removes the upper and right parts of their frame."""
-    ax.set_xlabel(x)
-    ax.set_ylabel(y)
+    ax.set(xlabel=x, ylabel=y)
     ax.spines[["top", "right"]].set_visible(False)
     return ax

@@ -22,20 +22,14 @@ COLUMNS = {"train": 8, "test": 8, "+-": 6, "worst": 8, "sequence": 10, "random":
 """Titles and widths; sequence and random are the same pipeline under the best fixed sequence, and at random."""
 SUMMARY = ("train", "own", "diagnosis", "images", "images_per_second", "train_seconds", "compile_seconds")
 """Figures of a run's summary that the results repeat."""
-CURVE_POINTS = 20
-"""Of a learning curve in the results."""
 
 
 class Row(NamedTuple):
-    """One line of a recipe's table.
+    """One line of a recipe's table: a configuration, whose seed is the first of a number of seeds.
 
-    Attributes:
-      config: of the training; its seed is the first.
-      seeds: the number of seeds, counted on from there.
-      published: what others report, as text.
-      pipeline: ``(data) -> graph``, as in `foveax.train`; None for the standard pipeline.
-      algorithm: of stable-baselines3, which then trains the saccader (`foveax.environments.sb3_training`); empty for
-        foveax's own training.
+    `published` is what others report, as text. The pipeline, ``(data) -> graph``, is as in `foveax.train`; None is the
+    standard one. An algorithm is of stable-baselines3, which then trains the saccader
+    (`foveax.environments.sb3_training`); empty is foveax's own training.
     """
 
     config: TrainingConfig
@@ -62,18 +56,11 @@ def run_recipe(
     only: str = "",
     report: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Runs a recipe's rows, each seed in a run directory of its own, and updates ``results.json`` after each.
+    """Runs a recipe's rows, each seed in a run directory of its own in `out`; writes ``results.json`` after each.
 
     Runs that are finished are not repeated, one that was stopped is resumed. Programs are compiled once for all seeds
-    of a row, into a private compilation cache.
-
-    Args:
-      recipe: what to run.
-      name: of the recipe, for the results.
-      out: the folder of the results and of the run directories.
-      data_dir: the folder of TFDS sets.
-      only: run the rows whose name contains this; the results of the others stay.
-      report: called with a line as each run begins, and with each row once it is done.
+    of a row, into a private compilation cache. TFDS sets are in `data_dir`. Rows run whose name contains `only`; the
+    results of the others stay. `report` is called with a line as each run begins, and with each row once it is done.
 
     Returns:
       the content of ``results.json``: ``rows``, each with the seeds' figures, on what machine each was begun, and their
@@ -103,13 +90,14 @@ def run_recipe(
 
 def _figures(run: Path, row: Row, execution: ExecutionConfig) -> dict[str, Any]:
     """The figures of one run: trained, resumed, or read if it is there already."""
-    if not (run / "summary.json").exists() and row.algorithm:
+    stored = run / "summary.json"
+    if not stored.exists() and row.algorithm:
         from foveax.environments.sb3_training import train_sb3
 
         train_sb3(row.config, row.algorithm, out=run, execution=execution)
-    elif not (run / "summary.json").exists():
+    elif not stored.exists():
         train(row.config, pipeline=row.pipeline, out=run, execution=execution)
-    summary, starts = read_json(run / "summary.json"), read_starts(run)
+    summary, starts = read_json(stored), read_starts(run)
     return {
         "seed": row.config.seed,
         "test": {name: scores["accuracy"] for name, scores in summary["test"].items()},
@@ -121,21 +109,20 @@ def _figures(run: Path, row: Row, execution: ExecutionConfig) -> dict[str, Any]:
 
 
 def _curve(metrics: Path) -> list[list[float]]:
-    """Images shown and the accuracy on them, at points spread evenly over a training."""
+    """Images shown and the accuracy on them, at 20 points spread evenly over a training."""
     lines = read_metrics(metrics)
-    edges = sorted({round(place) for place in np.linspace(0, len(lines), CURVE_POINTS + 1)})
+    edges = sorted({round(place) for place in np.linspace(0, len(lines), 21)})
     parts = [lines[begin:end] for begin, end in itertools.pairwise(edges)]
     return [[part[-1]["images"], float(np.mean([line["accuracy"] for line in part]))] for part in parts]
 
 
 def _statistics(seeds: list[dict[str, Any]]) -> dict[str, float]:
     final = [figures["test"][figures["own"]][-1] for figures in seeds]
-    trained = [figures["train"][-1] for figures in seeds]
     return {
         "mean": float(np.mean(final)),
         "deviation": float(np.std(final, ddof=len(final) > 1)),
         "worst": min(final),
-        "train": float(np.mean(trained)),
+        "train": float(np.mean([figures["train"][-1] for figures in seeds])),
     }
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from foveax.data.shapes import SHAPE_SETS
-from foveax.pipelines.standard import Eye, PipelineConfig
+from foveax.pipelines.standard import PipelineConfig
 from foveax.recipes.recipe import Recipe, Row
 from foveax.runs.config import PRESETS, Task, TrainingConfig
 
@@ -20,23 +20,21 @@ REPORTED = (
     ("custom cross-entropy", "tanh_cross_entropy", 0.9, 5e-5, "77/61", "90/89"),
 )
 BASELINES = (("centre", "80/80", "88/86"), ("random", "28/28", "44/44"))
-CORES = ("feedforward", "gru")
+
+
+def _with(config: TrainingConfig, **pipeline: Any) -> TrainingConfig:
+    return dataclasses.replace(config, pipeline=dataclasses.replace(config.pipeline, **pipeline))
 
 
 def _table1() -> Recipe:
     rows = {}
-    base = PRESETS["mnist"]
-    for column, core in enumerate(CORES):
-        pipeline = dataclasses.replace(base.pipeline, core=core)
+    for column, core in enumerate(("feedforward", "gru")):
+        base = _with(PRESETS["mnist"], core=core)
         for policy, *figures in BASELINES:
-            config = dataclasses.replace(base, pipeline=dataclasses.replace(pipeline, policy=policy))
-            rows[f"{core}, {policy}"] = Row(config, 3, figures[column])
+            rows[f"{core}, {policy}"] = Row(_with(base, policy=policy), 3, figures[column])
         for name, reward, discount, rate, *figures in REPORTED:
-            config = dataclasses.replace(
-                base,
-                pipeline=dataclasses.replace(pipeline, reward=reward),
-                learning=dataclasses.replace(base.learning, discount=discount, policy_learning_rate=rate),
-            )
+            learning = dataclasses.replace(base.learning, discount=discount, policy_learning_rate=rate)
+            config = dataclasses.replace(_with(base, reward=reward), learning=learning)
             rows[f"{core}, {name}, {discount}, {rate:g}"] = Row(config, 3, figures[column])
     title = "Table 1 of the original report: MNIST, 9x9, 6 glimpses, 100,000 images, 3 seeds"
     return Recipe(title, "train/test %", rows)
@@ -44,8 +42,7 @@ def _table1() -> Recipe:
 
 def _digits(images: int, **pipeline: Any) -> TrainingConfig:
     """A long training on full MNIST."""
-    long = PRESETS["mnist_long"]
-    return dataclasses.replace(long, images=images, pipeline=dataclasses.replace(long.pipeline, **pipeline))
+    return _with(dataclasses.replace(PRESETS["mnist_long"], images=images), **pipeline)
 
 
 def _canvas(task: Task, images: int, *, side: int = 60, warp: float = 0.0, **pipeline: Any) -> TrainingConfig:
@@ -64,7 +61,7 @@ def _short(name: str, **pipeline: Any) -> TrainingConfig:
     return TrainingConfig(data=name, images=500_000, pipeline=PipelineConfig(**pipeline))
 
 
-EYES: tuple[tuple[Eye, int], ...] = (("learned", 3), ("random", 1), ("centre", 1))
+EYES = (("learned", 3), ("random", 1), ("centre", 1))
 """Eyes that are trained on shapes, and the number of seeds."""
 _SMALL_CANVAS = TrainingConfig(images=200_000, task="translated", shift=0, pipeline=PipelineConfig(crop_size=12))
 

@@ -2,27 +2,24 @@
 
 import fnmatch
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from foveax import analysis, plot
 from foveax._types import InputError
 from foveax.evaluation.evaluate import Evaluation, table_title
-from foveax.report.findings import Findings, Track
+from foveax.report.findings import Findings, Makers, Track
 from foveax.runtime.metrics_file import read_metrics
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 SHEET_TRIALS = 8
-"""In the sheet of trials; half of them, if there are as many, end with a wrong decision."""
-Draw = Callable[[], "Figure"]
+"""Half of them, if there are as many, end with a wrong decision."""
 
 
-def figures_of_run(findings: Findings) -> dict[str, tuple[str, Draw]]:
-    """The captions of the figures that stand for the whole run, and functions that draw them, by name."""
-    figures: dict[str, tuple[str, Draw]] = {}
+def figures_of_run(findings: Findings) -> Makers[Figure]:
+    """The figures that stand for the whole run."""
+    figures: Makers[Figure] = {}
     if findings.own.fixations is not None:
         trials = "Trials: correct ones, then wrong ones" if findings.has_decisions else "Trials"
         trial = "A trial: its scanpath, glimpses and beliefs, as far as the graph declares them"
@@ -30,15 +27,15 @@ def figures_of_run(findings: Findings) -> dict[str, tuple[str, Draw]]:
     return {**figures, "learning": ("Training images, after the last glimpse", lambda: _learning(findings))}
 
 
-def figures_of_track(findings: Findings, track: Track) -> dict[str, tuple[str, Draw]]:
-    """The captions of the figures of one agent, or of the gaze, and functions that draw them, by name."""
+def figures_of_track(findings: Findings, track: Track) -> Makers[Figure]:
+    """The figures of one agent, or of the gaze."""
     sides = findings.sides
     label = findings.own.label
-    figures: dict[str, tuple[str, Draw]] = {}
+    figures: Makers[Figure] = {}
     if track.evaluations:
         kind = "Decisions" if findings.has_decisions else "Score"
         figures["accuracy"] = (f"{kind} after each glimpse", lambda: _accuracy(track.evaluations))
-    if track.evaluations and findings.has_distributions:
+    if track.evaluations and findings.has_decisions:
         figures["speed"] = ("Accuracy by the mean number of glimpses", lambda: _speed(track.evaluations))
     if track.places:
         places = next(iter(track.places.values()))
@@ -47,32 +44,23 @@ def figures_of_track(findings: Findings, track: Track) -> dict[str, tuple[str, D
         figures["glimpses"] = ("Density of fixations, per glimpse", lambda: plot.densities(places, **sides))
         if label is not None:
             figures["classes"] = (by_class, lambda: plot.densities(places, label=label, **sides))
-        figures["saccades"] = ("Amplitudes, directions, and turns of saccades", lambda: _saccades(places, **sides))
+        figures["saccades"] = ("Amplitudes, directions, and turns of saccades", lambda: _saccades(places, sides))
         figures["field"] = (over, lambda: _field(places, findings.images))
     return figures
 
 
 def representative_trial(own: Evaluation) -> int:
-    """The image that was decided correctly in the end, and whose class was least expected at first.
-
-    The first image if no decision was correct; without decisions, the one whose score rose most.
-    """
+    """The correctly decided image whose class was least expected at first; without decisions, whose score rose most."""
     if own.probabilities is None or own.label is None:
         gain = own.score[:, -1] - own.score[:, 0]
         return int(np.argmax(np.where(np.isfinite(gain), gain, -np.inf)))
-    correct = own.predicted[:, -1] == own.label
-    classes = own.probabilities.shape[-1]
-    at_first = own.probabilities[np.arange(len(own.label)), 0, np.clip(own.label, 0, classes - 1)]
-    return int(np.argmin(np.where(correct, at_first, np.inf)))
+    decided = own.predicted[:, -1]
+    at_first = own.probabilities[np.arange(len(decided)), 0, decided]
+    return int(np.argmin(np.where(decided == own.label, at_first, np.inf)))
 
 
 def learning_curves(metrics: Sequence[Mapping[str, Any]]) -> tuple[dict[str, np.ndarray], str]:
-    """Curves over training ``[M]`` by name, and their title: the accuracy, else the losses, else the rewards.
-
-    Example:
-      >>> learning_curves([{"step": 1, "images": 8, "loss/aim.error": 0.5}])
-      ({'loss/aim.error': array([0.5])}, 'loss')
-    """
+    """Curves over training ``[M]`` by name, and their title: the accuracy, else the losses, else the rewards."""
     recorded = list(metrics[-1]) if metrics else []
     for title, pattern in (("accuracy", "accuracy"), ("loss", "loss/*"), ("reward", "*/reward")):
         if names := fnmatch.filter(recorded, pattern):
@@ -80,7 +68,7 @@ def learning_curves(metrics: Sequence[Mapping[str, Any]]) -> tuple[dict[str, np.
     return {}, ""
 
 
-def _sheet(findings: Findings) -> "Figure":
+def _sheet(findings: Findings) -> Figure:
     own = findings.own
     assert own.fixations is not None
     if own.probabilities is not None and own.label is not None:
@@ -95,7 +83,7 @@ def _sheet(findings: Findings) -> "Figure":
     return plot.fixation_sheet(findings.images[trials], own.fixations[trials], titles=titles, size=size)
 
 
-def _learning(findings: Findings) -> "Figure":
+def _learning(findings: Findings) -> Figure:
     metrics = read_metrics(findings.run.path / "metrics.jsonl")
     curves, title = learning_curves(metrics)
     if not curves:
@@ -104,13 +92,12 @@ def _learning(findings: Findings) -> "Figure":
     return _single(plot.learning_curve, runs, images=np.array([line["images"] for line in metrics]), title=title)
 
 
-def _accuracy(evaluations: Mapping[str, Evaluation]) -> "Figure":
-    title = table_title(next(iter(evaluations.values())))
+def _accuracy(evaluations: Mapping[str, Evaluation]) -> Figure:
     accuracy = {name: evaluation.accuracy for name, evaluation in evaluations.items()}
-    return _single(plot.accuracy_by_glimpse, accuracy, title=title)
+    return _single(plot.accuracy_by_glimpse, accuracy, title=table_title(next(iter(evaluations.values()))))
 
 
-def _speed(evaluations: Mapping[str, Evaluation]) -> "Figure":
+def _speed(evaluations: Mapping[str, Evaluation]) -> Figure:
     curves = {
         name: analysis.speed_accuracy(evaluation.probabilities, evaluation.label)
         for name, evaluation in evaluations.items()
@@ -120,14 +107,13 @@ def _speed(evaluations: Mapping[str, Evaluation]) -> "Figure":
     return _single(plot.speed_accuracy_curve, curves)
 
 
-def _single(draw: Callable[..., Any], curves: Mapping[str, Any], **options: Any) -> "Figure":
-    """A figure with one pair of axes."""
-    figure = _figure(3.4, 3.0)
+def _single(draw: Callable[..., Any], curves: Mapping[str, Any], **options: Any) -> Figure:
+    figure = Figure(figsize=(3.4, 3.0), layout="constrained")
     draw(curves, **options, ax=figure.add_subplot())
     return figure
 
 
-def _trial(findings: Findings) -> "Figure":
+def _trial(findings: Findings) -> Figure:
     """The scanpath, the reconstruction and the belief of a trial above its crops, as far as there are any."""
     own = findings.own
     retina = findings.retina
@@ -136,7 +122,7 @@ def _trial(findings: Findings) -> "Figure":
     trial = findings.images[index], own.fixations[index]
     columns = 1 + bool(retina) + (own.probabilities is not None)
     rows = [3, retina["scales"]] if retina else [3]
-    figure = _figure(7.0 * columns / 3, 2.6 + 0.4 * sum(rows[1:]))
+    figure = Figure(figsize=(7.0 * columns / 3, 2.6 + 0.4 * sum(rows[1:])), layout="constrained")
     grid = figure.add_gridspec(len(rows), columns, height_ratios=rows)
     cells = iter([figure.add_subplot(grid[0, column]) for column in range(columns)])
     plot.scanpath(*trial, size=retina.get("size"), ax=next(cells))
@@ -149,9 +135,8 @@ def _trial(findings: Findings) -> "Figure":
     return figure
 
 
-def _saccades(fixations: np.ndarray, *, height: int, width: int) -> "Figure":
-    figure = _figure(7.0, 2.5)
-    sides = {"height": height, "width": width}
+def _saccades(fixations: np.ndarray, sides: Mapping[str, Any]) -> Figure:
+    figure = Figure(figsize=(7.0, 2.5), layout="constrained")
     plot.amplitudes(fixations, **sides, ax=figure.add_subplot(131))
     for place, measure in ((132, analysis.saccade_directions), (133, analysis.saccade_turns)):
         if np.isfinite(measure(fixations, **sides)).any():  # unknown next to saccades of no length
@@ -160,8 +145,8 @@ def _saccades(fixations: np.ndarray, *, height: int, width: int) -> "Figure":
     return figure
 
 
-def _field(fixations: np.ndarray, images: np.ndarray) -> "Figure":
-    figure = _figure(7.0, 2.6)
+def _field(fixations: np.ndarray, images: np.ndarray) -> Figure:
+    figure = Figure(figsize=(7.0, 2.6), layout="constrained")
     saccades = fixations.shape[1] - 1
     mean = images.mean(axis=0).astype(images.dtype)
     chosen = sorted({min(2, saccades), (saccades + 2) // 2, saccades})
@@ -169,9 +154,3 @@ def _field(fixations: np.ndarray, images: np.ndarray) -> "Figure":
         ax = figure.add_subplot(1, len(chosen), place)
         plot.policy_field(fixations, image=mean, glimpse=saccade, ax=ax).set_title(f"saccade {saccade}", fontsize=8)
     return figure
-
-
-def _figure(width: float, height: float) -> "Figure":
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")

@@ -2,18 +2,17 @@
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib.figure import Figure
 
 from foveax.analysis.bootstrap import Interval
-from foveax.report.findings import Findings
+from foveax.report.findings import Findings, Parts
 from foveax.report.tables import Cell, Table
 from foveax.runs.pipeline import STOCK
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
@@ -27,28 +26,11 @@ th:first-child, td:first-child { text-align: left }
 figure { margin: 1.5rem 0 } img { max-width: 100% }
 """
 
-PIXELS_PER_INCH = 130
-"""Of figures on the page."""
 
-
-def page(
-    findings: Findings,
-    tables: Mapping[str, tuple[str, Table]],
-    figures: Mapping[str, tuple[str, "Figure"]],
-    omissions: Sequence[str],
-    folder: Path,
-) -> str:
-    """The page as HTML, of the tables with their titles, and of the figures in a folder with their captions."""
+def page(findings: Findings, tables: Parts[Table], figures: Parts[Figure], failures: list[str], folder: Path) -> str:
+    """The page as HTML, of the tables, of the figures in a folder, and of sentences on what could not be made."""
     run = findings.run
-    title = run.path.absolute().name
-    notes = list(omissions)
-    if run.judged_on:
-        title += f", judged on {run.judged_on}"
-        other = (
-            "The run is judged on other data than it was trained on: every table, verdict and figure below is of the "
-            f"test images of {run.judged_on}. Only the learning curve is of the training."
-        )
-        notes.insert(0, other)
+    title = run.path.absolute().name + (f", judged on {run.judged_on}" if run.judged_on else "")
     pictures = [_image(folder / f"{name}.png", text, drawn.get_figwidth()) for name, (text, drawn) in figures.items()]
     if findings.own.fixations is not None:
         pictures.append(_image(folder / "trial.gif", "A trial in time", 7.0))
@@ -58,7 +40,7 @@ def page(
     parts = [
         f"<h1>{escape(title)}</h1>",
         f"<p>{escape(_summary(findings))}</p>",
-        *map(_note, notes),
+        *map(_note, [*_notes(findings), *failures]),
         *_verdicts(findings.diagnoses),
         *(_table(name, *table) for name, table in tables.items()),
         *pictures,
@@ -79,15 +61,34 @@ def _summary(findings: Findings) -> str:
     )
 
 
+def _notes(findings: Findings) -> list[str]:
+    """Sentences on other data, and on what the page leaves out since the graph does not declare it."""
+    judged_on = findings.run.judged_on
+    roles = findings.run.graph.roles
+    undecided = " and ".join(f"no {name}" for name in ("belief", "label") if not getattr(roles, name))
+    information = "" if roles.label else "information about the class, "
+    sentences = {
+        "The run is judged on other data than it was trained on: every table, verdict and figure below is of the test "
+        f"images of {judged_on}. Only the learning curve is of the training.": judged_on,
+        "The graph declares no gaze: the fixation table, trials, their film and the comparison of scanpaths are left "
+        "out.": not roles.gaze,
+        "The graph declares no square crop: the frames of crops, the crops, coverage and the reconstruction of the "
+        "image are left out.": roles.gaze and not findings.retina,
+        f"The graph declares {undecided}: the score is minus the test loss, and {information}the speed-accuracy curve "
+        "and reading time are left out.": undecided,
+        "Nothing in the graph chooses a place that can be controlled: there is no verdict.": not findings.diagnoses,
+    }
+    return [sentence for sentence, applies in sentences.items() if applies]
+
+
 def _verdicts(diagnoses: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """A verdict for each agent, by its name if there are several."""
     paragraphs = []
     for name, measures in diagnoses.items():
         eye = "The eye" if len(diagnoses) == 1 else name
-        kind, sentence = "verdict", f"{eye} has not collapsed."
-        if measures["collapsed"]:
-            kind, sentence = "verdict collapsed", f"{eye} has collapsed: {'; '.join(measures['reasons'])}"
-        paragraphs.append(f'<p class="{kind}">{escape(sentence)}</p>')
+        reasons = "; ".join(measures["reasons"])
+        sentence = f"{eye} has collapsed: {reasons}" if reasons else f"{eye} has not collapsed."
+        paragraphs.append(f'<p class="verdict{" collapsed" * bool(reasons)}">{escape(sentence)}</p>')
     return paragraphs
 
 
@@ -115,6 +116,6 @@ def _cell(cell: Cell) -> str:
 def _image(file: Path, caption: str, inches: float) -> str:
     """An image with its caption, held by the page itself."""
     data = base64.b64encode(file.read_bytes()).decode()
-    size = f'style="width: {round(PIXELS_PER_INCH * inches)}px"'
+    size = f'style="width: {round(130 * inches)}px"'
     image = f'<img {size} alt="{escape(caption)}." src="data:image/{file.suffix[1:]};base64,{data}">'
     return f"<figure>{image}<figcaption>{escape(caption)}.</figcaption></figure>"

@@ -1,9 +1,9 @@
 """The report on a run: the folder of tables and figures, and the page that holds them all."""
 
 import csv
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -13,21 +13,12 @@ from foveax.data.dataset import Data
 from foveax.pipelines.named import Build, Pipeline
 from foveax.plot.scanpath import animate_trial
 from foveax.report.figures import figures_of_run, figures_of_track, representative_trial
-from foveax.report.findings import Findings, Track, collect_findings, file_name
+from foveax.report.findings import Findings, Makers, Part, Parts, Track, collect_findings
 from foveax.report.page import page
 from foveax.report.tables import expanded, tables_of_observers, tables_of_track
 from foveax.runs.directory import read_single_run
 from foveax.runs.load import load_run
 from foveax.runtime.files import write_atomically
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-Part = TypeVar("Part")
-Makers = Mapping[str, tuple[str, Callable[[], Part]]]
-"""By name, the title of a table or figure, and the function that makes it."""
-LONGEST_NAME = 100
-"""Characters of a data set's name in that of a folder."""
 
 
 def write_report(
@@ -45,21 +36,15 @@ def write_report(
     ``tables/fixations.csv`` holds every fixation (`foveax.analysis.FixationTable`); the other tables are those of the
     page, which holds all tables and figures and needs no other file. ``figures/trial.gif`` is a film of one trial.
 
-    The run may be of any pipeline: what is written follows from the roles that its graph declares (`foveax.Roles`). A
-    sentence on the page says what is left out. Of several agents, each has tables, figures and a verdict by its name.
-    Returns the path of the folder.
+    The run may be of any pipeline with saccades: what is written follows from the roles that its graph declares
+    (`foveax.Roles`). A sentence on the page says what is left out. Of several agents, each has tables, figures and a
+    verdict by its name. The data, the pipeline and `data_dir` are as in `foveax.load_run`; if the run is judged on new
+    data, the page says so. Returns the path of the folder, by default ``analysis`` in the run directory, or
+    ``analysis-on-NAME`` on new data.
 
-    Args:
-      run: the run directory of a pipeline with saccades.
-      out: the folder; by default ``analysis`` in the run directory, or ``analysis-on-NAME`` if it is judged on a new
-        set.
-      people: a CSV file of people's fixations (`foveax.analysis.read_csv`) on the first test images, each of which
-        every subject has looked at; their column ``image`` counts from 0. All scanpaths are cut to the length of the
-        shortest, and fixations outside the image are left out where maps are scored.
-      data: as in `foveax.load_run`.
-      new_data: another set to judge the run on, as there; the page then says so.
-      pipeline: as there.
-      data_dir: as there.
+    People's fixations are a CSV file (`foveax.analysis.read_csv`) on the first test images, each of which every subject
+    has looked at; its column ``image`` counts from 0. All scanpaths are cut to the length of the shortest, and
+    fixations outside the image are left out where maps are scored.
 
     Raises:
       InputError: if the run or the people's fixations cannot be read, or the pipeline makes no saccades.
@@ -72,27 +57,31 @@ def write_report(
       ...     sorted(path.name for path in write_report(f"{folder}/run").iterdir())
       ['figures', 'report.html', 'tables']
     """
-    observers = None if people is None else _people(people)  # before what takes long
+    observers = None if people is None else _people(people)  # refused before anything that takes long
     loaded = load_run(run, data, new_data=new_data, pipeline=pipeline, data_dir=data_dir)
     record = read_single_run(loaded.path)
     trained_on = loaded.config.data if data is None else "arrays given in Python"
     if loaded.judged_on:  # the name of the data of the training was not compared with anything
         dtype, shape, _ = record.data["train"]["image"]
         trained_on = f"{shape[0]:,} images {dtype}{shape[1:]}"
-    findings = collect_findings(loaded, record, trained_on=trained_on, people=observers)
-    default = f"analysis-on-{file_name(loaded.judged_on)[-LONGEST_NAME:]}" if loaded.judged_on else "analysis"
+    findings = collect_findings(loaded, record, trained_on, observers)
+    default = f"analysis-on-{_file_name(loaded.judged_on)}" if loaded.judged_on else "analysis"
     folder = loaded.path / default if out is None else Path(out).expanduser()
     for name in ("tables", "figures"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    tables, lost_tables = _make("table", {**_of_tracks(tables_of_track, findings), **tables_of_observers(findings)})
-    figures, lost_figures = _make("figure", {**figures_of_run(findings), **_of_tracks(figures_of_track, findings)})
+    failures: list[str] = []
+    of_tracks = _of_tracks(tables_of_track, findings)
+    tables = _make("table", {**of_tracks, **tables_of_observers(findings)}, failures)
+    figures = _make("figure", {**figures_of_run(findings), **_of_tracks(figures_of_track, findings)}, failures)
     for name, (_, table) in tables.items():
         with (folder / "tables" / f"{name}.csv").open("w", newline="") as file:
             csv.writer(file).writerows(expanded(table))
     for name, (_, figure) in figures.items():
-        _write_figure(folder / "figures" / name, figure)
+        figure.savefig(folder / "figures" / f"{name}.png", dpi=200)
+        figure.set_layout_engine("none")  # the layout of the first file is kept
+        figure.savefig(folder / "figures" / f"{name}.pdf")
     _write_gaze(folder, findings)
-    text = page(findings, tables, figures, [*findings.omissions, *lost_tables, *lost_figures], folder / "figures")
+    text = page(findings, tables, figures, failures, folder / "figures")
     write_atomically(folder / "report.html", lambda file: file.write(text.encode()))
     return folder
 
@@ -113,30 +102,31 @@ def _people(file: str | Path) -> np.ndarray:
 
 def _of_tracks(makers: Callable[[Findings, Track], Makers[Part]], findings: Findings) -> Makers[Part]:
     """The makers of all tracks; of several, each under its own names and titles."""
-    return {
-        f"{name}{track.suffix}": (f"{title}{track.title}", make)
-        for track in findings.tracks
-        for name, (title, make) in makers(findings, track).items()
-    }
+    named: Makers[Part] = {}
+    for track in findings.tracks:
+        for name, (title, make) in makers(findings, track).items():
+            if len(findings.tracks) > 1:
+                name, title = f"{name}_{_file_name(track.name)}", f"{title}: {track.name}"
+            while name in named:
+                name += "_"
+            named[name] = (title, make)
+    return named
 
 
-def _make(kind: str, makers: Makers[Part]) -> tuple[dict[str, tuple[str, Part]], list[str]]:
-    """Everything that can be made, with its title, and a sentence on everything that cannot."""
-    made: dict[str, tuple[str, Part]] = {}
-    omissions = []
+def _make(kind: str, makers: Makers[Part], failures: list[str]) -> Parts[Part]:
+    """Everything that can be made; a sentence on everything that cannot joins the failures."""
+    made: Parts[Part] = {}
     for name, (title, make) in makers.items():
         try:
             made[name] = (title, make())
         except InputError as error:
-            omissions.append(f"The {kind} {name} is left out: {error}.")
-    return made, omissions
+            failures.append(f"The {kind} {name} is left out: {error}.")
+    return made
 
 
-def _write_figure(path: Path, figure: "Figure") -> None:
-    """Writes a figure as PNG and PDF, laid out once."""
-    figure.savefig(path.with_name(f"{path.name}.png"), dpi=200)
-    figure.set_layout_engine("none")
-    figure.savefig(path.with_name(f"{path.name}.pdf"))
+def _file_name(name: str) -> str:
+    """The end of a name, without characters that mean something to a file system or a shell."""
+    return re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-.")[-100:] or "unnamed"
 
 
 def _write_gaze(folder: Path, findings: Findings) -> None:
@@ -145,9 +135,11 @@ def _write_gaze(folder: Path, findings: Findings) -> None:
     if own.fixations is None:
         return
     beliefs = own.probabilities
-    entropic = beliefs if findings.has_distributions else None
-    seed = findings.run.config.seed
-    table = analysis.fixation_table(own.fixations, probabilities=entropic, label=own.label, seed=seed, **findings.sides)
+    columns = {"label": own.label, "seed": findings.run.config.seed, **findings.sides}
+    try:
+        table = analysis.fixation_table(own.fixations, probabilities=beliefs, **columns)
+    except InputError:  # the belief is no distribution, or there is no label to compare it with
+        table = analysis.fixation_table(own.fixations, **columns)
     analysis.write_csv(folder / "tables" / "fixations.csv", table)
     index = representative_trial(own)
     trial = findings.images[index], own.fixations[index]

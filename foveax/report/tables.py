@@ -1,59 +1,50 @@
 """The tables of a report: numbers next to their controls."""
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from foveax import analysis
-from foveax.analysis.bootstrap import Interval
-from foveax.evaluation.evaluate import table_title
-from foveax.report.findings import Findings, Track
+from foveax.evaluation.evaluate import Evaluation, table_title
+from foveax.report.findings import Findings, Makers, Track
 
-Cell = str | float | Interval
+Cell = str | float | analysis.Interval
 READING_THRESHOLDS = ("1", "0.3", "0.1", "0.01")
 """Entropies of the belief, in bits, at which looking stops in the table of reading times."""
 
 
 class Table(NamedTuple):
-    """A table: a sentence on what its numbers are, and rows that begin with a name.
-
-    An interval in a row stands for a mean and its 95 % bounds, over images.
-    """
+    """A table: a sentence on what its numbers are, and rows that begin with a name; intervals are over images."""
 
     note: str
     header: list[str]
     rows: list[list[Cell]]
 
 
-Make = Callable[[], Table]
-
-
-def tables_of_track(findings: Findings, track: Track) -> dict[str, tuple[str, Make]]:
-    """The titles of the tables of one agent, or of the gaze, and functions that make them, by name."""
-    tables: dict[str, tuple[str, Callable[[Findings, Track], Table]]] = {}
+def tables_of_track(findings: Findings, track: Track) -> Makers[Table]:
+    """The tables of one agent, or of the gaze."""
+    tables: Makers[Table] = {}
     if track.evaluations:
         kind = "Decisions" if findings.has_decisions else "Score"
-        tables["accuracy"] = (f"{kind} after each glimpse", _accuracy_table)
+        tables["accuracy"] = (f"{kind} after each glimpse", lambda: _accuracy_table(findings, track))
     if track.places:
-        tables["statistics"] = ("Scanpaths", _statistics_table)
-        tables["directions"] = ("Directions and returns", _direction_table)
+        tables["statistics"] = ("Scanpaths", lambda: _statistics_table(findings, track))
+        tables["directions"] = ("Directions and returns", lambda: _direction_table(findings, track))
     if track.measures:
         title = "Landings and the class" if "information" in track.measures else "Landings"
-        tables["information"] = (title, _information_table)
-    if track.evaluations and findings.has_distributions:
-        tables["speed"] = ("Reading time", _speed_table)
-    return {name: (title, functools.partial(make, findings, track)) for name, (title, make) in tables.items()}
+        tables["information"] = (title, lambda: _information_table(track.measures))
+    if track.evaluations and findings.has_decisions:
+        tables["speed"] = ("Reading time", lambda: _speed_table(track.evaluations))
+    return tables
 
 
-def tables_of_observers(findings: Findings) -> dict[str, tuple[str, Make]]:
-    """Likewise of the comparison with the policy's passes and with people; maps are scored by two subjects or more."""
-    tables: dict[str, tuple[str, Make]] = {}
-    for name, observers, gaze in (
-        ("the policy's own passes", findings.passes, "its mode"),
-        ("people", findings.people, "the model"),
-    ):
+def tables_of_observers(findings: Findings) -> Makers[Table]:
+    """The comparison with the policy's passes and with people; maps are scored by two subjects or more."""
+    tables: Makers[Table] = {}
+    groups = {"the policy's own passes": (findings.passes, "its mode"), "people": (findings.people, "the model")}
+    for name, (observers, gaze) in groups.items():
         if observers is None:
             continue
         file = name.replace(" ", "_").replace("'", "")
@@ -67,21 +58,21 @@ def tables_of_observers(findings: Findings) -> dict[str, tuple[str, Make]]:
 
 def expanded(table: Table) -> list[list[Cell]]:
     """Header and rows of a table with each interval as three numbers, for a file."""
-    wide = {index for row in table.rows for index, cell in enumerate(row) if isinstance(cell, Interval)}
+    wide = {index for row in table.rows for index, cell in enumerate(row) if isinstance(cell, analysis.Interval)}
     names = [[title, f"{title} low", f"{title} high"] if index in wide else [title]
              for index, title in enumerate(table.header)]  # fmt: skip
-    rows = [[list(cell) if isinstance(cell, Interval) else [cell] for cell in row] for row in table.rows]
+    rows = [[list(cell) if isinstance(cell, analysis.Interval) else [cell] for cell in row] for row in table.rows]
     return [[cell for cells in row for cell in cells] for row in [names, *rows]]
 
 
 def _accuracy_table(findings: Findings, track: Track) -> Table:
-    rows: list[list[Cell]] = []
-    for name, evaluation in track.evaluations.items():
-        last = _mean(100.0 * evaluation.score[:, -1])
-        rows.append([name, *(100 * evaluation.accuracy[:-1]).tolist(), last])
-    header = ["fixations", *(f"glimpse {index + 1}" for index in range(findings.run.graph.length))]
+    rows: list[list[Cell]] = [
+        [name, *(100 * evaluation.accuracy[:-1]).tolist(), _mean(100.0 * evaluation.score[:, -1])]
+        for name, evaluation in track.evaluations.items()
+    ]
     score = table_title(findings.own).capitalize()
-    return Table(f"{score}, mode of the policy, one pass; the last with its 95 % interval over images.", header, rows)
+    note = f"{score}, mode of the policy, one pass; the last with its 95 % interval over images."
+    return Table(note, ["fixations", *_numbered("glimpse", rows)], rows)
 
 
 def _statistics_table(findings: Findings, track: Track) -> Table:
@@ -108,44 +99,39 @@ def _statistics_table(findings: Findings, track: Track) -> Table:
 
 
 def _direction_table(findings: Findings, track: Track) -> Table:
-    """Shares of saccades by direction, absolute and relative, and returns at each lag, of the own policy."""
+    """Of the own policy."""
     sides = findings.sides
     fixations = next(iter(track.places.values()))
-    rows: list[list[Cell]] = []
-    for name, measure in (
-        ("direction: right, up, left, down", analysis.saccade_directions),
-        ("turn: on, left, back, right", analysis.saccade_turns),
-    ):
-        angles = measure(fixations, **sides)
-        quarters = np.rint(angles[~np.isnan(angles)] / (np.pi / 2)).astype(int) % 4
-        shares = [100 * float(np.mean(quarters == quarter)) for quarter in range(4)] if len(quarters) else [""] * 4
-        rows.append([name, *shares])
-    rows.append(["returns at lag 1, 2, ...", *(100 * analysis.return_rates(fixations, **sides)).tolist()])
-    columns = max(map(len, rows))
-    note = (
-        "In %: of saccades, by the nearest quarter; of fixations, those within 3 pixels of the one that many fixations "
-        "earlier."
-    )
+
+    def quarters(name: str, angles: np.ndarray) -> list[Cell]:
+        nearest = np.rint(angles[~np.isnan(angles)] / (np.pi / 2)).astype(int) % 4
+        return [name, *(100 * (np.bincount(nearest, minlength=4) / len(nearest))).tolist()] if len(nearest) else [name]
+
+    rows = [
+        quarters("direction: right, up, left, down", analysis.saccade_directions(fixations, **sides)),
+        quarters("turn: on, left, back, right", analysis.saccade_turns(fixations, **sides)),
+        ["returns at lag 1, 2, ...", *(100 * analysis.return_rates(fixations, **sides)).tolist()],
+    ]
+    note = "In %: saccades by the nearest quarter; fixations within 3 pixels of the one that many fixations earlier."
+    columns = max(5, *map(len, rows))
     filled = [[*row, *[""] * (columns - len(row))] for row in rows]
     return Table(note, ["", *map(str, range(1, columns))], filled)
 
 
-def _information_table(findings: Findings, track: Track) -> Table:
+def _information_table(measures: Mapping[str, Any]) -> Table:
     titles = {
         "information": "information about the class",
         "information_shuffled": "of shuffled pairs",
         "map_entropy": "entropy of the map",
     }
-    measures = track.measures
     rows: list[list[Cell]] = [[title, *measures[name]] for name, title in titles.items() if name in measures]
-    header = ["bits", *(f"saccade {index}" for index in range(1, findings.run.graph.length))]
-    return Table("Bits, on a grid of 8 by 8.", header, rows)
+    return Table("Bits, on a grid of 8 by 8.", ["bits", *_numbered("saccade", rows)], rows)
 
 
-def _speed_table(_: Findings, track: Track) -> Table:
+def _speed_table(evaluations: Mapping[str, Evaluation]) -> Table:
     thresholds = np.array(READING_THRESHOLDS, np.float64)
     rows: list[list[Cell]] = []
-    for name, evaluation in track.evaluations.items():
+    for name, evaluation in evaluations.items():
         assert evaluation.probabilities is not None
         assert evaluation.label is not None
         curve = analysis.speed_accuracy(evaluation.probabilities, evaluation.label, thresholds=thresholds)
@@ -186,8 +172,12 @@ def _table_of_scores(note: str, corner: str, scores: Mapping[str, Mapping[str, C
     return Table(note, [corner, *next(iter(scores.values()))], rows)
 
 
-def _mean(values: np.ndarray) -> Interval:
+def _numbered(name: str, rows: list[list[Cell]]) -> list[str]:
+    return [f"{name} {index}" for index in range(1, len(rows[0]))]
+
+
+def _mean(values: np.ndarray) -> analysis.Interval:
     """A mean with its interval; without one where the values are not all finite, as losses may be."""
     if np.isfinite(values).all():
         return analysis.bootstrap_mean(values)
-    return Interval(float(values.mean()), float("nan"), float("nan"))
+    return analysis.Interval(float(values.mean()), float("nan"), float("nan"))

@@ -139,6 +139,7 @@ def test_picture_without_crop_is_the_scanpath_alone():
 
     fixations = np.array([[0.5, 0.5], [0.1, 0.2]])
     assert trial_picture(np.zeros((28, 28, 1)), fixations, size=0).shape == (280, 280, 3)
+    assert trial_picture(np.zeros((28, 28, 1)), fixations, size=9).shape == (280, 440, 3)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
