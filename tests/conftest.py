@@ -8,8 +8,8 @@ PROGRAMS = Path(__file__).parents[1] / ".pytest_cache" / "programs"
 PROGRAMS.mkdir(mode=0o700, parents=True, exist_ok=True)
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(PROGRAMS))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # most programs of the tests are small
-# Tests compile much and compute little: less optimisation of the machine code, the same program; a thread per worker.
-FLAGS = "--xla_backend_optimization_level=1 --xla_cpu_multi_thread_eigen=false"
+# Tests compile much and compute little: the machine code is optimised least, the program as ever; a thread per worker.
+FLAGS = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_multi_thread_eigen=false"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}".strip()
 
 import jax

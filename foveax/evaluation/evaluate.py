@@ -13,7 +13,7 @@ from foveax.data.dataset import SAMPLED_BYTES, Split
 from foveax.data.mapped import take
 from foveax.graph.compile import compile as compile_graph
 from foveax.graph.compile import number
-from foveax.graph.graph import Graph, Source, parse_port
+from foveax.graph.graph import Graph, Source, batch_size, parse_port
 from foveax.graph.ports import describe
 from foveax.graph.split import acting_ports
 
@@ -101,7 +101,7 @@ def make_evaluator(graph: Graph, *, batch: int = 500, tracks: Mapping[str, Sourc
         params: dict[str, Params], split: Batch, key: Key, hyperparameters: Mapping[str, Any] | None = None
     ) -> Evaluation:
         hyper = {**graph.hyperparameters, **(hyperparameters or {})}
-        size = _size(graph, split)
+        size = batch_size(graph, split, "split")
         keys = jax.random.split(key, size)
         at_once = min(batch, max(SAMPLED_BYTES // sum(split[name][:1].nbytes for name in graph.inputs), 1))
         parts = []
@@ -159,7 +159,7 @@ def sample_scanpaths(graph: Graph, params: dict[str, Params], split: Split, *, k
     """
     gaze = graph.roles.gaze
     rollout = jax.jit(jax.vmap(compile_graph(graph, [f"memory.{gaze}"]), in_axes=(None, 0, 0)))
-    size = _size(graph, split)
+    size = batch_size(graph, split, "split")
     inputs = {name: split[name] for name in graph.inputs}
     scanpaths = [rollout(params, inputs, jax.random.split(once, size)) for once in jax.random.split(key, passes)]
     return np.stack([np.asarray(trajectory["memory"][gaze]) for trajectory in scanpaths])
@@ -198,14 +198,6 @@ def table_title(evaluation: Evaluation) -> str:
     """What the scores of an evaluation are."""
     decides = evaluation.probabilities is not None and evaluation.label is not None
     return "test accuracy (%)" if decides else "-100 x test loss"
-
-
-def _size(graph: Graph, split: Batch) -> int:
-    """The number of examples in a split, which must hold all inputs of the graph."""
-    missing = [name for name in graph.inputs if name not in split]
-    if missing:
-        raise InputError(f"a split must hold {', '.join(graph.inputs)}; it lacks {', '.join(missing)}")
-    return len(next(iter(split.values())))
 
 
 def _places(source: Source, values: np.ndarray) -> np.ndarray:

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from foveax._types import BORDER_PIXELS, REFIXATION_PIXELS, Array, Batch, InputError, Key, Metrics, Params
+from foveax._types import BORDER_PIXELS, REFIXATION_PIXELS, Array, Batch, Key, Metrics, Params
 from foveax.graph.compile import Trajectory, number
 from foveax.graph.compile import compile as compile_graph
-from foveax.graph.graph import Graph, Source, as_initial, init, parse_port
+from foveax.graph.graph import Graph, Source, as_initial, batch_size, init, parse_port
 from foveax.graph.modules import AGENT_OUTPUTS, Loss, Module
 from foveax.learning.hyperparameters import Hyperparameters, LearningConfig
 from foveax.learning.ppo import agent_loss, with_credit
@@ -127,7 +127,7 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
         state: TrainState, batch: Batch, hyperparameters: Hyperparameters | None = None
     ) -> tuple[TrainState, Metrics]:
         hyper = defaults if hyperparameters is None else hyperparameters
-        keys = example_keys(jax.random.fold_in(state.key, state.step), _size(graph, batch))
+        keys = example_keys(jax.random.fold_in(state.key, state.step), batch_size(graph, batch, "batch"))
         progress = progress_at(state.step, steps)
         differentiate = jax.value_and_grad(objective, has_aux=True)
         (total, (episodes, metrics)), grads = differentiate(state.params, batch, progress, keys, hyper)
@@ -234,14 +234,6 @@ def _counted(state: TrainState, made: Array) -> TrainState:
         skipped=state.skipped + jnp.where(made, 0, 1),
         consecutive_skips=jnp.where(made, 0, state.consecutive_skips + 1),
     )
-
-
-def _size(graph: Graph, batch: Batch) -> int:
-    """The number B of examples in a batch, which must hold all inputs of the graph."""
-    missing = [name for name in graph.inputs if name not in batch]
-    if missing:
-        raise InputError(f"a batch must hold {', '.join(graph.inputs)}; it lacks {', '.join(missing)}")
-    return len(next(iter(batch.values())))
 
 
 def _supervised(
