@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from foveax._types import InputError, Key, Params
-from foveax.graph.modules import AGENT_OUTPUTS, Factor, Module, Values
+from foveax.graph.modules import AGENT_OUTPUTS, Factor, Loss, Module, Values
 from foveax.graph.ports import GraphError, describe
 
 RESERVED = ("input", "loop", "memory", "hyperparameter")
@@ -120,6 +120,16 @@ class Graph:
     def agents(self) -> list[str]:
         """The names of the modules that are agents."""
         return [name for name, module in self.modules.items() if module.agent]
+
+    @property
+    def losses(self) -> dict[Source, Loss]:
+        """The modules' declared losses."""
+        return {Source(name, port): loss for name in self.modules for port, loss in self.modules[name].losses.items()}
+
+    @property
+    def metrics(self) -> list[Source]:
+        """The modules' declared metrics."""
+        return [Source(name, port) for name, module in self.modules.items() for port in module.metrics]
 
     def add(
         self,

@@ -13,6 +13,7 @@ from foveax.graph.compile import Trajectory, number
 from foveax.graph.compile import compile as compile_graph
 from foveax.graph.graph import Graph, Source, as_initial, batch_size, init, parse_port
 from foveax.graph.modules import AGENT_OUTPUTS, Loss, Module
+from foveax.graph.ports import describe
 from foveax.learning.hyperparameters import Hyperparameters, LearningConfig
 from foveax.learning.ppo import agent_loss, with_credit
 from foveax.training.collectives import averaged, example_keys, gathered
@@ -83,17 +84,12 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
     """
     moving = graph.length > 1  # with a single glimpse no action is credited
     agents = {name: agent for name, module in graph.modules.items() if (agent := module.agent) and moving}
-    losses = {
-        Source(name, port): loss for name, module in graph.modules.items() for port, loss in module.losses.items()
-    }
-    observed = [Source(name, port) for name, module in graph.modules.items() for port in module.metrics]
-    observed += [parse_port(port) for port in (graph.roles.belief, graph.roles.label) if port]
-    experience = {name: _experience(graph, name, learning.epochs) for name in agents}
-    needed = [*losses, *observed, *(source for sources in experience.values() for source in sources)]
-    needed += [parse_port(agent.reward) for agent in agents.values()]
-    rollout = jax.vmap(
-        compile_graph(graph, sorted({str(source) for source in needed})), in_axes=(None, 0, 0, None, None)
-    )
+    needed, replays = (*AGENT_OUTPUTS, "mode"), learning.epochs > 1  # an agent is computed again from all it gave
+    outputs = {name: [port for port in graph.wiring.outputs[name] if replays or port in needed] for name in agents}
+    ports = {f"{name}.{port}" for name in agents for port in outputs[name]}
+    ports |= {*map(str, (*graph.losses, *graph.metrics)), graph.roles.belief, graph.roles.label}
+    ports |= {agent.reward for agent in agents.values()}
+    rollout = jax.vmap(compile_graph(graph, sorted(ports - {""})), in_axes=(None, 0, 0, None, None))
     defaults = learning.hyperparameters(dict(graph.hyperparameters))
 
     def optimizers(hyper: Hyperparameters) -> dict[str, optax.GradientTransformation]:
@@ -102,7 +98,7 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
     def start(key: Key) -> TrainState:
         params_key, step_key = jax.random.split(key)
         params = init(graph, params_key)
-        optimizer = {name: optimizers(defaults)[name].init(params[name]) for name in params}
+        optimizer = {name: own.init(params[name]) for name, own in optimizers(defaults).items()}
         step, skipped, consecutive = (jnp.zeros((), jnp.int32) for _ in range(3))  # each its own: they are donated
         return TrainState(params, optimizer, step, step_key, skipped, consecutive)
 
@@ -110,11 +106,13 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
         params: dict[str, Params], inputs: Batch, progress: Array, keys: Key, hyper: Hyperparameters
     ) -> tuple[Array, tuple[dict, Metrics]]:
         trajectory = rollout(params, inputs, keys, progress, hyper.graph)
-        total, metrics = _supervised(trajectory, losses, progress, hyper)
+        total, metrics = _supervised(trajectory, graph.losses, progress, hyper)
         metrics |= _observed(trajectory, graph)
         episodes = {}
         for name, agent in agents.items():
-            episode = _saccades(trajectory, experience[name], parse_port(agent.reward))
+            paid = parse_port(agent.reward)
+            episode = {port: trajectory[name][port][:, :-1] for port in outputs[name]}
+            episode["reward"] = trajectory[paid.module][paid.port][:, 1:]
             episode = with_credit(episode, hyper, normalize=learning.normalize, gather=gathered)
             loss, terms = agent_loss(episode, episode, hyper, bonus_at(hyper, progress, learning))
             total, episodes[name] = total + loss, episode
@@ -135,7 +133,7 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
         made = is_finite(total, grads) & (state.consecutive_skips < learning.max_skips)
         own = optimizers(hyper)
         params, optimizer = _updated(own, grads, state.optimizer, state.params, made)
-        for name in agents if learning.epochs > 1 else ():
+        for name in agents:
             again = functools.partial(replayed_loss, graph.modules[name], graph.wiring.inputs[name])
             for _ in range(learning.epochs - 1):
                 bonus = bonus_at(hyper, progress, learning)
@@ -145,7 +143,10 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
                 moved = _updated(own, {name: grad}, optimizer, params, made)
                 params, optimizer = ({**old, **new} for old, new in zip((params, optimizer), moved, strict=True))
                 metrics |= {f"{name}/{term}": value for term, value in terms.items()}
-        return _counted(state._replace(params=params, optimizer=optimizer), made), metrics
+        state = state._replace(params=params, optimizer=optimizer, step=state.step + 1)
+        skipped = state.skipped + jnp.where(made, 0, 1)
+        consecutive = jnp.where(made, 0, state.consecutive_skips + 1)
+        return state._replace(skipped=skipped, consecutive_skips=consecutive), metrics
 
     return Learner(jax.jit(start), step, defaults)  # init is many small operations, compiled as one
 
@@ -154,24 +155,14 @@ def replayed_loss(
     module: Module, inputs: Mapping[str, Any], params: Params, episodes: Mapping[str, Array], hyper: Hyperparameters,
     entropy: Any,
 ) -> tuple[Array, Metrics]:  # fmt: skip
-    """An agent's loss when it is computed again, glimpse by glimpse, on the experience of an earlier pass.
-
-    Args:
-      module: the agent.
-      inputs: the specifications at its input ports.
-      params: that learn.
-      episodes: of `with_credit`: all that the agent gave, and its credit.
-      hyper: as in `agent_loss`.
-      entropy: likewise.
-    """
+    """An agent's loss when it is computed again, glimpse by glimpse, on the experience of an earlier pass."""
     agent = module.agent
     assert agent is not None
-    judged = ("log_prob", "value", "entropy")
 
     def replay(outputs: Mapping[str, Array]) -> Mapping[str, Array]:
         def glimpse(state: Any, outputs: Mapping[str, Array]) -> tuple[Any, Mapping[str, Array]]:
             again, state = agent.evaluate(params, state, outputs)
-            return state, {port: again[port] for port in judged}
+            return state, {port: again[port] for port in ("log_prob", "value", "entropy")}
 
         return jax.lax.scan(glimpse, module.begin(inputs), outputs, unroll=True)[1]
 
@@ -211,29 +202,16 @@ def is_finite(loss: Array, grads: Mapping[str, Params]) -> Array:
 
 
 def _updated(
-    optimizers: Mapping[str, Any],
-    grads: dict[str, Params],
-    optimizer: dict[str, Any],
-    params: dict[str, Params],
-    made: Array,
+    optimizers: dict[str, Any], grads: dict[str, Params], states: dict[str, Any], params: dict[str, Params], made: Array
 ) -> tuple[dict[str, Params], dict[str, Any]]:
     """Parameters and optimiser states of the modules that have gradients: updated, or as before if not `made`."""
-    before = {name: params[name] for name in grads}, {name: optimizer[name] for name in grads}
+    before = {name: params[name] for name in grads}, {name: states[name] for name in grads}
 
-    def make(params: dict[str, Params], optimizer: dict[str, Any]) -> tuple[dict[str, Params], dict[str, Any]]:
-        after = {name: update(optimizers[name], grads[name], optimizer[name], params[name]) for name in grads}
+    def make(params: dict[str, Params], states: dict[str, Any]) -> tuple[dict[str, Params], dict[str, Any]]:
+        after = {name: update(optimizers[name], grads[name], states[name], params[name]) for name in grads}
         return {name: new for name, (new, _) in after.items()}, {name: new for name, (_, new) in after.items()}
 
-    return jax.lax.cond(made, make, lambda params, optimizer: (params, optimizer), *before)
-
-
-def _counted(state: TrainState, made: Array) -> TrainState:
-    """The state one step on, its update made, or skipped and counted."""
-    return state._replace(
-        step=state.step + 1,
-        skipped=state.skipped + jnp.where(made, 0, 1),
-        consecutive_skips=jnp.where(made, 0, state.consecutive_skips + 1),
-    )
+    return jax.lax.cond(made, make, lambda params, states: (params, states), *before)
 
 
 def _supervised(
@@ -253,26 +231,16 @@ def _supervised(
 
 def _observed(trajectory: Trajectory, graph: Graph) -> Metrics:
     """The declared metrics after the last glimpse, and the accuracy of the belief."""
-    ports = [Source(name, port) for name, module in graph.modules.items() for port in module.metrics]
-    metrics = {str(port): jnp.mean(trajectory[port.module][port.port][:, -1].astype(jnp.float32)) for port in ports}
+    metrics = {
+        str(source): jnp.mean(trajectory[source.module][source.port][:, -1].astype(jnp.float32))
+        for source in graph.metrics
+    }
     if graph.roles.belief and graph.roles.label:
         belief, label = (parse_port(port) for port in (graph.roles.belief, graph.roles.label))
         predicted = jnp.argmax(trajectory[belief.module][belief.port][:, -1], axis=-1)
         correct = predicted == trajectory[label.module][label.port][:, -1]
         metrics["accuracy"] = jnp.mean(correct.astype(jnp.float32))
     return metrics
-
-
-def _experience(graph: Graph, name: str, epochs: int) -> list[Source]:
-    """What is recorded of an agent: all that it gives if it is to be computed again, else what is needed of it."""
-    needed = (*AGENT_OUTPUTS, "mode")
-    return [Source(name, port) for port in graph.wiring.outputs[name] if epochs > 1 or port in needed]
-
-
-def _saccades(trajectory: Trajectory, experience: list[Source], reward: Source) -> dict[str, Array]:
-    """An agent's outputs over its T - 1 saccades, ``[B, T - 1, ...]``, with the reward that followed each."""
-    paid = trajectory[reward.module][reward.port][:, 1:]
-    return {source.port: trajectory[source.module][source.port][:, :-1] for source in experience} | {"reward": paid}
 
 
 def bonus_at(hyper: Hyperparameters, progress: Array, learning: LearningConfig) -> Any:
@@ -286,16 +254,13 @@ def _gaze(episode: Mapping[str, Array], graph: Graph, name: str) -> Metrics:
     Late is from the second half of the glimpses on. Nothing of an agent whose modes do not go into a memory of places.
     """
     memories = [memory for memory, source in graph.wiring.writes.items() if source.module == name]
-    place = jax.ShapeDtypeStruct((2,), jnp.float32)
-    if "mode" not in episode or "image" not in graph.inputs or len(memories) != 1:
-        return {}
-    initial = as_initial(graph.memory[memories[0]])
-    if (initial.shape, initial.dtype) != (place.shape, place.dtype):
+    held = [describe(graph.wiring.outputs["memory"][memory]) for memory in memories]
+    if "mode" not in episode or "image" not in graph.inputs or held != ["float32[2]"]:
         return {}
     image, modes = graph.inputs["image"].shape, jax.lax.stop_gradient(episode["mode"])
     sides = jnp.array([image[1] - 1, image[0] - 1], jnp.float32)
     late = modes.shape[1] // 2
-    begins = jnp.broadcast_to(initial, (len(modes), 1, 2))
+    begins = jnp.broadcast_to(as_initial(graph.memory[memories[0]]), (len(modes), 1, 2))
     points = jnp.concatenate([begins, modes], axis=1) * sides[None, None, :]
     ends = points[:, 1 + late :]
     distance = jnp.linalg.norm(ends[:, :, None] - points[:, None, :], axis=-1)
