@@ -135,15 +135,12 @@ def number(factor: Factor, hyperparameters: Values) -> Any:
 
 
 def _leaving(graph: Graph, source: Source, values: Mapping[str, Values]) -> Any:
-    """A value as it leaves a port: one of an agent with its gradient scaled."""
+    """A value as it leaves a port: one of an agent with its gradient times `pathwise`, so that 0 stops it."""
     value = values[source.module][source.port]
     agent = graph.modules[source.module].agent if source.module in graph.modules else None
-    return scale_gradient(value, number(agent.pathwise, values["hyperparameter"])) if agent else value
-
-
-def scale_gradient(value: Any, scale: Any) -> Any:
-    """The same value; its gradient times `scale`, so that 0 stops it."""
-    stopped = jax.lax.stop_gradient(value)
+    if agent is None:
+        return value
+    stopped, scale = jax.lax.stop_gradient(value), number(agent.pathwise, values["hyperparameter"])
     if not isinstance(scale, jax.Array) and scale == 0:
         return stopped
     return jax.tree.map(lambda leaf, stop: stop + scale * (leaf - stop), value, stopped)

@@ -89,17 +89,9 @@ class Graph:
 
     Example:
       >>> import foveax as fx
-      >>> graph = fx.Graph(
-      ...     inputs=fx.image_source((28, 28, 1)),
-      ...     modules={"retina": fx.cropper(9), "eye": fx.centre()},
-      ...     links=[
-      ...         "input.image -> retina.image",
-      ...         "memory.fixation -> retina.fixation",
-      ...         "eye.fixation -> memory.fixation",
-      ...     ],
-      ...     length=6,
-      ...     memory={"fixation": (0.5, 0.5)},
-      ... )
+      >>> modules = {"retina": fx.cropper(9), "eye": fx.centre()}
+      >>> links = ["input.image -> retina.image", "memory.gaze -> retina.fixation", "eye.fixation -> memory.gaze"]
+      >>> graph = fx.Graph(fx.image_source((28, 28, 1)), modules, links, length=6, memory={"gaze": (0.5, 0.5)})
       >>> graph.wiring.outputs["retina"]["glimpse"].shape
       (9, 9, 1)
     """
@@ -173,10 +165,7 @@ class Graph:
     def swap(self, name: str, module: Module, *links: str) -> "Graph":
         """The same graph with another module in the place of one; links into ports that it lacks are dropped.
 
-        Args:
-          name: of the module to replace.
-          module: the one to take its place.
-          links: more links, as in `add`.
+        Further links are as in `add`.
         """
         self._check_there(name, "swap")
         targets = {link: _parse(link)[1] for link in self.links}
@@ -185,12 +174,9 @@ class Graph:
         return dataclasses.replace(self, modules={**self.modules, name: module}, links=list(fed.values()))
 
     def reroute(self, source: str, to: str, **modules: Module) -> "Graph":
-        """The same graph in which all links from one output port lead from another instead.
+        """The same graph in which all links from one output port, ``"module.port"``, lead from another instead.
 
-        Args:
-          source: the port that is read now, as ``"module.port"``.
-          to: the port to read instead.
-          modules: more modules, as in `add`; links into them must follow from `add` before.
+        More modules are as in `add`; links into them must follow from `add` before.
         """
         ends = {link: _parse(link) for link in self.links}
         there = dict.fromkeys(str(read) for read, _ in ends.values())
@@ -465,7 +451,5 @@ def _check_is(what: str, spec: Any, wanted: str) -> None:
 
 def _check_factor(factor: Factor, what: str, graph: Graph) -> None:
     if isinstance(factor, str) and factor not in graph.hyperparameters:
-        there = _list(graph.hyperparameters)
-        raise GraphError(
-            f"{what} must be a number or a hyper-parameter of the graph; got {factor!r}, there are {there}"
-        )
+        came = f"got {factor!r}, there are {_list(graph.hyperparameters)}"
+        raise GraphError(f"{what} must be a number or a hyper-parameter of the graph; {came}")

@@ -97,7 +97,7 @@ def split(graph: Graph, *names: str, record: tuple[str, ...] = ()) -> tuple[Envi
     parts: what does not wait for the action, up to the observation, and what does, which begins the next step.
 
     Args:
-      graph: any graph that could be built.
+      graph: to be cut.
       names: of the modules to cut out; by default all agents. Agents that are not named stay in the environment, and
         act there by themselves.
       record: ports that `TimeStep.info` holds, as ``"module.port"`` or ``"memory.name"``.
@@ -217,11 +217,8 @@ def _actor(graph: Graph, name: str) -> Actor:
     module = graph.modules[name]
     inputs = graph.wiring.inputs[name]
 
-    def init(key: Key) -> Params:
-        return module.init(module_key(key, name), inputs)
-
     def act(params: Params, state: State, observation: Values, key: Key | None) -> tuple[Values, State]:
         apply = module.agent.mode if key is None and module.agent else module.apply
         return apply(params, state, observation, key)
 
-    return Actor(init, lambda: module.begin(inputs), act)
+    return Actor(lambda key: module.init(module_key(key, name), inputs), lambda: module.begin(inputs), act)

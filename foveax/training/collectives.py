@@ -19,7 +19,7 @@ def averaged(tree: Any) -> Any:
     """The mean of each leaf, floats, over the shards, by one all-reduce for all leaves together.
 
     Shards are of one size, so that the mean of their means, or of the gradients of their means, is that of the batch.
-    The leaves are laid into one vector first: an all-reduce per leaf would pay the network's latency as many times.
+    An all-reduce per leaf would pay the network's latency as many times.
 
     Example:
       >>> averaged({"loss": 2.0})

@@ -58,20 +58,16 @@ class Learner(NamedTuple):
 def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learner:
     """The learner of a graph: one forward pass, one backward pass, one update of each module.
 
-    A step minimises the sum of all modules' declared losses, over all parameters but the agents', and for each agent
-    its policy and value losses less its entropy bonus. The pass that produced the trajectory is the one that is
-    differentiated; later PPO epochs compute the agent again, on the experience of that pass. If a loss or a gradient is
-    not finite, no module is updated, and the step is counted as skipped. Metrics are scalars:
-    ``loss/MODULE.PORT`` for each declared loss, without its weight; ``MODULE.PORT`` for each declared metric;
-    ``accuracy`` if the graph declares a belief and a label; and per agent ``policy_loss``, ``value_loss``, ``entropy``,
-    ``kl`` (between the policies before and after the epochs) and ``reward`` (mean sum over an episode), each under the
-    agent's name; and where the agent has a port ``mode``, acts on a memory, and the graph has an input ``image``, the
-    signs of collapse ``refixation`` and ``border`` (`foveax.diagnose`), of its modes.
-
-    Args:
-      graph: with any number of losses and agents.
-      learning: weights, rates and discounts.
-      steps: the length of training, along which learning rates, scales and the entropy bonus fall.
+    Learning rates, scales and the entropy bonus fall along the `steps` of the training. A step minimises the sum of all
+    modules' declared losses, over all parameters but the agents', and for each agent its policy and value losses less
+    its entropy bonus. The pass that produced the trajectory is the one that is differentiated; later PPO epochs compute
+    the agent again, on the experience of that pass. If a loss or a gradient is not finite, no module is updated, and
+    the step is counted as skipped. Metrics are scalars: ``loss/MODULE.PORT`` for each declared loss, without its
+    weight; ``MODULE.PORT`` for each declared metric; ``accuracy`` if the graph declares a belief and a label; and per
+    agent ``policy_loss``, ``value_loss``, ``entropy``, ``kl`` (between the policies before and after the epochs) and
+    ``reward`` (mean sum over an episode), each under the agent's name; and where the agent has a port ``mode``, acts on
+    a memory, and the graph has an input ``image``, the signs of collapse ``refixation`` and ``border``
+    (`foveax.diagnose`), of its modes.
 
     Example:
       >>> import foveax as fx, jax, jax.numpy as jnp

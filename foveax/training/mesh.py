@@ -1,7 +1,6 @@
 """The devices of a training as a mesh, and where arrays lie on it."""
 
 import math
-from collections import defaultdict
 from typing import Any
 
 import jax
@@ -29,13 +28,11 @@ def training_mesh(devices: int = 1, *, members: int = 1) -> Mesh | None:
       >>> training_mesh(1) is None
       True
     """
-    ours: dict[int, list[Any]] = defaultdict(list)
-    for device in jax.devices():
-        ours[device.process_index].append(device)
-    fewest = min(len(there) for there in ours.values())
+    ours = [jax.local_devices(process_index=index) for index in range(jax.process_count())]
+    fewest = min(map(len, ours))
     if not 0 <= devices <= fewest:
         raise InputError(f"devices must be at least 0 and at most those of each process, {fewest}; got {devices}")
-    chosen = [device for there in ours.values() for device in there[: devices or fewest]]
+    chosen = [device for there in ours for device in there[: devices or fewest]]
     if len(chosen) == 1:
         return None
     shared = math.gcd(members, len(chosen))
