@@ -11,8 +11,8 @@ from typing import Any, Self
 from foveax._types import InputError
 
 
-def bounded(default: Any, low: float = -math.inf, high: float = math.inf, *, above: float | None = None) -> Any:
-    """A numeric dataclass field whose value must lie in ``[low, high]``, and be more than `above` if that is given."""
+def bounded(default: Any, low: float = -math.inf, high: float = math.inf, *, above: float = -math.inf) -> Any:
+    """A numeric dataclass field whose value must lie in ``[low, high]``, and be more than `above`."""
     return dataclasses.field(default=default, metadata={"low": low, "high": high, "above": above})
 
 
@@ -91,11 +91,10 @@ def _check_scalar(field: dataclasses.Field, value: Any) -> None:
         raise InputError(f"{field.name} must be {kind.__name__}; got {_repr(value)}")
     if kind not in (int, float):
         return
-    low, high, above = (field.metadata.get(name) for name in ("low", "high", "above"))
-    within = _finite(value) and (low is None or low <= value) and (high is None or value <= high)
-    if not within or (above is not None and value <= above):
-        bounds = (("more than", above), ("at least", low), ("at most", high))
-        parts = [f"{words} {bound}" for words, bound in bounds if bound is not None and math.isfinite(bound)]
+    bounds = {"low": -math.inf, "high": math.inf, "above": -math.inf, **field.metadata}
+    if not (_finite(value) and bounds["low"] <= value <= bounds["high"] and value > bounds["above"]):
+        words = {"above": "more than", "low": "at least", "high": "at most"}
+        parts = [f"{words[name]} {bounds[name]}" for name in words if math.isfinite(bounds[name])]
         raise InputError(f"{field.name} must be {' and '.join(parts) or 'finite'}; got {_repr(value)}")
 
 

@@ -30,7 +30,6 @@ Params = Any
 """A pytree of float32 arrays."""
 Batch = Mapping[str, Any]
 """Arrays with a leading ``[B]`` or ``[N]``, by the name of the graph input that they feed."""
-
 Metrics = dict[str, Array]
 """Scalars by name."""
 

@@ -56,16 +56,8 @@ def canvas(key: Key, index: Array, images: Array, *, side: int, pieces: int = 0,
     Each piece is cut from a uniform place of another image; where they overlap the brighter pixel shows. A single image
     is its own source of pieces.
 
-    Args:
-      key: consumed.
-      index: int32, which of the images.
-      images: ``[B, H, W, C]``.
-      side: of the canvas in pixels, at least H and W.
-      pieces: the number of pieces.
-      piece: their side in pixels, at most H and W.
-
-    Returns:
-      ``[side, side, C]``, of the same dtype.
+    The image is that at `index`, int32, of ``[B, H, W, C]``; the canvas ``[side, side, C]``, of the same dtype. `side`
+    must be at least H and W, and `piece`, the side of each piece in pixels, at most H and W.
     """
     size, *shape = images.shape
     place_key, pieces_key = jax.random.split(key)

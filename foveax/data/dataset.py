@@ -95,12 +95,17 @@ def from_arrays(train: Mapping[str, Any], test: Mapping[str, Any], *, classes: i
       >>> data.classes, data.train["image"].shape
       (3, (4, 8, 8, 1))
     """
-    splits = {name: _check_split(name, split) for name, split in (("train", train), ("test", test))}
-    counted = 1 + max(int(split["label"].max()) for split in splits.values())
+    train, test = _check_split("train", train), _check_split("test", test)
+    counted = 1 + max(int(split["label"].max()) for split in (train, test))
     if classes is not None and counted > classes:
         raise InputError(f"labels must be less than the number of classes, {classes}; got a label {counted - 1}")
-    _check_alike(**splits)
-    return Data(splits["train"], splits["test"], classes or counted)
+    if set(train) != set(test):
+        raise InputError(f"train and test must hold the same arrays; got {sorted(train)} and {sorted(test)}")
+    for name in train:
+        ours, theirs = (f"{split[name].dtype}{list(split[name].shape[1:])}" for split in (train, test))
+        if ours != theirs:
+            raise InputError(f"{name} must be alike in train and test; got {ours} and {theirs}")
+    return Data(train, test, classes or counted)
 
 
 def from_named(path: Path, arrays: dict[str, np.ndarray]) -> Data:
@@ -108,14 +113,14 @@ def from_named(path: Path, arrays: dict[str, np.ndarray]) -> Data:
     missing = [name for name in ARRAYS if name not in arrays]
     if missing:
         raise InputError(f"{path} must hold the arrays {', '.join(ARRAYS)}; it lacks {', '.join(missing)}")
-    splits = {
-        split: {name.removeprefix(f"{split}_"): array for name, array in arrays.items() if name.startswith(f"{split}_")}
-        for split in ("train", "test")
-    }
+    train, test = (
+        {name.removeprefix(split): array for name, array in arrays.items() if name.startswith(split)}
+        for split in ("train_", "test_")
+    )
     classes = arrays.get("classes")
     if classes is not None and (classes.shape or not np.issubdtype(classes.dtype, np.integer)):
         raise InputError(f"classes in {path} must be a whole number; got {classes.dtype} {list(classes.shape)}")
-    return from_arrays(splits["train"], splits["test"], classes=None if classes is None else int(classes))
+    return from_arrays(train, test, classes=None if classes is None else int(classes))
 
 
 def _check_split(split_name: str, split: Mapping[str, Any]) -> Split:
@@ -148,34 +153,21 @@ def _check_image(name: str, image: np.ndarray) -> np.ndarray:
         return image
     if not np.issubdtype(image.dtype, np.floating):
         raise InputError(f"{name} must be uint8 in [0, 255] or a float in [0, 1]; got {image.dtype}")
-    low, high = _range(image)
+    rows = max(SAMPLED_BYTES // image[:1].nbytes, 1)  # in parts, since the whole may lie in a file
+    parts = (take(image, np.arange(first, min(first + rows, len(image)))) for first in range(0, len(image), rows))
+    ranges = np.array([(part.min(), part.max()) for part in parts])
+    low, high = float(ranges[:, 0].min()), float(ranges[:, 1].max())
     if not (low >= 0 and high <= 1):  # false for NaN as well
         raise InputError(f"{name} must lie in [0, 1] where it is a float; got values from {low} to {high}")
     return image.astype(np.float32, copy=False)
 
 
-def _range(image: np.ndarray) -> tuple[float, float]:
-    """The least and the greatest value, NaN if there is one; found in parts, since the whole may lie in a file."""
-    rows = max(SAMPLED_BYTES // image[:1].nbytes, 1)
-    parts = (take(image, np.arange(first, min(first + rows, len(image)))) for first in range(0, len(image), rows))
-    ranges = np.array([(part.min(), part.max()) for part in parts])
-    return float(ranges[:, 0].min()), float(ranges[:, 1].max())
-
-
 def _check_label(name: str, label: np.ndarray) -> np.ndarray:
     if label.ndim != 1 or not np.issubdtype(label.dtype, np.integer):
         raise InputError(f"{name} must be integers of the shape [N]; got {label.dtype} {list(label.shape)}")
+    most = np.iinfo(np.int32).max
     if label.size and label.min() < 0:
         raise InputError(f"{name} must be at least 0; got {label.min()}")
-    if label.size and label.max() > np.iinfo(np.int32).max:
-        raise InputError(f"{name} must be at most {np.iinfo(np.int32).max}; got {label.max()}")
+    if label.size and label.max() > most:
+        raise InputError(f"{name} must be at most {most}; got {label.max()}")
     return label.astype(np.int32)
-
-
-def _check_alike(train: Split, test: Split) -> None:
-    if set(train) != set(test):
-        raise InputError(f"train and test must hold the same arrays; got {sorted(train)} and {sorted(test)}")
-    for name, array in train.items():
-        if (array.shape[1:], array.dtype) != (test[name].shape[1:], test[name].dtype):
-            ours, theirs = (f"{part[name].dtype}{list(part[name].shape[1:])}" for part in (train, test))
-            raise InputError(f"{name} must be alike in train and test; got {ours} and {theirs}")

@@ -7,8 +7,8 @@ import numpy as np
 
 from foveax.data.dataset import Data, Split, from_arrays
 
-PATCH, CROP = 5, 9
-"""Side of a patch, and of a crop that holds one whole and no part of another."""
+PATCH = 5
+"""Side of a patch; a crop of 9 holds one whole and no part of another."""
 SIDE = 23
 PLACES = ((4, 4), (4, 18), (18, 4), (18, 18), (SIDE // 2, SIDE // 2))
 """Four corners and the centre, as (row, column)."""
@@ -67,9 +67,6 @@ def hidden_target(rng: np.random.Generator, size: int) -> Split:
     distractors = 2 + rng.permuted(np.tile(np.arange(4), (size, 1)), axis=1)
     shown = np.where(target[:, None] == np.arange(4), which[:, None], distractors)
     return {"image": _images(_patterns(6)[shown]), "label": which.astype(np.int32)}
-
-
-KNOWN_ANSWERS = {"one_place": one_place, "cued_place": cued_place, "hidden_target": hidden_target}
 
 
 def _patterns(count: int) -> np.ndarray:

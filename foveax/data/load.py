@@ -7,13 +7,13 @@ import numpy as np
 
 from foveax._types import InputError
 from foveax.data.dataset import Data, from_named
-from foveax.data.known_answers import KNOWN_ANSWERS
+from foveax.data.known_answers import cued_place, hidden_target, one_place
 from foveax.data.mapped import map_folder
 from foveax.data.shapes import SHAPE_SETS
 from foveax.data.tfds import load_tfds
 
 BUNDLED = "mnist5k"
-DRAWN = {**KNOWN_ANSWERS, **SHAPE_SETS}
+DRAWN = {"one_place": one_place, "cued_place": cued_place, "hidden_target": hidden_target, **SHAPE_SETS}
 
 
 def load(name: str = BUNDLED, *, data_dir: str | Path | None = None, download: bool = False) -> Data:

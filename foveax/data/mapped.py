@@ -38,8 +38,7 @@ def file_of(array: Any) -> mmap.mmap | None:
 def take(array: np.ndarray, rows: Any) -> np.ndarray:
     """The rows ``array[rows]`` of ``[N, ...]``; of an array in a file, the pages that were read are let go again.
 
-    Else every page that was ever looked at would count as this process's memory. The system keeps them as long as it
-    has no better use for the memory, so that rows that are wanted again soon are not read twice.
+    Else each page that was looked at would count as this process's memory; the system still caches them.
     """
     taken = array[rows]
     source = file_of(array)

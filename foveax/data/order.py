@@ -27,8 +27,7 @@ def epoch_orders(key: Key, size: int) -> Orders:
 def batch_indices(orders: Orders, first_step: int, *, steps: int, batch: int, size: int) -> np.ndarray:
     """Which of `size` examples make the batches of `steps` consecutive steps: ``[steps, B]`` in [0, N).
 
-    Of each epoch's permutation the last ``size % batch`` are left out. Any step's batch can be had without those
-    before.
+    Of each epoch's permutation the last ``size % batch`` are left out. No step's batch depends on those before.
     """
     places = [divmod(step, size // batch) for step in range(first_step, first_step + steps)]
     return np.stack([orders(epoch)[place * batch : (place + 1) * batch] for epoch, place in places])

@@ -1,9 +1,7 @@
-"""TensorFlow Datasets, read without TensorFlow; the decoded arrays are cached.
-
-`tensorflow_datasets` is imported only when a set is read for the first time.
-"""
+"""TensorFlow Datasets, read without TensorFlow; decoded arrays are cached, so that `tfds` is imported only once."""
 
 import bisect
+import contextlib
 import hashlib
 import itertools
 import os
@@ -15,24 +13,20 @@ import numpy as np
 
 from foveax._types import InputError
 from foveax.data.dataset import Data, from_named
+from foveax.runtime.files import write_npz
 
 
 def load_tfds(name: str, *, data_dir: str | Path | None = None, download: bool = False) -> Data:
     """Loads an image classification set of TFDS, prepared as array records, from disk or from the cache.
 
-    The arguments are those of `foveax.load`; the name is as TFDS spells it: ``"mnist"``, ``"cifar10"``,
-    ``"name/config"``. The test split is ``validation`` where there is no ``test``.
-
-    Raises:
-      InputError: if the set is not there or not prepared as array records (the message says how to prepare it), or
-        if it is no set of labelled images of one size.
+    The arguments are those of `foveax.load`; the name is as TFDS spells it: ``"mnist"``, ``"name/config"``. The test
+    split is ``validation`` where there is no ``test``. Raises `InputError` if the set is not there or not prepared as
+    array records (the message says how to prepare it), or is no set of labelled images of one size.
     """
     root = Path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
     if not re.fullmatch(r"\w+(/[\w.-]+)?", name):
-        raise InputError(
-            "data must be mnist5k, a path to an .npz file or a folder of .npy files, or the name of a TFDS set; "
-            f"got {name!r}"
-        )
+        kinds = "mnist5k, a path to an .npz file or a folder of .npy files, or the name of a TFDS set"
+        raise InputError(f"data must be {kinds}; got {name!r}")
     try:
         prepared = _find_prepared(root / name)
     except ValueError:  # of characters that no path has
@@ -51,7 +45,9 @@ def load_tfds(name: str, *, data_dir: str | Path | None = None, download: bool =
             return from_named(cached, dict(arrays))
     except Exception:  # noqa: BLE001 - what is not there, or damaged, is decoded again
         arrays = _decode(prepared)
-    _write_cache(cached, arrays)
+    with contextlib.suppress(OSError, InputError):  # without a cache the next start takes longer
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        write_npz(cached, arrays)
     return from_named(prepared, arrays)
 
 
@@ -93,10 +89,10 @@ def _decode(prepared: Path) -> dict[str, np.ndarray]:
         raise InputError(f"data must have images of uint8; those of {prepared} are {features['image'].np_dtype}")
     test = "test" if "test" in builder.info.splits else "validation"
     arrays = {"classes": np.asarray(features["label"].num_classes)}
-    for split, source_name in (("train", "train"), ("test", test)):
-        if source_name not in builder.info.splits:
-            raise InputError(f"data must have a split {source_name!r}; {prepared} has {', '.join(builder.info.splits)}")
-        arrays |= _decode_split(split, builder, source_name)
+    for split, name in (("train", "train"), ("test", test)):
+        if name not in builder.info.splits:
+            raise InputError(f"data must have a split {name!r}; {prepared} has {', '.join(builder.info.splits)}")
+        arrays[f"{split}_image"], arrays[f"{split}_label"] = _decode_split(builder, name)
     return arrays
 
 
@@ -111,7 +107,7 @@ def _check_features(prepared: Path) -> None:
             raise InputError(f"data must have features of TFDS's own; {prepared / 'features.json'} names {name!r}")
 
 
-def _decode_split(split: str, builder: Any, name: str) -> dict[str, np.ndarray]:
+def _decode_split(builder: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     info, index = builder.info.splits[name], 0
     shape, size = builder.info.features["image"].shape, info.num_examples
     images, labels = np.empty((size, *shape), np.uint8), np.empty(size, np.int32)
@@ -126,25 +122,13 @@ def _decode_split(split: str, builder: Any, name: str) -> dict[str, np.ndarray]:
         shard = bisect.bisect_right(list(itertools.accumulate(info.shard_lengths)), index)
         place = info.filepaths[min(shard, len(info.filepaths) - 1)]
         raise InputError(f"data must be whole; record {index} of {name} in {place} is not: {error}") from error
-    return {f"{split}_image": images, f"{split}_label": labels}
+    return images, labels
 
 
 def _cache_file(prepared: Path) -> Path:
     """Where the decoded arrays of a prepared set are kept; another set, or another version, has another file."""
-    home = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "foveax"
     digest = hashlib.sha256((prepared / "dataset_info.json").read_bytes())
     for path in sorted(prepared.iterdir()):
         digest.update(f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}".encode())
-    return home / f"{'-'.join(prepared.parts[-2:])}-{digest.hexdigest()[:16]}.npz"
-
-
-def _write_cache(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Keeps decoded arrays; a cache that cannot be written costs time at the next start, and nothing else."""
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
+    home = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+    return home / "foveax" / f"{'-'.join(prepared.parts[-2:])}-{digest.hexdigest()[:16]}.npz"

@@ -26,10 +26,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from foveax._types import Array, InputError, Key, Params
 from foveax.data.dataset import Data
 from foveax.evaluation.evaluate import greedy
-from foveax.graph import split
 from foveax.graph.graph import Graph, Roles, parse_port
 from foveax.graph.modules import from_function, zeros_like
-from foveax.graph.split import EpisodeState
+from foveax.graph.split import EpisodeState, split
 from foveax.pipelines import PipelineConfig, standard_pipeline
 from foveax.retina import contrast_luminance
 

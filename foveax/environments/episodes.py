@@ -8,11 +8,10 @@ import jax.numpy as jnp
 
 from foveax._types import Array, InputError, Key, Params
 from foveax.data.dataset import Data
-from foveax.graph import GraphError, split
 from foveax.graph.graph import Graph, Source, parse_port, waiting_for
 from foveax.graph.modules import Agent
-from foveax.graph.ports import describe
-from foveax.graph.split import EpisodeState, TimeStep, acting_ports
+from foveax.graph.ports import GraphError, describe
+from foveax.graph.split import EpisodeState, TimeStep, acting_ports, split
 from foveax.modules.scripted import within_reach
 from foveax.networks.encoders import index_features
 

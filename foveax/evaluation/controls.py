@@ -23,8 +23,8 @@ class Target(NamedTuple):
     """A port whose places controls replace, the agent's reach, and the port of the present place if there is one."""
 
     port: Source
-    reach: float | None
-    position: str
+    reach: float | None = None
+    position: str = ""
 
 
 def evaluate_with_controls(
@@ -48,7 +48,7 @@ def evaluate_with_controls(
     targets = control_targets(graph) if graph.length > 1 else {}
     tracks = {name: port for name in graph.agents if (port := track(graph, name)) and port.module == "memory"}
     for name, target in targets.items():
-        given = make_evaluator(following(graph, target.port, target.reach, target.position), tracks=tracks)
+        given = make_evaluator(following(graph, *target), tracks=tracks)
         prefix = f"{name}: " if len(targets) > 1 else ""
         places = own.tracks.get(name, own.fixations)
         assert places is not None
@@ -75,18 +75,17 @@ def control_targets(graph: Graph) -> dict[str, Target]:
     for name in graph.agents:
         agent, port = graph.modules[name].agent, place_port(graph, name)
         if agent and port and track(graph, name):
-            position = graph.wiring.sources[name].get("position")
-            targets[name] = Target(port, agent.reach, str(position) if agent.reach is not None else "")
-    gaze = graph.roles.gaze
-    if not graph.agents and gaze in graph.wiring.writes:
-        targets[gaze] = Target(graph.wiring.writes[gaze], None, "")
+            position = "" if agent.reach is None else str(graph.wiring.sources[name]["position"])
+            targets[name] = Target(port, agent.reach, position)
+    if not graph.agents and graph.roles.gaze in graph.wiring.writes:
+        targets[graph.roles.gaze] = Target(graph.wiring.writes[graph.roles.gaze])
     return targets
 
 
 def controls_of(evaluations: dict[str, Evaluation], name: str) -> dict[str, Evaluation]:
     """The controls of one target, by their plain names."""
-    prefixed = {control: evaluations.get(f"{name}: {control}", evaluations.get(control)) for control in CONTROLS}
-    return {control: evaluation for control, evaluation in prefixed.items() if evaluation is not None}
+    plain = {control.removeprefix(f"{name}: "): evaluation for control, evaluation in evaluations.items()}
+    return {control: plain[control] for control in CONTROLS if control in plain}
 
 
 def _controls(
@@ -94,11 +93,10 @@ def _controls(
 ) -> dict[str, np.ndarray]:
     """The places ``[N, T - 1, 2]`` of each control."""
     shuffle_key, uniform_key, sequence_key = jax.random.split(key, 3)
-    order = np.asarray(jax.random.permutation(shuffle_key, len(own)))
     sequence = best_sequence(lambda split: given(params, split, key), data, key=sequence_key, tried=own, rounds=rounds)
     return {
         "best sequence": np.broadcast_to(sequence, own.shape),
-        "another image": own[order],
+        "another image": own[np.asarray(jax.random.permutation(shuffle_key, len(own)))],
         "random": np.asarray(jax.random.uniform(uniform_key, own.shape)),
         "centre": np.full(own.shape, 0.5, np.float32),
     }

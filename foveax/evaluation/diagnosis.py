@@ -59,12 +59,9 @@ def has_collapsed(diagnoses: Mapping[str, Mapping[str, Any]]) -> bool:
 
 def format_diagnosis(diagnoses: Mapping[str, Mapping[str, Any]]) -> str:
     """Diagnoses as text: what was measured per saccade, in all, and the verdict; of several agents, each by name."""
-    if not diagnoses:
-        return "no saccades to diagnose"
-    parts = [_format(measures) for measures in diagnoses.values()]
-    if len(parts) > 1:
-        parts = [f"{name}:\n{part}" for name, part in zip(diagnoses, parts, strict=True)]
-    return "\n".join(parts)
+    titles = [f"{name}:\n" if len(diagnoses) > 1 else "" for name in diagnoses]
+    parts = [title + _format(measures) for title, measures in zip(titles, diagnoses.values(), strict=True)]
+    return "\n".join(parts) or "no saccades to diagnose"
 
 
 def _late(places: np.ndarray) -> int:
@@ -102,8 +99,7 @@ def _reasons(measures: dict[str, Any], late: int, *, matters: bool) -> list[str]
 
 
 def _format(measures: Mapping[str, Any]) -> str:
-    saccades = len(measures["map_entropy"])
-    lines = [f"{'per saccade':<34}" + "".join(f"{index + 1:>8}" for index in range(saccades))]
+    lines = [f"{'per saccade':<34}" + "".join(f"{index + 1:>8}" for index in range(len(measures["map_entropy"])))]
     titles = {
         "information": "information about the class (bits)",
         "information_shuffled": "  of shuffled pairs",
@@ -115,9 +111,7 @@ def _format(measures: Mapping[str, Any]) -> str:
     shares = ("coverage", "refixation", "refixation_late", "border", "border_late")
     present = [name for name in shares if name in measures]
     lines.append(", ".join(f"{name.replace('_', ' ')} {100 * measures[name]:.0f} %" for name in present))
-    lines.append(
-        f"median saccade {measures['amplitude_median']:.1f} px, "
-        f"gain over the best sequence {100 * measures['gain_over_sequence']:.1f} points"
-    )
+    gain = f"gain over the best sequence {100 * measures['gain_over_sequence']:.1f} points"
+    lines.append(f"median saccade {measures['amplitude_median']:.1f} px, {gain}")
     lines += [f"COLLAPSED: {reason}" for reason in measures["reasons"]] or ["not collapsed"]
     return "\n".join(lines)

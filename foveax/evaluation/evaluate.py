@@ -13,7 +13,7 @@ from foveax.data.dataset import SAMPLED_BYTES, Split
 from foveax.data.mapped import take
 from foveax.graph.compile import compile as compile_graph
 from foveax.graph.compile import number
-from foveax.graph.graph import Graph, Source, parse_port
+from foveax.graph.graph import Graph, Source, batch_size, parse_port
 from foveax.graph.ports import describe
 from foveax.graph.split import acting_ports
 
@@ -89,19 +89,16 @@ def make_evaluator(graph: Graph, *, batch: int = 500, tracks: Mapping[str, Sourc
     """`evaluate` for a graph, compiled once for many calls; tracks are by default those of its own agents."""
     if tracks is None:
         tracks = {name: port for name in graph.agents if (port := track(graph, name))}
-    modules = graph.modules.items()
-    losses = {Source(name, port): loss for name, module in modules for port, loss in module.losses.items()}
-    metrics = [Source(name, port) for name, module in modules for port in module.metrics]
-    gaze = f"memory.{graph.roles.gaze}" if graph.roles.gaze else ""
-    ports = [graph.roles.belief, graph.roles.label, gaze, *map(str, (*tracks.values(), *losses, *metrics))]
-    compiled = compile_graph(greedy(graph), sorted(set(filter(None, ports))))
+    roles, gaze = graph.roles, f"memory.{graph.roles.gaze}" if graph.roles.gaze else ""
+    ports = {roles.belief, roles.label, gaze, *map(str, (*tracks.values(), *graph.losses, *graph.metrics))}
+    compiled = compile_graph(greedy(graph), sorted(ports - {""}))
     rollout = jax.jit(jax.vmap(compiled, in_axes=(None, 0, 0, None, None)))
 
     def evaluator(
         params: dict[str, Params], split: Batch, key: Key, hyperparameters: Mapping[str, Any] | None = None
     ) -> Evaluation:
         hyper = {**graph.hyperparameters, **(hyperparameters or {})}
-        size = _size(graph, split)
+        size = batch_size(graph, split, "split")
         keys = jax.random.split(key, size)
         at_once = min(batch, max(SAMPLED_BYTES // sum(split[name][:1].nbytes for name in graph.inputs), 1))
         parts = []
@@ -115,15 +112,15 @@ def make_evaluator(graph: Graph, *, batch: int = 500, tracks: Mapping[str, Sourc
             source = parse_port(str(port))
             return recorded[source.module][source.port] if source.module else None
 
-        label = read(graph.roles.label)
-        weighted = (float(number(loss.weight, hyper)) * read(source) for source, loss in losses.items())
+        label = read(roles.label)
+        weighted = (float(number(loss.weight, hyper)) * read(source) for source, loss in graph.losses.items())
         return Evaluation(
-            probabilities=read(graph.roles.belief),
+            probabilities=read(roles.belief),
             label=None if label is None else label[:, 0],
             fixations=read(gaze),
             tracks={name: _places(source, read(source)) for name, source in tracks.items()},
             losses=sum(weighted, start=np.zeros((size, graph.length), np.float32)),
-            metrics={str(source): read(source).astype(np.float32) for source in metrics},
+            metrics={str(source): read(source).astype(np.float32) for source in graph.metrics},
         )
 
     return evaluator
@@ -159,7 +156,7 @@ def sample_scanpaths(graph: Graph, params: dict[str, Params], split: Split, *, k
     """
     gaze = graph.roles.gaze
     rollout = jax.jit(jax.vmap(compile_graph(graph, [f"memory.{gaze}"]), in_axes=(None, 0, 0)))
-    size = _size(graph, split)
+    size = batch_size(graph, split, "split")
     inputs = {name: split[name] for name in graph.inputs}
     scanpaths = [rollout(params, inputs, jax.random.split(once, size)) for once in jax.random.split(key, passes)]
     return np.stack([np.asarray(trajectory["memory"][gaze]) for trajectory in scanpaths])
@@ -172,17 +169,17 @@ def scores(evaluation: Evaluation, *, height: int, width: int) -> dict[str, Any]
     ``refixation`` (share within 3 pixels of an earlier fixation; likewise).
     """
     fixations, sides = evaluation.fixations, {"height": height, "width": width}
-    row: dict[str, Any] = {"accuracy": evaluation.accuracy.tolist(), "amplitude": None, "refixation": None}
-    if fixations is not None and fixations.shape[1] > 1:
-        row["amplitude"] = float(saccade_amplitudes(fixations, **sides).mean())
-        row["refixation"] = refixation_rate(fixations, **sides)
-    return row
+    row = {"accuracy": evaluation.accuracy.tolist(), "amplitude": None, "refixation": None}
+    if fixations is None or fixations.shape[1] == 1:
+        return row
+    amplitude = float(saccade_amplitudes(fixations, **sides).mean())
+    return {**row, "amplitude": amplitude, "refixation": refixation_rate(fixations, **sides)}
 
 
 def format_table(rows: Mapping[str, Mapping[str, Any]], title: str = "test accuracy (%)") -> str:
     """A table of `scores`, a row each, as text."""
     glimpses = len(next(iter(rows.values()))["accuracy"])
-    columns = range(glimpses) if glimpses <= 10 else range(glimpses - 10, glimpses)
+    columns = range(max(glimpses - 10, 0), glimpses)
     wide = max(len(title), *map(len, rows)) + 1
     header = f"{title:<{wide}}" + "".join(f"{f'glimpse {index + 1}':>12}" for index in columns)
     lines = [f"{header}{'amplitude':>12}{'refixation':>12}"]
@@ -198,14 +195,6 @@ def table_title(evaluation: Evaluation) -> str:
     """What the scores of an evaluation are."""
     decides = evaluation.probabilities is not None and evaluation.label is not None
     return "test accuracy (%)" if decides else "-100 x test loss"
-
-
-def _size(graph: Graph, split: Batch) -> int:
-    """The number of examples in a split, which must hold all inputs of the graph."""
-    missing = [name for name in graph.inputs if name not in split]
-    if missing:
-        raise InputError(f"a split must hold {', '.join(graph.inputs)}; it lacks {', '.join(missing)}")
-    return len(next(iter(split.values())))
 
 
 def _places(source: Source, values: np.ndarray) -> np.ndarray:

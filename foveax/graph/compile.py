@@ -1,6 +1,5 @@
 """Compiles a graph into one pure function: a scan over glimpses."""
 
-import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from foveax._types import Array, InputError, Key, Params
-from foveax.graph.graph import Graph, Source, as_initial, glimpse_keys, parse_port
+from foveax.graph.graph import Graph, Source, as_initial, glimpse_keys, loop_values, parse_port
 from foveax.graph.modules import Factor, State, Values
 from foveax.graph.ports import GraphError
 
@@ -17,15 +16,13 @@ UNROLL = 8
 
 Trajectory = dict[str, dict[str, Array]]
 """What a rollout recorded: ``{module: {port: value}}``, each value with a leading ``[T]``."""
-Rollout = Callable[..., Trajectory]
-"""``(params, inputs, key, progress=1.0, hyperparameters=None) -> trajectory``, for one example."""
 
 
-def compile(graph: Graph, record: Sequence[str] | None = None) -> Rollout:
+def compile(graph: Graph, record: Sequence[str] | None = None) -> Callable[..., Trajectory]:
     """Compiles a graph into its rollout: one `jax.lax.scan` over the glimpses, pure, for one example.
 
-    The rollout is ordinary JAX: the graph leaves no trace in the compiled program. Batch it with `jax.vmap`. The
-    gradient is stopped where a link enters an agent, and scaled by the agent's `pathwise` where one leaves it.
+    The graph leaves no trace in the compiled program. Batch it with `jax.vmap`. The gradient is stopped where a link
+    enters an agent, and scaled by the agent's `pathwise` where one leaves it.
 
     Args:
       graph: the pipeline.
@@ -58,47 +55,33 @@ def compile(graph: Graph, record: Sequence[str] | None = None) -> Rollout:
         progress: Array | float = 1.0,
         hyperparameters: Mapping[str, Any] | None = None,
     ) -> Trajectory:
-        given = own_values(graph, inputs, hyperparameters)
+        own = own_values(graph, inputs, hyperparameters)
         keys = {name: glimpse_keys(graph, key, name) for name, module in graph.modules.items() if module.random}
-        glimpse = functools.partial(_glimpse, graph, recorded, params, given, progress)
+
+        def glimpse(carry: Any, xs: Any) -> tuple[Any, Trajectory]:
+            """Every module once, in order, then the memory of the next glimpse."""
+            (states, memory), (index, keys) = carry, xs
+            values, states = {**own, "loop": loop_values(graph, index, progress), "memory": memory}, dict(states)
+            for name in graph.wiring.order:
+                arriving, apply = arriving_at(graph, name, values), graph.modules[name].apply
+                values[name], states[name] = apply(params.get(name, {}), states[name], arriving, keys.get(name))
+            return (states, remembered(graph, values)), select(values, recorded)
+
         xs = (jnp.arange(graph.length), keys)
         return jax.lax.scan(glimpse, begin(graph), xs, unroll=min(graph.length, UNROLL))[1]
 
     return rollout
 
 
-def _glimpse(
-    graph: Graph,
-    recorded: Sequence[Source],
-    params: Mapping[str, Params],
-    given: Mapping[str, Values],
-    progress: Array | float,
-    carry: Any,
-    xs: Any,
-) -> tuple[Any, Trajectory]:
-    """One turn of the loop, the body of the scan: every module once, in order, then the memory of the next glimpse."""
-    (states, memory), (index, keys) = carry, xs
-    values = {**given, "loop": loop_values(graph, index, progress), "memory": memory}
-    states = dict(states)
-    for name in graph.wiring.order:
-        arriving = arriving_at(graph, name, values)
-        values[name], states[name] = graph.modules[name].apply(
-            params.get(name, {}), states[name], arriving, keys.get(name)
-        )
-    return (states, remembered(graph, values)), select(values, recorded)
-
-
 def recorded_ports(graph: Graph, record: Sequence[str] | None = None) -> list[Source]:
     """The ports to record; None stands for all of modules and of the memory."""
-    names = (*graph.wiring.order, "memory")
-    ports = [Source(name, port) for name in names for port in graph.wiring.outputs[name]]
-    if record is None:
-        return ports
-    for port in record:
-        source = parse_port(port)
-        if source.port not in graph.wiring.outputs.get(source.module, {}):
-            raise GraphError(f"no port {port!r} to record; there are {', '.join(map(str, ports))}")
-    return [parse_port(port) for port in record]
+    outputs = graph.wiring.outputs
+    everything = [f"{name}.{port}" for name in (*graph.wiring.order, "memory") for port in outputs[name]]
+    sources = {port: parse_port(port) for port in (everything if record is None else record)}
+    for port, source in sources.items():
+        if source.port not in outputs.get(source.module, {}):
+            raise GraphError(f"no port {port!r} to record; there are {', '.join(everything)}")
+    return list(sources.values())
 
 
 def own_values(graph: Graph, inputs: Values, hyperparameters: Mapping[str, Any] | None) -> dict[str, Values]:
@@ -115,11 +98,6 @@ def own_values(graph: Graph, inputs: Values, hyperparameters: Mapping[str, Any] 
         "input": {name: inputs[name] for name in graph.inputs},
         "hyperparameter": {name: jnp.asarray(value, jnp.float32) for name, value in numbers.items()},
     }
-
-
-def loop_values(graph: Graph, index: Array, progress: Array | float) -> dict[str, Any]:
-    """The ports of ``loop`` at a glimpse."""
-    return {"index": index, "last": index == graph.length - 1, "progress": jnp.asarray(progress, jnp.float32)}
 
 
 def begin(graph: Graph, *, without: Iterable[str] = ()) -> tuple[dict[str, State], dict[str, Array]]:
@@ -157,21 +135,12 @@ def number(factor: Factor, hyperparameters: Values) -> Any:
 
 
 def _leaving(graph: Graph, source: Source, values: Mapping[str, Values]) -> Any:
-    """A value as it leaves a port: one of an agent with its gradient scaled."""
+    """A value as it leaves a port: one of an agent with its gradient times `pathwise`, so that 0 stops it."""
     value = values[source.module][source.port]
     agent = graph.modules[source.module].agent if source.module in graph.modules else None
-    return scale_gradient(value, number(agent.pathwise, values["hyperparameter"])) if agent else value
-
-
-def scale_gradient(value: Any, scale: Any) -> Any:
-    """The same value; its gradient times `scale`, so that 0 stops it.
-
-    Example:
-      >>> import jax
-      >>> float(jax.grad(lambda x: scale_gradient(x, 0.5) ** 2)(3.0))
-      3.0
-    """
-    stopped = jax.lax.stop_gradient(value)
+    if agent is None:
+        return value
+    stopped, scale = jax.lax.stop_gradient(value), number(agent.pathwise, values["hyperparameter"])
     if not isinstance(scale, jax.Array) and scale == 0:
         return stopped
     return jax.tree.map(lambda leaf, stop: stop + scale * (leaf - stop), value, stopped)

@@ -3,9 +3,10 @@
 from typing import Any
 
 import jax
+import numpy as np
 
 from foveax.graph.graph import Graph, init
-from foveax.graph.modules import Agent, Loss, Module
+from foveax.graph.modules import Module
 from foveax.graph.ports import describe
 
 
@@ -29,7 +30,10 @@ def fingerprint(graph: Graph) -> dict[str, Any]:
             for name, module in sorted(graph.modules.items())
         },
         "links": sorted(" -> ".join(end.strip() for end in link.split("->")) for link in graph.links),
-        "memory": {name: _memory(graph, name) for name in sorted(graph.memory)},
+        "memory": {
+            name: [describe(graph.wiring.outputs["memory"][name]), np.asarray(value, float).tolist()]
+            for name, value in sorted(graph.memory.items())
+        },
         "hyperparameters": sorted(graph.hyperparameters),
         "length": graph.length,
         "roles": graph.roles._asdict(),
@@ -37,32 +41,19 @@ def fingerprint(graph: Graph) -> dict[str, Any]:
 
 
 def _module(module: Module, inputs: Any, outputs: Any, params: Any) -> dict[str, Any]:
-    leaves = jax.tree_util.tree_leaves_with_path(params)
+    leaves, agent = jax.tree_util.tree_leaves_with_path(params), module.agent
     described = {
         "inputs": {port: describe(spec) for port, spec in inputs.items()},
         "outputs": {port: describe(spec) for port, spec in sorted(outputs.items())},
         "parameters": {jax.tree_util.keystr(path): describe(leaf) for path, leaf in leaves},
     }
     parts = {
-        "losses": {port: _loss(loss) for port, loss in module.losses.items()},
+        "losses": {
+            port: {"weight": loss.weight, "scheduled": loss.schedule is not None, "glimpses": loss.glimpses}
+            for port, loss in module.losses.items()
+        },
         "metrics": list(module.metrics),
-        "agent": _agent(module.agent) if module.agent else None,
+        "agent": agent and {"reward": agent.reward, "pathwise": agent.pathwise, "reach": agent.reach},
         "fit_every": module.fit_every if module.fit_every > 1 else None,
     }
     return {**described, **{name: part for name, part in parts.items() if part}}
-
-
-def _loss(loss: Loss) -> dict[str, Any]:
-    return {"weight": loss.weight, "scheduled": loss.schedule is not None, "glimpses": loss.glimpses}
-
-
-def _agent(agent: Agent) -> dict[str, Any]:
-    return {"reward": agent.reward, "pathwise": agent.pathwise, "reach": agent.reach}
-
-
-def _memory(graph: Graph, name: str) -> list[Any]:
-    return [describe(graph.wiring.outputs["memory"][name]), jax.tree.map(float, _as_list(graph.memory[name]))]
-
-
-def _as_list(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else list(value) if isinstance(value, tuple | list) else value

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from foveax._types import Key, Params
-from foveax.graph.modules import AGENT_OUTPUTS, Factor, Module, Values
+from foveax._types import InputError, Key, Params
+from foveax.graph.modules import AGENT_OUTPUTS, Factor, Loss, Module, Values
 from foveax.graph.ports import GraphError, describe
 
 RESERVED = ("input", "loop", "memory", "hyperparameter")
@@ -89,17 +89,9 @@ class Graph:
 
     Example:
       >>> import foveax as fx
-      >>> graph = fx.Graph(
-      ...     inputs=fx.image_source((28, 28, 1)),
-      ...     modules={"retina": fx.cropper(9), "eye": fx.centre()},
-      ...     links=[
-      ...         "input.image -> retina.image",
-      ...         "memory.fixation -> retina.fixation",
-      ...         "eye.fixation -> memory.fixation",
-      ...     ],
-      ...     length=6,
-      ...     memory={"fixation": (0.5, 0.5)},
-      ... )
+      >>> modules = {"retina": fx.cropper(9), "eye": fx.centre()}
+      >>> links = ["input.image -> retina.image", "memory.gaze -> retina.fixation", "eye.fixation -> memory.gaze"]
+      >>> graph = fx.Graph(fx.image_source((28, 28, 1)), modules, links, length=6, memory={"gaze": (0.5, 0.5)})
       >>> graph.wiring.outputs["retina"]["glimpse"].shape
       (9, 9, 1)
     """
@@ -121,6 +113,16 @@ class Graph:
         """The names of the modules that are agents."""
         return [name for name, module in self.modules.items() if module.agent]
 
+    @property
+    def losses(self) -> dict[Source, Loss]:
+        """The modules' declared losses."""
+        return {Source(name, port): loss for name in self.modules for port, loss in self.modules[name].losses.items()}
+
+    @property
+    def metrics(self) -> list[Source]:
+        """The modules' declared metrics."""
+        return [Source(name, port) for name, module in self.modules.items() for port in module.metrics]
+
     def add(
         self,
         *links: str,
@@ -136,7 +138,7 @@ class Graph:
         return dataclasses.replace(
             self,
             modules={**self.modules, **modules},
-            links=_with_links(self.links, links),
+            links=list(_by_target([*self.links, *links]).values()),
             memory={**self.memory, **(memory or {})},
             hyperparameters={**self.hyperparameters, **(hyperparameters or {})},
             roles=self.roles if roles is None else roles,
@@ -144,7 +146,7 @@ class Graph:
 
     def unlink(self, *ports: str) -> "Graph":
         """The same graph without the links into these ports, each given as ``"module.port"``."""
-        fed = {".".join(_parse(link)[1]): link for link in self.links}
+        fed = _by_target(self.links)
         for port in ports:
             if port not in fed:
                 raise GraphError(f"no link leads into {port}; links lead into {_list(fed)}")
@@ -156,39 +158,31 @@ class Graph:
         for name in names:
             self._check_there(name, "remove")
         modules = {name: module for name, module in self.modules.items() if name not in names}
-        ends = {link: (_parse(link)[0].module, _parse(link)[1][0]) for link in self.links}
-        links = [link for link in self.links if not set(ends[link]) & set(names)]
+        links = [link for link in self.links if not {end.module for end in _parse(link)} & set(names)]
         lost = {role: "" for role in ("belief", "label") if getattr(self.roles, role).partition(".")[0] in names}
         return dataclasses.replace(self, modules=modules, links=links, roles=self.roles._replace(**lost))
 
     def swap(self, name: str, module: Module, *links: str) -> "Graph":
         """The same graph with another module in the place of one; links into ports that it lacks are dropped.
 
-        Args:
-          name: of the module to replace.
-          module: the one to take its place.
-          links: more links, as in `add`.
+        Further links are as in `add`.
         """
         self._check_there(name, "swap")
-        ends = {link: _parse(link)[1] for link in self.links}
-        fitting = [link for link, (target, port) in ends.items() if target != name or port in module.inputs]
-        return dataclasses.replace(self, modules={**self.modules, name: module}, links=_with_links(fitting, links))
+        targets = {link: _parse(link)[1] for link in self.links}
+        fitting = [link for link, to in targets.items() if to.module != name or to.port in module.inputs]
+        fed = _by_target([*fitting, *links])
+        return dataclasses.replace(self, modules={**self.modules, name: module}, links=list(fed.values()))
 
     def reroute(self, source: str, to: str, **modules: Module) -> "Graph":
-        """The same graph in which all links from one output port lead from another instead.
+        """The same graph in which all links from one output port, ``"module.port"``, lead from another instead.
 
-        Args:
-          source: the port that is read now, as ``"module.port"``.
-          to: the port to read instead.
-          modules: more modules, as in `add`; links into them must follow from `add` before.
+        More modules are as in `add`; links into them must follow from `add` before.
         """
         ends = {link: _parse(link) for link in self.links}
         there = dict.fromkeys(str(read) for read, _ in ends.values())
         if source not in there:
             raise GraphError(f"no link leads from {source}; links lead from {_list(there)}")
-        links = [
-            f"{to} -> {'.'.join(target)}" if str(read) == source else link for link, (read, target) in ends.items()
-        ]
+        links = [f"{to} -> {target}" if str(read) == source else link for link, (read, target) in ends.items()]
         return dataclasses.replace(self, modules={**self.modules, **modules}, links=links)
 
     def _check_there(self, name: str, act: str) -> None:
@@ -217,6 +211,14 @@ def as_initial(value: Any) -> jax.Array:
     return jnp.asarray(array.astype(narrow))
 
 
+def batch_size(graph: Graph, batch: Mapping[str, Any], kind: str) -> int:
+    """The number of examples in a batch, or split, which must hold all inputs of the graph."""
+    missing = [name for name in graph.inputs if name not in batch]
+    if missing:
+        raise InputError(f"a {kind} must hold {', '.join(graph.inputs)}; it lacks {', '.join(missing)}")
+    return len(next(iter(batch.values())))
+
+
 def module_key(key: Key, name: str) -> Key:
     """The key of one module, whatever others there are."""
     return jax.random.fold_in(key, zlib.crc32(name.encode()))
@@ -225,6 +227,11 @@ def module_key(key: Key, name: str) -> Key:
 def glimpse_keys(graph: Graph, key: Key, name: str) -> Key:
     """The keys of a random module in a rollout, ``[T]``, one per glimpse."""
     return jax.random.split(module_key(key, name), graph.length)
+
+
+def loop_values(graph: Graph, index: Any, progress: Any) -> dict[str, Any]:
+    """The ports of ``loop`` at a glimpse."""
+    return {"index": index, "last": index == graph.length - 1, "progress": jnp.asarray(progress, jnp.float32)}
 
 
 def parse_port(port: str) -> Source:
@@ -246,18 +253,18 @@ def _list(names: Any) -> str:
     return ", ".join(names) or "none"
 
 
-def _parse(link: str) -> tuple[Source, tuple[str, str]]:
+def _parse(link: str) -> tuple[Source, Source]:
+    """The ends of a link."""
     ends = [end.strip() for end in link.split("->")] if isinstance(link, str) else []
     if len(ends) != 2 or not all(all(end.partition(".")) for end in ends):
         raise GraphError(f'a link must read "module.port -> module.port"; got {link!r}')
     source, target = map(parse_port, ends)
-    return source, (target.module, target.port)
+    return source, target
 
 
-def _with_links(links: Iterable[str], more: Iterable[str]) -> list[str]:
-    """Links, and more of them, each in the place of the one into the same port."""
-    fed = {_parse(link)[1]: link for link in links}
-    return list((fed | {_parse(link)[1]: link for link in more}).values())
+def _by_target(links: Iterable[str]) -> dict[str, str]:
+    """Links by the port that they feed, each in the place of an earlier one into the same port."""
+    return {str(_parse(link)[1]): link for link in links}
 
 
 def _wire(graph: Graph) -> Wiring:
@@ -266,14 +273,19 @@ def _wire(graph: Graph) -> Wiring:
     order = _sort(sources)
     outputs: dict[str, Mapping[str, Any]] = {
         "input": dict(graph.inputs),
-        "loop": _loop_ports(),
+        "loop": jax.eval_shape(lambda: loop_values(graph, jnp.int32(0), 0.0)),
         "memory": {name: jax.eval_shape(lambda: as_initial(value)) for name, value in graph.memory.items()},  # noqa: B023
         "hyperparameter": {name: jax.ShapeDtypeStruct((), jnp.float32) for name in graph.hyperparameters},
     }
     inputs = {}
     for name in order:
         inputs[name] = {port: _spec(source, outputs, f"{name}.{port}") for port, source in sources[name].items()}
-        _check_ports(name, graph.modules[name], sources[name], inputs[name])
+        sizes: dict[str, int] = {}
+        for port, value in inputs[name].items():
+            accepts = graph.modules[name].inputs[port]
+            if reason := accepts.refuses(value, sizes):
+                gives = f"{sources[name][port]} gives {describe(value)}"
+                raise GraphError(f"{gives}, but {name}.{port} takes {accepts}: it {reason}")
         outputs[name] = _infer(name, graph.modules[name], inputs[name])
     for name, source in writes.items():
         given, held = describe(_spec(source, outputs, f"memory.{name}")), describe(outputs["memory"][name])
@@ -289,11 +301,8 @@ def _wire(graph: Graph) -> Wiring:
 def _check_names(graph: Graph) -> None:
     if isinstance(graph.length, bool) or not isinstance(graph.length, int) or graph.length < 1:
         raise GraphError(f"length must be a whole number, at least 1 glimpse; got {graph.length!r}")
-    for kind, names in (
-        ("module", graph.modules),
-        ("memory", graph.memory),
-        ("hyper-parameter", graph.hyperparameters),
-    ):
+    kinds = {"module": graph.modules, "memory": graph.memory, "hyper-parameter": graph.hyperparameters}
+    for kind, names in kinds.items():
         for name in names:
             if not isinstance(name, str) or not name or "." in name:
                 raise GraphError(f"the name of a {kind} must be text without dots; got {name!r}")
@@ -318,29 +327,22 @@ def _check_initial(name: str, value: Any) -> None:
         raise GraphError(f"memory {name!r} must begin with integers of 32 bits; got {value!r}")
 
 
-def _loop_ports() -> dict[str, jax.ShapeDtypeStruct]:
-    return {
-        "index": jax.ShapeDtypeStruct((), jnp.int32),
-        "last": jax.ShapeDtypeStruct((), jnp.bool_),
-        "progress": jax.ShapeDtypeStruct((), jnp.float32),
-    }
-
-
 def _connect(graph: Graph) -> tuple[dict[str, dict[str, Source]], dict[str, Source]]:
     """The source of each fed input port, by module and port, and of each memory; every name in a link exists."""
     fed: dict[tuple[str, str], Source] = {}
     for link in graph.links:
         source, target = _parse(link)
-        for end, own in ((source.module, RESERVED), (target[0], ("memory",))):
+        for end, own in ((source.module, RESERVED), (target.module, ("memory",))):
             if end not in graph.modules and end not in own:
                 there = f"modules are {_list(graph.modules)}, and {_list(own)}"
                 raise GraphError(f"no module {end!r}{' to link into' if end in RESERVED else ''}; {there}")
-        ports = graph.memory if target[0] == "memory" else graph.modules[target[0]].inputs
-        if target[1] not in ports:
-            kind = "memory" if target[0] == "memory" else "input port"
-            raise GraphError(f"no {kind} {target[1]!r} on {target[0]!r}; it has {_list(ports)}")
+        memory = target.module == "memory"
+        ports = graph.memory if memory else graph.modules[target.module].inputs
+        if target.port not in ports:
+            kind = "memory" if memory else "input port"
+            raise GraphError(f"no {kind} {target.port!r} on {target.module!r}; it has {_list(ports)}")
         if target in fed:
-            raise GraphError(f"{'.'.join(target)} has two sources: {fed[target]} and {source}; it must have one")
+            raise GraphError(f"{target} has two sources: {fed[target]} and {source}; it must have one")
         fed[target] = source
     for name, module in graph.modules.items():
         for port, accepts in module.inputs.items():
@@ -377,15 +379,6 @@ def _spec(source: Source, outputs: Mapping[str, Values], reader: str) -> Any:
         there = _list(outputs.get(source.module, {}))
         raise GraphError(f"no output port {source.port!r} on {source.module!r} to feed {reader}; it has {there}")
     return outputs[source.module][source.port]
-
-
-def _check_ports(name: str, module: Module, sources: Mapping[str, Source], inputs: Values) -> None:
-    sizes: dict[str, int] = {}
-    for port, value in inputs.items():
-        reason = module.inputs[port].refuses(value, sizes)
-        if reason:
-            gives = f"{sources[port]} gives {describe(value)}"
-            raise GraphError(f"{gives}, but {name}.{port} takes {module.inputs[port]}: it {reason}")
 
 
 def _infer(name: str, module: Module, inputs: Values) -> dict[str, jax.ShapeDtypeStruct]:
@@ -458,7 +451,5 @@ def _check_is(what: str, spec: Any, wanted: str) -> None:
 
 def _check_factor(factor: Factor, what: str, graph: Graph) -> None:
     if isinstance(factor, str) and factor not in graph.hyperparameters:
-        there = _list(graph.hyperparameters)
-        raise GraphError(
-            f"{what} must be a number or a hyper-parameter of the graph; got {factor!r}, there are {there}"
-        )
+        came = f"got {factor!r}, there are {_list(graph.hyperparameters)}"
+        raise GraphError(f"{what} must be a number or a hyper-parameter of the graph; {came}")

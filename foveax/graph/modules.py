@@ -67,18 +67,6 @@ class Agent(NamedTuple):
 AGENT_OUTPUTS = ("action", "log_prob", "entropy", "value")
 
 
-def no_params(key: Key, inputs: Values) -> Params:
-    """`Module.init` of a module that has nothing to learn."""
-    del key, inputs
-    return {}
-
-
-def no_state(inputs: Values) -> State:
-    """`Module.begin` of a module that carries nothing."""
-    del inputs
-    return ()
-
-
 class Module(NamedTuple):
     """A pure function with named, typed ports: one node of a graph. Written for one example.
 
@@ -86,8 +74,9 @@ class Module(NamedTuple):
       inputs: the ports it takes, by name. Which ports it gives, their shapes and dtypes, is read off `apply`.
       apply: ``(params, state, inputs, key) -> (outputs, state)``, one glimpse. `inputs` and `outputs` are
         dictionaries by port name. The key is None unless the module is `random`.
-      init: ``(key, inputs) -> params``, where `inputs` holds a `jax.ShapeDtypeStruct` for each port that is fed.
-      begin: ``(inputs) -> state`` before the first glimpse, of the same kind of `inputs`.
+      init: ``(key, inputs) -> params``, where `inputs` holds a `jax.ShapeDtypeStruct` for each port that is fed. By
+        default there is nothing to learn.
+      begin: ``(inputs) -> state`` before the first glimpse, of the same kind of `inputs`; by default empty.
       random: whether `apply` is given a fresh key at each glimpse.
       losses: the outputs, scalars, that training minimises, and how.
       metrics: the outputs, scalars, whose mean over a batch at the last glimpse is logged.
@@ -97,8 +86,8 @@ class Module(NamedTuple):
 
     inputs: Mapping[str, Port]
     apply: Callable[[Params, State, Values, Key | None], tuple[Values, State]]
-    init: Callable[[Key, Values], Params] = no_params
-    begin: Callable[[Values], State] = no_state
+    init: Callable[[Key, Values], Params] = lambda key, inputs: {}
+    begin: Callable[[Values], State] = lambda inputs: ()
     random: bool = False
     losses: Mapping[str, Loss] = {}
     metrics: tuple[str, ...] = ()
@@ -143,13 +132,11 @@ def from_function(
       >>> list(module.inputs)
       ['glimpse']
     """
-    names = (outputs,) if isinstance(outputs, str) else outputs
 
     def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
         del params, key
         result = function(**inputs)
-        results = (result,) if isinstance(outputs, str) else result
-        return dict(zip(names, results, strict=True)), state
+        return {outputs: result} if isinstance(outputs, str) else dict(zip(outputs, result, strict=True)), state
 
     return Module(signature_ports(function, ports or {}), apply, losses=as_losses(losses), metrics=metrics)
 
@@ -159,11 +146,10 @@ def signature_ports(function: Callable[..., Any], ports: Mapping[str, Port], ski
 
     They are universal unless `ports` says more.
     """
-    parameters = list(inspect.signature(function).parameters.values())[skip:]
-    named = [parameter for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
     return {
         parameter.name: ports.get(parameter.name, Port())._replace(required=parameter.default is parameter.empty)
-        for parameter in named
+        for parameter in list(inspect.signature(function).parameters.values())[skip:]
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
     }
 
 

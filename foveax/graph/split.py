@@ -7,17 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from foveax._types import Array, Key, Params
-from foveax.graph.compile import (
-    Trajectory,
-    arriving_at,
-    begin,
-    loop_values,
-    own_values,
-    recorded_ports,
-    remembered,
-    select,
-)
-from foveax.graph.graph import Graph, Source, glimpse_keys, module_key, parse_port, waiting_for
+from foveax.graph.compile import Trajectory, arriving_at, begin, own_values, recorded_ports, remembered, select
+from foveax.graph.graph import Graph, Source, glimpse_keys, loop_values, module_key, parse_port, waiting_for
 from foveax.graph.modules import State, Values
 from foveax.graph.ports import GraphError
 
@@ -106,7 +97,7 @@ def split(graph: Graph, *names: str, record: tuple[str, ...] = ()) -> tuple[Envi
     parts: what does not wait for the action, up to the observation, and what does, which begins the next step.
 
     Args:
-      graph: any graph that could be built.
+      graph: to be cut.
       names: of the modules to cut out; by default all agents. Agents that are not named stay in the environment, and
         act there by themselves.
       record: ports that `TimeStep.info` holds, as ``"module.port"`` or ``"memory.name"``.
@@ -134,13 +125,10 @@ def split(graph: Graph, *names: str, record: tuple[str, ...] = ()) -> tuple[Envi
     """
     names = names or tuple(graph.agents)
     waiting = waiting_for(graph.wiring, names)
-    _check_split(graph, names)
+    recorded = recorded_ports(graph, record)
+    _check_split(graph, names, waiting, recorded)
     first = [name for name in graph.wiring.order if name not in waiting]
     rest = [name for name in graph.wiring.order if name in waiting and name not in names]
-    recorded = recorded_ports(graph, record)
-    for source in recorded:
-        if source.module in names:
-            raise GraphError(f"a port to record must belong to the environment; {source} is the action's own")
     now, ended = ([source for source in recorded if (source.module in rest) == late] for late in (False, True))
     rewards = {name: parse_port(agent.reward) for name in names if (agent := graph.modules[name].agent)}
 
@@ -165,11 +153,9 @@ def split(graph: Graph, *names: str, record: tuple[str, ...] = ()) -> tuple[Envi
         """The part of a glimpse that does not wait for the action."""
         values = own(state, progress)
         states = run(first, state, values, params)
-        reward = {name: jnp.where(state.glimpse > 0, values[port.module][port.port], 0.0)
-                  for name, port in rewards.items()}  # fmt: skip
-        info = select(values, now)
-        for module, ports in after.items():
-            info[module] = {**info.get(module, {}), **ports}
+        paid = {name: values[port.module][port.port] for name, port in rewards.items()}
+        reward = {name: jnp.where(state.glimpse > 0, value, 0.0) for name, value in paid.items()}
+        info = {**select(values, now), **after}  # a module's ports are all of one part of the glimpse
         observation = {name: arriving_at(graph, name, values) for name in names}
         state = state._replace(states=states, values={name: values[name] for name in first})
         return state, TimeStep(observation, reward, state.glimpse == graph.length - 1, info)
@@ -177,8 +163,10 @@ def split(graph: Graph, *names: str, record: tuple[str, ...] = ()) -> tuple[Envi
     def reset(
         key: Key, params: Mapping[str, Params], inputs: Values, progress: Array | float = 1.0
     ) -> tuple[EpisodeState, TimeStep]:
-        state = EpisodeState(key, jnp.int32(0), inputs, *_begin(graph, names))
-        return look(state, params, progress, _zeros(graph, ended))
+        states, memory = begin(graph, without=names)
+        specs = select(graph.wiring.outputs, ended)
+        zeros = jax.tree.map(lambda spec: jnp.zeros(spec.shape, spec.dtype), specs)
+        return look(EpisodeState(key, jnp.int32(0), inputs, states, {}, memory), params, progress, zeros)
 
     def step(
         state: EpisodeState, action: Ports, params: Mapping[str, Params], progress: Array | float = 1.0
@@ -189,31 +177,15 @@ def split(graph: Graph, *names: str, record: tuple[str, ...] = ()) -> tuple[Envi
         state = state._replace(glimpse=state.glimpse + 1, states=states, memory=memory)
         return look(state, params, progress, select(values, ended))
 
-    environment = Environment(reset, step, *_spaces(graph, names), graph.length)
+    observation = {name: dict(graph.wiring.inputs[name]) for name in names}
+    action = {name: {} for name in names} | select(graph.wiring.outputs, acting_ports(graph, names))
+    environment = Environment(reset, step, observation, action, graph.length)
     return environment, {name: _actor(graph, name) for name in names}
 
 
 def actor_keys(graph: Graph, key: Key, name: str) -> Key:
     """An actor's keys of a rollout, ``[T]``, one per glimpse, as the compiled graph splits them from its key."""
     return glimpse_keys(graph, key, name)
-
-
-def _begin(graph: Graph, names: tuple[str, ...]) -> tuple[dict[str, State], Ports, dict[str, Array]]:
-    states, memory = begin(graph, without=names)
-    return states, {}, memory
-
-
-def _zeros(graph: Graph, ports: list[Source]) -> Trajectory:
-    specs = select(graph.wiring.outputs, ports)
-    return jax.tree.map(lambda spec: jnp.zeros(spec.shape, spec.dtype), specs)
-
-
-def _spaces(graph: Graph, names: tuple[str, ...]) -> tuple[Ports, Ports]:
-    """Shapes and dtypes of the observation and of the action."""
-    action: Ports = {name: {} for name in names}
-    for port in acting_ports(graph, names):
-        action[port.module][port.port] = graph.wiring.outputs[port.module][port.port]
-    return {name: dict(graph.wiring.inputs[name]) for name in names}, action
 
 
 def acting_ports(graph: Graph, names: tuple[str, ...]) -> list[Source]:
@@ -223,22 +195,22 @@ def acting_ports(graph: Graph, names: tuple[str, ...]) -> list[Source]:
     return sorted({source for source in (*links, *wiring.writes.values()) if source.module in names})
 
 
-def _check_split(graph: Graph, names: tuple[str, ...]) -> None:
+def _check_split(graph: Graph, names: tuple[str, ...], waiting: set[str], recorded: list[Source]) -> None:
     for name in names:
         if name not in graph.modules:
             raise GraphError(f"no module {name!r} to split off; modules are {', '.join(graph.modules)}")
     if not names:
         raise GraphError("the modules to split off must be named in a graph without agents; got none")
     for name in names:
-        late = waiting_for(graph.wiring, [name]) - {name}
-        if late.intersection(names):
-            other = sorted(late.intersection(names))[0]
+        for other in sorted(waiting_for(graph.wiring, [name]).intersection(names) - {name}):
             raise GraphError(f"modules that are split off must act at once; {other!r} waits for {name!r}")
         agent = graph.modules[name].agent
-        if agent and parse_port(agent.reward).module in waiting_for(graph.wiring, names):
-            raise GraphError(
-                f"the reward of {name!r} must not wait for an action of the same glimpse; {agent.reward} does"
-            )
+        if agent and parse_port(agent.reward).module in waiting:
+            reason = f"wait for an action of the same glimpse; {agent.reward} does"
+            raise GraphError(f"the reward of {name!r} must not {reason}")
+    for source in recorded:
+        if source.module in names:
+            raise GraphError(f"a port to record must belong to the environment; {source} is the action's own")
 
 
 def _actor(graph: Graph, name: str) -> Actor:
@@ -249,6 +221,4 @@ def _actor(graph: Graph, name: str) -> Actor:
         apply = module.agent.mode if key is None and module.agent else module.apply
         return apply(params, state, observation, key)
 
-    return Actor(
-        init=lambda key: module.init(module_key(key, name), inputs), begin=lambda: module.begin(inputs), act=act
-    )
+    return Actor(lambda key: module.init(module_key(key, name), inputs), lambda: module.begin(inputs), act)

@@ -1,6 +1,5 @@
 """What the eye samples from an image."""
 
 from foveax.retina.contrast import contrast_luminance as contrast_luminance
-from foveax.retina.crop import as_float as as_float
 from foveax.retina.crop import crop as crop
 from foveax.retina.foveate import foveate as foveate

@@ -1,1 +1,1 @@
-"""Training: the fused step, the loop around it, the run directory."""
+"""Training: the fused step, the loop around it, and the devices that it runs on."""

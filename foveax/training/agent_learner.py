@@ -38,16 +38,11 @@ def make_agent_learner(graph: Graph, learning: LearningConfig, *, steps: int, ag
     """The learner of an agent that `foveax.split` cuts from a graph, for episodes that were played elsewhere.
 
     A step is that of `foveax.make_learner` for the agent alone: given the same experience it makes the same update, but
-    that no pathwise gradient reaches the agent. If the loss or a gradient is not finite, only the step is counted.
-
-    Args:
-      graph: that was split.
-      learning: weights, rates and discounts; `learning.epochs` passes are made over each batch.
-      steps: the length of training, along which the learning rate and the entropy bonus fall.
-      agent: the name of the agent's module.
+    that no pathwise gradient reaches the agent; `learning.epochs` passes are made over each batch. If the loss or a
+    gradient is not finite, only the step is counted.
 
     Raises:
-      InputError: if there is no such agent.
+      InputError: if the graph has no such agent.
 
     Example:
       >>> import foveax as fx, jax, jax.numpy as jnp

@@ -1,7 +1,6 @@
 """Sums and keys across the shards of a batch, so that their steps together make the step of the whole batch.
 
-Within `jax.shard_map` over the mesh axis ``"batch"`` a step sees its own rows alone. These functions reach across that
-axis; where a batch is whole they do nothing, so that a step is written once.
+Within `jax.shard_map` over the mesh axis ``"batch"`` they reach across that axis; of a whole batch they change nothing.
 """
 
 from typing import Any
@@ -17,13 +16,10 @@ BATCH = "batch"
 
 
 def averaged(tree: Any) -> Any:
-    """The mean of each leaf over the shards, by one all-reduce for all leaves together.
+    """The mean of each leaf, floats, over the shards, by one all-reduce for all leaves together.
 
     Shards are of one size, so that the mean of their means, or of the gradients of their means, is that of the batch.
-    The leaves are laid into one vector first: an all-reduce per leaf would pay the network's latency as many times.
-
-    Args:
-      tree: floats.
+    An all-reduce per leaf would pay the network's latency as many times.
 
     Example:
       >>> averaged({"loss": 2.0})
@@ -36,10 +32,9 @@ def averaged(tree: Any) -> Any:
 
 
 def gathered(tree: Any) -> Any:
-    """Each leaf for the whole batch, by one all-gather for all leaves together.
+    """Each leaf for the whole batch, by one all-gather for all leaves together; no gradient is let through.
 
-    Args:
-      tree: arrays of one shape, with a leading ``[B]`` of the shard; no gradient is let through.
+    The leaves are arrays of one shape, with a leading ``[B]`` of the shard.
 
     Example:
       >>> import jax.numpy as jnp
@@ -54,11 +49,7 @@ def gathered(tree: Any) -> Any:
 
 
 def example_keys(key: Key, size: int) -> Key:
-    """A key for each example, ``[B]``: the one that it would have in the whole batch.
-
-    Args:
-      key: consumed.
-      size: B, of the shard.
+    """A key for each of `size` examples of a shard, ``[B]``: the one that it would have in the whole batch.
 
     Example:
       >>> import jax

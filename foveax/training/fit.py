@@ -12,9 +12,9 @@ import numpy as np
 from jax.sharding import Mesh
 
 from foveax._types import Batch, InputError, Key, Metrics
-from foveax.data.dataset import Data, Render, Split
-from foveax.data.mapped import take
+from foveax.data.dataset import Data, Render
 from foveax.data.order import batch_indices, epoch_orders
+from foveax.graph.modules import zeros_like
 from foveax.learning.hyperparameters import Hyperparameters
 from foveax.training.collectives import BATCH
 from foveax.training.learner import Learner, TrainState
@@ -72,6 +72,7 @@ def fit(
       20
     """
     population, size = state.key.ndim == 1, len(data.train["label"])
+    members = (POPULATION,) if population else ()
     if batch > size:
         raise InputError(f"batch must be at most the number of training images, {size}; got {batch}")
     order_key, render_key = (jax.vmap(_data_keys) if population else _data_keys)(local_copy(state.key))
@@ -82,22 +83,23 @@ def fit(
     blocks = _blocks(int(np.max(local_copy(state.step))), steps, per_dispatch)
 
     def indices(first: int) -> np.ndarray:
-        members = [batch_indices(order, first, steps=per_dispatch, batch=batch, size=size) for order in orders]
-        return np.stack(members) if population else members[0]
+        each = [batch_indices(order, first, steps=per_dispatch, batch=batch, size=size) for order in orders]
+        return np.stack(each) if population else each[0]
 
-    members = (POPULATION,) if population else ()
+    def gather(index: np.ndarray) -> Batch:
+        return {name: place_rows(array, index, mesh, *members, None, BATCH) for name, array in data.train.items()}
+
     if mesh:
         check_divides(mesh, batch, len(orders) if population else None)
         state, render_key = place((state, render_key), mesh, *members)
-    own = jax.tree.map(lambda value: np.full(state.key.shape, value, np.float32), learner.hyperparameters)
-    given = jax.tree.map(lambda value: np.asarray(value, np.float32), hyperparameters)
-    hyper = own if hyperparameters is None else given
-    hyper = place(hyper, mesh, *members) if mesh else jax.device_put(hyper)
+    numbers = learner.hyperparameters if hyperparameters is None else hyperparameters
+    hyper = jax.tree.map(lambda value: np.broadcast_to(np.asarray(value, np.float32), state.key.shape), numbers)
+    hyper = place(hyper, mesh, *members)
     run = make_dispatch(learner, data.render, population=population, mesh=mesh)
-    feeds = (indices(first) for first, _ in blocks)
-    axes = (*members, None, BATCH)
-    feeds, arrays = (_streamed if streamed else _resident)(data.train, feeds, mesh, axes)
-    counts = (place(np.int32(count), mesh) if mesh else jax.device_put(np.int32(count)) for _, count in blocks)
+    chosen = (indices(first) for first, _ in blocks)
+    feeds = _prefetched(gather, chosen) if streamed else (place(index, mesh, *members, None, BATCH) for index in chosen)
+    arrays = {} if streamed else place(data.train, mesh)
+    counts = (place(np.int32(count), mesh) for _, count in blocks)
     for feed, count in zip(feeds, counts, strict=True):
         state, metrics = run(state, count, feed, render_key, arrays, hyper)
         yield state, metrics
@@ -131,10 +133,7 @@ def _dispatch(
     arrays: Batch,
     hyper: Hyperparameters,
 ) -> tuple[TrainState, Metrics]:
-    """The first `count` steps of a feed, so that one program serves the last, shorter dispatch too.
-
-    The feed holds indices into arrays on the device or, where there are none, the batches themselves.
-    """
+    """The first `count` steps of a feed of indices into `arrays` or, without these, of the batches themselves."""
 
     def batch_of(step: Any, index: Any) -> Batch:
         chosen = jax.tree.map(lambda leaf: leaf[index], feed)
@@ -149,9 +148,8 @@ def _dispatch(
 
     step = jax.jit(learner.step)  # inlined by the compiler, and traced once for both of its uses
     specs = jax.eval_shape(step, state, jax.eval_shape(batch_of, state.step, 0), hyper)[1]
-    zeros = jax.tree.map(lambda spec: jnp.zeros(spec.shape, spec.dtype), specs)
     skipped = state.skipped
-    state, sums = jax.lax.fori_loop(0, count, body, (state, zeros))
+    state, sums = jax.lax.fori_loop(0, count, body, (state, zeros_like(specs)))
     made = (count - (state.skipped - skipped)).astype(jnp.float32)
     counts = {name: getattr(state, name) for name in ("step", "skipped", "consecutive_skips")}
     return state, {**{name: total / made for name, total in sums.items()}, **counts}
@@ -163,36 +161,12 @@ def _blocks(first: int, steps: int, dispatch: int) -> list[tuple[int, int]]:
     return [(start, end - start) for start, end in itertools.pairwise(edges) if end > start]
 
 
-Fed = tuple[Iterator[Any], Batch]
-"""The feed of each dispatch, and the arrays on the device that it points into."""
-
-
-def _resident(split: Split, indices: Iterator[np.ndarray], mesh: Mesh | None, axes: tuple[str | None, ...]) -> Fed:
-    """The split on the device, or whole on every device of a mesh; each feed is the indices of its rows."""
-    if mesh is None:
-        return map(jax.device_put, indices), jax.device_put(split)
-    return (place(index, mesh, *axes) for index in indices), place(split, mesh)
-
-
-def _streamed(split: Split, indices: Iterator[np.ndarray], mesh: Mesh | None, axes: tuple[str | None, ...]) -> Fed:
-    """Nothing on the device; each feed is the rows themselves, of which a process reads those of its own devices."""
-
-    def gather(index: np.ndarray) -> Batch:
-        if mesh is None:
-            return jax.device_put({name: take(array, index) for name, array in split.items()})
-        return {name: place_rows(array, index, mesh, *axes) for name, array in split.items()}
-
-    return _prefetched(gather, indices), {}
-
-
 def _prefetched(gather: Callable[[np.ndarray], Batch], indices: Iterator[np.ndarray]) -> Iterator[Batch]:
     """The batches of each block, gathered and moved by a thread while the device works on the block before."""
     with ThreadPoolExecutor(max_workers=1) as thread:
-        ahead = None
-        for index in indices:
-            coming = thread.submit(gather, index)
-            if ahead is not None:
-                yield ahead.result()
-            ahead = coming
-        if ahead is not None:
-            yield ahead.result()
+        submitted = (thread.submit(gather, index) for index in indices)
+        now = next(submitted, None)
+        while now:
+            ahead = next(submitted, None)
+            yield now.result()
+            now = ahead

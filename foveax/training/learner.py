@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from foveax._types import BORDER_PIXELS, REFIXATION_PIXELS, Array, Batch, InputError, Key, Metrics, Params
+from foveax._types import BORDER_PIXELS, REFIXATION_PIXELS, Array, Batch, Key, Metrics, Params
 from foveax.graph.compile import Trajectory, number
 from foveax.graph.compile import compile as compile_graph
-from foveax.graph.graph import Graph, Source, as_initial, init, parse_port
+from foveax.graph.graph import Graph, Source, as_initial, batch_size, init, parse_port
 from foveax.graph.modules import AGENT_OUTPUTS, Loss, Module
+from foveax.graph.ports import describe
 from foveax.learning.hyperparameters import Hyperparameters, LearningConfig
 from foveax.learning.ppo import agent_loss, with_credit
 from foveax.training.collectives import averaged, example_keys, gathered
@@ -57,20 +58,16 @@ class Learner(NamedTuple):
 def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learner:
     """The learner of a graph: one forward pass, one backward pass, one update of each module.
 
-    A step minimises the sum of all modules' declared losses, over all parameters but the agents', and for each agent
-    its policy and value losses less its entropy bonus. The pass that produced the trajectory is the one that is
-    differentiated; later PPO epochs compute the agent again, on the experience of that pass. If a loss or a gradient is
-    not finite, no module is updated, and the step is counted as skipped. Metrics are scalars:
-    ``loss/MODULE.PORT`` for each declared loss, without its weight; ``MODULE.PORT`` for each declared metric;
-    ``accuracy`` if the graph declares a belief and a label; and per agent ``policy_loss``, ``value_loss``, ``entropy``,
-    ``kl`` (between the policies before and after the epochs) and ``reward`` (mean sum over an episode), each under the
-    agent's name; and where the agent has a port ``mode``, acts on a memory, and the graph has an input ``image``, the
-    signs of collapse ``refixation`` and ``border`` (`foveax.diagnose`), of its modes.
-
-    Args:
-      graph: with any number of losses and agents.
-      learning: weights, rates and discounts.
-      steps: the length of training, along which learning rates, scales and the entropy bonus fall.
+    Learning rates, scales and the entropy bonus fall along the `steps` of the training. A step minimises the sum of all
+    modules' declared losses, over all parameters but the agents', and for each agent its policy and value losses less
+    its entropy bonus. The pass that produced the trajectory is the one that is differentiated; later PPO epochs compute
+    the agent again, on the experience of that pass. If a loss or a gradient is not finite, no module is updated, and
+    the step is counted as skipped. Metrics are scalars: ``loss/MODULE.PORT`` for each declared loss, without its
+    weight; ``MODULE.PORT`` for each declared metric; ``accuracy`` if the graph declares a belief and a label; and per
+    agent ``policy_loss``, ``value_loss``, ``entropy``, ``kl`` (between the policies before and after the epochs) and
+    ``reward`` (mean sum over an episode), each under the agent's name; and where the agent has a port ``mode``, acts on
+    a memory, and the graph has an input ``image``, the signs of collapse ``refixation`` and ``border``
+    (`foveax.diagnose`), of its modes.
 
     Example:
       >>> import foveax as fx, jax, jax.numpy as jnp
@@ -83,17 +80,12 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
     """
     moving = graph.length > 1  # with a single glimpse no action is credited
     agents = {name: agent for name, module in graph.modules.items() if (agent := module.agent) and moving}
-    losses = {
-        Source(name, port): loss for name, module in graph.modules.items() for port, loss in module.losses.items()
-    }
-    observed = [Source(name, port) for name, module in graph.modules.items() for port in module.metrics]
-    observed += [parse_port(port) for port in (graph.roles.belief, graph.roles.label) if port]
-    experience = {name: _experience(graph, name, learning.epochs) for name in agents}
-    needed = [*losses, *observed, *(source for sources in experience.values() for source in sources)]
-    needed += [parse_port(agent.reward) for agent in agents.values()]
-    rollout = jax.vmap(
-        compile_graph(graph, sorted({str(source) for source in needed})), in_axes=(None, 0, 0, None, None)
-    )
+    needed, replays = (*AGENT_OUTPUTS, "mode"), learning.epochs > 1  # an agent is computed again from all it gave
+    outputs = {name: [port for port in graph.wiring.outputs[name] if replays or port in needed] for name in agents}
+    ports = {f"{name}.{port}" for name in agents for port in outputs[name]}
+    ports |= {*map(str, (*graph.losses, *graph.metrics)), graph.roles.belief, graph.roles.label}
+    ports |= {agent.reward for agent in agents.values()}
+    rollout = jax.vmap(compile_graph(graph, sorted(ports - {""})), in_axes=(None, 0, 0, None, None))
     defaults = learning.hyperparameters(dict(graph.hyperparameters))
 
     def optimizers(hyper: Hyperparameters) -> dict[str, optax.GradientTransformation]:
@@ -102,7 +94,7 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
     def start(key: Key) -> TrainState:
         params_key, step_key = jax.random.split(key)
         params = init(graph, params_key)
-        optimizer = {name: optimizers(defaults)[name].init(params[name]) for name in params}
+        optimizer = {name: own.init(params[name]) for name, own in optimizers(defaults).items()}
         step, skipped, consecutive = (jnp.zeros((), jnp.int32) for _ in range(3))  # each its own: they are donated
         return TrainState(params, optimizer, step, step_key, skipped, consecutive)
 
@@ -110,11 +102,13 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
         params: dict[str, Params], inputs: Batch, progress: Array, keys: Key, hyper: Hyperparameters
     ) -> tuple[Array, tuple[dict, Metrics]]:
         trajectory = rollout(params, inputs, keys, progress, hyper.graph)
-        total, metrics = _supervised(trajectory, losses, progress, hyper)
+        total, metrics = _supervised(trajectory, graph.losses, progress, hyper)
         metrics |= _observed(trajectory, graph)
         episodes = {}
         for name, agent in agents.items():
-            episode = _saccades(trajectory, experience[name], parse_port(agent.reward))
+            paid = parse_port(agent.reward)
+            episode = {port: trajectory[name][port][:, :-1] for port in outputs[name]}
+            episode["reward"] = trajectory[paid.module][paid.port][:, 1:]
             episode = with_credit(episode, hyper, normalize=learning.normalize, gather=gathered)
             loss, terms = agent_loss(episode, episode, hyper, bonus_at(hyper, progress, learning))
             total, episodes[name] = total + loss, episode
@@ -127,7 +121,7 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
         state: TrainState, batch: Batch, hyperparameters: Hyperparameters | None = None
     ) -> tuple[TrainState, Metrics]:
         hyper = defaults if hyperparameters is None else hyperparameters
-        keys = example_keys(jax.random.fold_in(state.key, state.step), _size(graph, batch))
+        keys = example_keys(jax.random.fold_in(state.key, state.step), batch_size(graph, batch, "batch"))
         progress = progress_at(state.step, steps)
         differentiate = jax.value_and_grad(objective, has_aux=True)
         (total, (episodes, metrics)), grads = differentiate(state.params, batch, progress, keys, hyper)
@@ -135,7 +129,7 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
         made = is_finite(total, grads) & (state.consecutive_skips < learning.max_skips)
         own = optimizers(hyper)
         params, optimizer = _updated(own, grads, state.optimizer, state.params, made)
-        for name in agents if learning.epochs > 1 else ():
+        for name in agents:
             again = functools.partial(replayed_loss, graph.modules[name], graph.wiring.inputs[name])
             for _ in range(learning.epochs - 1):
                 bonus = bonus_at(hyper, progress, learning)
@@ -145,7 +139,10 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
                 moved = _updated(own, {name: grad}, optimizer, params, made)
                 params, optimizer = ({**old, **new} for old, new in zip((params, optimizer), moved, strict=True))
                 metrics |= {f"{name}/{term}": value for term, value in terms.items()}
-        return _counted(state._replace(params=params, optimizer=optimizer), made), metrics
+        state = state._replace(params=params, optimizer=optimizer, step=state.step + 1)
+        skipped = state.skipped + jnp.where(made, 0, 1)
+        consecutive = jnp.where(made, 0, state.consecutive_skips + 1)
+        return state._replace(skipped=skipped, consecutive_skips=consecutive), metrics
 
     return Learner(jax.jit(start), step, defaults)  # init is many small operations, compiled as one
 
@@ -154,24 +151,14 @@ def replayed_loss(
     module: Module, inputs: Mapping[str, Any], params: Params, episodes: Mapping[str, Array], hyper: Hyperparameters,
     entropy: Any,
 ) -> tuple[Array, Metrics]:  # fmt: skip
-    """An agent's loss when it is computed again, glimpse by glimpse, on the experience of an earlier pass.
-
-    Args:
-      module: the agent.
-      inputs: the specifications at its input ports.
-      params: that learn.
-      episodes: of `with_credit`: all that the agent gave, and its credit.
-      hyper: as in `agent_loss`.
-      entropy: likewise.
-    """
+    """An agent's loss when it is computed again, glimpse by glimpse, on the experience of an earlier pass."""
     agent = module.agent
     assert agent is not None
-    judged = ("log_prob", "value", "entropy")
 
     def replay(outputs: Mapping[str, Array]) -> Mapping[str, Array]:
         def glimpse(state: Any, outputs: Mapping[str, Array]) -> tuple[Any, Mapping[str, Array]]:
             again, state = agent.evaluate(params, state, outputs)
-            return state, {port: again[port] for port in judged}
+            return state, {port: again[port] for port in ("log_prob", "value", "entropy")}
 
         return jax.lax.scan(glimpse, module.begin(inputs), outputs, unroll=True)[1]
 
@@ -211,37 +198,16 @@ def is_finite(loss: Array, grads: Mapping[str, Params]) -> Array:
 
 
 def _updated(
-    optimizers: Mapping[str, Any],
-    grads: dict[str, Params],
-    optimizer: dict[str, Any],
-    params: dict[str, Params],
-    made: Array,
+    optimizers: dict[str, Any], grads: dict[str, Params], states: dict[str, Any], params: dict[str, Params], made: Array
 ) -> tuple[dict[str, Params], dict[str, Any]]:
     """Parameters and optimiser states of the modules that have gradients: updated, or as before if not `made`."""
-    before = {name: params[name] for name in grads}, {name: optimizer[name] for name in grads}
+    before = {name: params[name] for name in grads}, {name: states[name] for name in grads}
 
-    def make(params: dict[str, Params], optimizer: dict[str, Any]) -> tuple[dict[str, Params], dict[str, Any]]:
-        after = {name: update(optimizers[name], grads[name], optimizer[name], params[name]) for name in grads}
+    def make(params: dict[str, Params], states: dict[str, Any]) -> tuple[dict[str, Params], dict[str, Any]]:
+        after = {name: update(optimizers[name], grads[name], states[name], params[name]) for name in grads}
         return {name: new for name, (new, _) in after.items()}, {name: new for name, (_, new) in after.items()}
 
-    return jax.lax.cond(made, make, lambda params, optimizer: (params, optimizer), *before)
-
-
-def _counted(state: TrainState, made: Array) -> TrainState:
-    """The state one step on, its update made, or skipped and counted."""
-    return state._replace(
-        step=state.step + 1,
-        skipped=state.skipped + jnp.where(made, 0, 1),
-        consecutive_skips=jnp.where(made, 0, state.consecutive_skips + 1),
-    )
-
-
-def _size(graph: Graph, batch: Batch) -> int:
-    """The number B of examples in a batch, which must hold all inputs of the graph."""
-    missing = [name for name in graph.inputs if name not in batch]
-    if missing:
-        raise InputError(f"a batch must hold {', '.join(graph.inputs)}; it lacks {', '.join(missing)}")
-    return len(next(iter(batch.values())))
+    return jax.lax.cond(made, make, lambda params, states: (params, states), *before)
 
 
 def _supervised(
@@ -261,26 +227,16 @@ def _supervised(
 
 def _observed(trajectory: Trajectory, graph: Graph) -> Metrics:
     """The declared metrics after the last glimpse, and the accuracy of the belief."""
-    ports = [Source(name, port) for name, module in graph.modules.items() for port in module.metrics]
-    metrics = {str(port): jnp.mean(trajectory[port.module][port.port][:, -1].astype(jnp.float32)) for port in ports}
+    metrics = {
+        str(source): jnp.mean(trajectory[source.module][source.port][:, -1].astype(jnp.float32))
+        for source in graph.metrics
+    }
     if graph.roles.belief and graph.roles.label:
         belief, label = (parse_port(port) for port in (graph.roles.belief, graph.roles.label))
         predicted = jnp.argmax(trajectory[belief.module][belief.port][:, -1], axis=-1)
         correct = predicted == trajectory[label.module][label.port][:, -1]
         metrics["accuracy"] = jnp.mean(correct.astype(jnp.float32))
     return metrics
-
-
-def _experience(graph: Graph, name: str, epochs: int) -> list[Source]:
-    """What is recorded of an agent: all that it gives if it is to be computed again, else what is needed of it."""
-    needed = (*AGENT_OUTPUTS, "mode")
-    return [Source(name, port) for port in graph.wiring.outputs[name] if epochs > 1 or port in needed]
-
-
-def _saccades(trajectory: Trajectory, experience: list[Source], reward: Source) -> dict[str, Array]:
-    """An agent's outputs over its T - 1 saccades, ``[B, T - 1, ...]``, with the reward that followed each."""
-    paid = trajectory[reward.module][reward.port][:, 1:]
-    return {source.port: trajectory[source.module][source.port][:, :-1] for source in experience} | {"reward": paid}
 
 
 def bonus_at(hyper: Hyperparameters, progress: Array, learning: LearningConfig) -> Any:
@@ -294,16 +250,13 @@ def _gaze(episode: Mapping[str, Array], graph: Graph, name: str) -> Metrics:
     Late is from the second half of the glimpses on. Nothing of an agent whose modes do not go into a memory of places.
     """
     memories = [memory for memory, source in graph.wiring.writes.items() if source.module == name]
-    place = jax.ShapeDtypeStruct((2,), jnp.float32)
-    if "mode" not in episode or "image" not in graph.inputs or len(memories) != 1:
-        return {}
-    initial = as_initial(graph.memory[memories[0]])
-    if (initial.shape, initial.dtype) != (place.shape, place.dtype):
+    held = [describe(graph.wiring.outputs["memory"][memory]) for memory in memories]
+    if "mode" not in episode or "image" not in graph.inputs or held != ["float32[2]"]:
         return {}
     image, modes = graph.inputs["image"].shape, jax.lax.stop_gradient(episode["mode"])
     sides = jnp.array([image[1] - 1, image[0] - 1], jnp.float32)
     late = modes.shape[1] // 2
-    begins = jnp.broadcast_to(initial, (len(modes), 1, 2))
+    begins = jnp.broadcast_to(as_initial(graph.memory[memories[0]]), (len(modes), 1, 2))
     points = jnp.concatenate([begins, modes], axis=1) * sides[None, None, :]
     ends = points[:, 1 + late :]
     distance = jnp.linalg.norm(ends[:, :, None] - points[:, None, :], axis=-1)

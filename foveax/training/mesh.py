@@ -1,7 +1,6 @@
 """The devices of a training as a mesh, and where arrays lie on it."""
 
 import math
-from collections import defaultdict
 from typing import Any
 
 import jax
@@ -22,29 +21,18 @@ def training_mesh(devices: int = 1, *, members: int = 1) -> Mesh | None:
     """The mesh of a training: `devices` of every process, or None where that is one device in all.
 
     Members of a population need not speak to each other, so that devices are first divided among them, and only those
-    that are left over among the rows of a batch.
-
-    Args:
-      devices: of each process; 0 takes all.
-      members: P.
-
-    Returns:
-      axes ``"population"``, whose size divides P, and ``"batch"``. `fit` takes any mesh of these axes.
-
-    Raises:
-      InputError: if a process has fewer devices.
+    that are left over among the rows of a batch: the mesh, for `fit`, has the axes ``"population"``, whose size divides
+    the number of members P, and ``"batch"``. 0 devices stand for all. Raises `InputError` if a process has fewer.
 
     Example:
       >>> training_mesh(1) is None
       True
     """
-    ours: dict[int, list[Any]] = defaultdict(list)
-    for device in jax.devices():
-        ours[device.process_index].append(device)
-    fewest = min(len(there) for there in ours.values())
+    ours = [jax.local_devices(process_index=index) for index in range(jax.process_count())]
+    fewest = min(map(len, ours))
     if not 0 <= devices <= fewest:
         raise InputError(f"devices must be at least 0 and at most those of each process, {fewest}; got {devices}")
-    chosen = [device for there in ours.values() for device in there[: devices or fewest]]
+    chosen = [device for there in ours for device in there[: devices or fewest]]
     if len(chosen) == 1:
         return None
     shared = math.gcd(members, len(chosen))
@@ -55,10 +43,8 @@ def training_mesh(devices: int = 1, *, members: int = 1) -> Mesh | None:
 def sharded(learner: Learner, mesh: Mesh) -> Learner:
     """The same learner, whose step is computed by shards of the batch along the mesh's axis of that name."""
     whole, rows = PartitionSpec(), PartitionSpec(BATCH)
-    step = jax.shard_map(
-        learner.step, mesh=mesh, in_specs=(whole, rows, whole), out_specs=(whole, whole), check_vma=False
-    )
-    return learner._replace(step=step)
+    specs: dict[str, Any] = {"in_specs": (whole, rows, whole), "out_specs": (whole, whole)}
+    return learner._replace(step=jax.shard_map(learner.step, mesh=mesh, check_vma=False, **specs))
 
 
 def check_divides(mesh: Mesh, batch: int, members: int | None = None) -> None:
@@ -68,14 +54,14 @@ def check_divides(mesh: Mesh, batch: int, members: int | None = None) -> None:
             raise InputError(f"{axis} must be divisible by the {mesh.shape[axis]} devices that share it; got {size}")
 
 
-def place(tree: Any, mesh: Mesh, *axes: str | None) -> Any:
+def place(tree: Any, mesh: Mesh | None, *axes: str | None) -> Any:
     """Arrays that every process holds, on the mesh: each device gets its part, from the memory of its own process.
 
-    Args:
-      tree: NumPy or JAX arrays, keys among them; what lies there already stays.
-      mesh: of all processes.
-      axes: the mesh axes along which each array's axes are divided; without any, each device holds the whole.
+    They are NumPy or JAX arrays, keys among them; what lies there already stays. `axes` are the mesh axes along which
+    each array's axes are divided; without any, each device holds the whole. None stands for one device.
     """
+    if mesh is None:
+        return jax.device_put(tree)
     sharding = NamedSharding(mesh, PartitionSpec(*axes))
 
     def put(leaf: Any) -> Any:
@@ -89,8 +75,10 @@ def place(tree: Any, mesh: Mesh, *axes: str | None) -> Any:
     return jax.tree.map(put, tree)
 
 
-def place_rows(array: np.ndarray, index: np.ndarray, mesh: Mesh, *axes: str | None) -> jax.Array:
+def place_rows(array: np.ndarray, index: np.ndarray, mesh: Mesh | None, *axes: str | None) -> jax.Array:
     """The rows ``array[index]`` on the mesh; a process reads only those that its own devices get."""
+    if mesh is None:
+        return jax.device_put(take(array, index))
     sharding = NamedSharding(mesh, PartitionSpec(*axes))
     shape = (*index.shape, *array.shape[1:])
 

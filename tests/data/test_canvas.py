@@ -10,7 +10,9 @@ from scipy.ndimage import map_coordinates
 from scipy.stats import chisquare
 
 import foveax as fx
-from foveax.data import canvas, held_out, random_warp, shifted
+from foveax.data.augment import random_warp, shifted
+from foveax.data.canvas import canvas
+from foveax.data.dataset import held_out
 
 FIRST_BATCH = {
     "translated": "4601649820fe4badaf09a05d2d8b380d28273cbcc47e21329b1d123094693680",

@@ -14,8 +14,9 @@ import pytest
 from mnist_records import copy_of_test_split
 
 import foveax as fx
-from foveax.data import batch_indices, epoch_orders, random_shift
+from foveax.data.augment import random_shift
 from foveax.data.mapped import take
+from foveax.data.order import batch_indices, epoch_orders
 
 IMAGE, LABEL = np.zeros((4, 8, 8, 1), np.uint8), np.array([0, 1, 2, 1])
 NAN = np.full((4, 8, 8), np.nan, np.float32)

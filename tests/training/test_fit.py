@@ -50,7 +50,7 @@ def test_metrics_of_an_agent_are_under_its_name(learner, data):
 
 def test_fit_is_the_step_on_the_batches_in_their_order(learner, data):
     """Steps made one by one, on the rows that the order of the images says."""
-    from foveax.data import batch_indices, epoch_orders
+    from foveax.data.order import batch_indices, epoch_orders
     from foveax.training.fit import _data_keys
 
     state, metrics = fitted(learner, data)
