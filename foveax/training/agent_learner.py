@@ -39,7 +39,7 @@ def make_agent_learner(graph: Graph, learning: LearningConfig, *, steps: int, ag
 
     A step is that of `foveax.make_learner` for the agent alone: given the same experience it makes the same update, but
     that no pathwise gradient reaches the agent; `learning.epochs` passes are made over each batch. If the loss or a
-    gradient is not finite, only the step is counted.
+    gradient is not finite, only the step is counted. Learning rate and entropy bonus fall along the `steps`.
 
     Raises:
       InputError: if the graph has no such agent.
