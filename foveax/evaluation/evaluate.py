@@ -89,8 +89,8 @@ def make_evaluator(graph: Graph, *, batch: int = 500, tracks: Mapping[str, Sourc
     """`evaluate` for a graph, compiled once for many calls; tracks are by default those of its own agents."""
     if tracks is None:
         tracks = {name: port for name in graph.agents if (port := track(graph, name))}
-    roles, gaze = graph.roles, f"memory.{graph.roles.gaze}" if graph.roles.gaze else ""
-    ports = {roles.belief, roles.label, gaze, *map(str, (*tracks.values(), *graph.losses, *graph.metrics))}
+    gaze = f"memory.{graph.roles.gaze}" if graph.roles.gaze else ""
+    ports = {graph.roles.belief, graph.roles.label, gaze, *map(str, (*tracks.values(), *graph.losses, *graph.metrics))}
     compiled = compile_graph(greedy(graph), sorted(ports - {""}))
     rollout = jax.jit(jax.vmap(compiled, in_axes=(None, 0, 0, None, None)))
 
@@ -112,10 +112,10 @@ def make_evaluator(graph: Graph, *, batch: int = 500, tracks: Mapping[str, Sourc
             source = parse_port(str(port))
             return recorded[source.module][source.port] if source.module else None
 
-        label = read(roles.label)
+        label = read(graph.roles.label)
         weighted = (float(number(loss.weight, hyper)) * read(source) for source, loss in graph.losses.items())
         return Evaluation(
-            probabilities=read(roles.belief),
+            probabilities=read(graph.roles.belief),
             label=None if label is None else label[:, 0],
             fixations=read(gaze),
             tracks={name: _places(source, read(source)) for name, source in tracks.items()},

@@ -61,9 +61,11 @@ def compile(graph: Graph, record: Sequence[str] | None = None) -> Callable[..., 
         def glimpse(carry: Any, xs: Any) -> tuple[Any, Trajectory]:
             """Every module once, in order, then the memory of the next glimpse."""
             (states, memory), (index, keys) = carry, xs
-            values, states = {**own, "loop": loop_values(graph, index, progress), "memory": memory}, dict(states)
+            values = {**own, "loop": loop_values(graph, index, progress), "memory": memory}
+            states = dict(states)
             for name in graph.wiring.order:
-                arriving, apply = arriving_at(graph, name, values), graph.modules[name].apply
+                apply = graph.modules[name].apply
+                arriving = arriving_at(graph, name, values)
                 values[name], states[name] = apply(params.get(name, {}), states[name], arriving, keys.get(name))
             return (states, remembered(graph, values)), select(values, recorded)
 
@@ -140,7 +142,8 @@ def _leaving(graph: Graph, source: Source, values: Mapping[str, Values]) -> Any:
     agent = graph.modules[source.module].agent if source.module in graph.modules else None
     if agent is None:
         return value
-    stopped, scale = jax.lax.stop_gradient(value), number(agent.pathwise, values["hyperparameter"])
+    stopped = jax.lax.stop_gradient(value)
+    scale = number(agent.pathwise, values["hyperparameter"])
     if not isinstance(scale, jax.Array) and scale == 0:
         return stopped
     return jax.tree.map(lambda leaf, stop: stop + scale * (leaf - stop), value, stopped)

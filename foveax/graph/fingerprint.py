@@ -41,7 +41,7 @@ def fingerprint(graph: Graph) -> dict[str, Any]:
 
 
 def _module(module: Module, inputs: Any, outputs: Any, params: Any) -> dict[str, Any]:
-    leaves, agent = jax.tree_util.tree_leaves_with_path(params), module.agent
+    leaves = jax.tree_util.tree_leaves_with_path(params)
     described = {
         "inputs": {port: describe(spec) for port, spec in inputs.items()},
         "outputs": {port: describe(spec) for port, spec in sorted(outputs.items())},
@@ -53,7 +53,7 @@ def _module(module: Module, inputs: Any, outputs: Any, params: Any) -> dict[str,
             for port, loss in module.losses.items()
         },
         "metrics": list(module.metrics),
-        "agent": agent and {"reward": agent.reward, "pathwise": agent.pathwise, "reach": agent.reach},
+        "agent": (agent := module.agent) and {"reward": agent.reward, "pathwise": agent.pathwise, "reach": agent.reach},
         "fit_every": module.fit_every if module.fit_every > 1 else None,
     }
     return {**described, **{name: part for name, part in parts.items() if part}}

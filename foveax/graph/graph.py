@@ -254,7 +254,6 @@ def _list(names: Any) -> str:
 
 
 def _parse(link: str) -> tuple[Source, Source]:
-    """The ends of a link."""
     ends = [end.strip() for end in link.split("->")] if isinstance(link, str) else []
     if len(ends) != 2 or not all(all(end.partition(".")) for end in ends):
         raise GraphError(f'a link must read "module.port -> module.port"; got {link!r}')

@@ -93,17 +93,15 @@ class Actor(NamedTuple):
 def split(graph: Graph, *names: str, record: tuple[str, ...] = ()) -> tuple[Environment, dict[str, Actor]]:
     """Cuts a graph at the border of some modules: links into them are the observation, those out of them the action.
 
-    Rolling one against the other with the keys of the compiled graph gives its trajectory. A glimpse is run in two
-    parts: what does not wait for the action, up to the observation, and what does, which begins the next step.
+    The modules become actors, by name; rolled against the environment with the keys of the compiled graph, they give
+    its trajectory. A glimpse is run in two parts: what does not wait for the action, up to the observation, and what
+    does, which begins the next step.
 
     Args:
       graph: to be cut.
       names: of the modules to cut out; by default all agents. Agents that are not named stay in the environment, and
         act there by themselves.
       record: ports that `TimeStep.info` holds, as ``"module.port"`` or ``"memory.name"``.
-
-    Returns:
-      the environment, and an actor for each of the names.
 
     Raises:
       GraphError: if there is no such module, a port to record does not exist or belongs to one that is cut out, or one

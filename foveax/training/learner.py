@@ -80,7 +80,8 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
     """
     moving = graph.length > 1  # with a single glimpse no action is credited
     agents = {name: agent for name, module in graph.modules.items() if (agent := module.agent) and moving}
-    needed, replays = (*AGENT_OUTPUTS, "mode"), learning.epochs > 1  # an agent is computed again from all it gave
+    replays = learning.epochs > 1  # an agent is computed again from all that it gave
+    needed = (*AGENT_OUTPUTS, "mode")
     outputs = {name: [port for port in graph.wiring.outputs[name] if replays or port in needed] for name in agents}
     ports = {f"{name}.{port}" for name in agents for port in outputs[name]}
     ports |= {*map(str, (*graph.losses, *graph.metrics)), graph.roles.belief, graph.roles.label}
