@@ -149,25 +149,22 @@ def grid_categorical(side: int) -> Policy:
 
 
 def sunflower(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32, *, radius: float) -> Array:
-    """Points spread over a disc, turned at random, such that the first of them cover it, however many: an initializer.
+    """Points spread over a disc in rounds of five, each from the middle outwards, turned at random: an initializer.
 
-    Point k lies at the radius ``radius sqrt(v_k)``, v the van der Corput sequence 1/2, 1/4, 3/4, 1/8, ..., each a
-    golden angle, 2.4 rad, on from the one before (after Vogel 1979, Mathematical Biosciences 44). The shape is
-    ``(points, 2)``.
+    Point k lies at the radius ``radius sqrt((k mod 5 + 1/2) / 5)``, a golden angle, 2.4 rad, on from the one before
+    (Vogel 1979, Mathematical Biosciences 44). The shape is ``(points, 2)``.
 
     Example:
       >>> import jax
       >>> points = sunflower(jax.random.key(0), (6, 2), radius=1.0)
       >>> [round(float(distance), 3) for distance in (points**2).sum(-1)]
-      [0.5, 0.25, 0.75, 0.125, 0.625, 0.375]
+      [0.1, 0.3, 0.5, 0.7, 0.9, 0.1]
     """
-    order = jnp.arange(shape[0])
+    order = jnp.arange(shape[0], dtype=jnp.float32)
     golden_angle = math.pi * (3 - math.sqrt(5))
-    angle = 2 * jnp.pi * jax.random.uniform(key) + golden_angle * order.astype(jnp.float32)
-    bits = jnp.right_shift((order + 1)[:, None], jnp.arange(16)[None, :]) & 1
-    share = jnp.sum(bits.astype(jnp.float32) * 0.5 ** jnp.arange(1, 17, dtype=jnp.float32)[None, :], axis=1)
-    points = radius * jnp.sqrt(share)[:, None] * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1)
-    return points.astype(dtype)
+    angle = 2 * jnp.pi * jax.random.uniform(key) + golden_angle * order
+    distance = radius * jnp.sqrt((order % 5 + 0.5) / 5)
+    return (distance[:, None] * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1)).astype(dtype)
 
 
 def scheduled_scale(start: float | Array, end: float | Array, progress: Array) -> Array:

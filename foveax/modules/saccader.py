@@ -39,7 +39,7 @@ def saccader(
     and the number of the glimpse ``index``, which it then reads too; the share of training done ``progress``, which a
     scheduled scale needs; ``scale_start`` and ``scale_end``, which take the place of the numbers given here.
     Outputs: ``fixation`` ``[2]``, where to look next; ``mode`` ``[2]``, where it would look without exploration; its
-    experience (`foveax.graph.Agent`): ``action``, ``log_prob``, ``entropy``, ``value``; and what it read.
+    experience (`foveax.graph.modules.Agent`): ``action``, ``log_prob``, ``entropy``, ``value``; and what it read.
 
     Args:
       network: a flax linen cell, ``(carry, observed [D], index) -> (carry, Heads)``; by default a `SaccadeNetwork`.
@@ -50,7 +50,7 @@ def saccader(
       scale_end: more than 0.
       bands: Fourier frequencies of the position.
       reward: the port that pays it, as ``"module.port"``.
-      pathwise: the weight of the gradient that losses send through the fixation (`foveax.graph.Agent`).
+      pathwise: the weight of the gradient that losses send through the fixation (`foveax.graph.modules.Agent`).
 
     Raises:
       InputError: if a scale is not positive, or is scheduled without a link to ``progress``, or a policy of limited
