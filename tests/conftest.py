@@ -41,10 +41,11 @@ def small_config() -> fx.PipelineConfig:
 
 @pytest.fixture(scope="module")
 def short_search():
-    """Evaluations with a short search for the best sequence, and a small sheet of scanpaths."""
+    """Evaluations with a short search for the best sequence, and small sheets of scanpaths."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("foveax.evaluation.controls.CANDIDATES", 4)
         patch.setattr("foveax.runs.summary.SHEET_TRIALS", 4)
+        patch.setattr("foveax.report.figures.SHEET_TRIALS", 2)
         yield
 
 

@@ -6,9 +6,10 @@ import functools
 import importlib
 import importlib.util
 import inspect
+import json
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -16,7 +17,6 @@ from foveax._types import InputError
 from foveax.data.dataset import Data
 from foveax.graph.graph import Graph
 
-JSON = bool | int | float | str | list | dict | None
 Build = Callable[[Data], Graph]
 """``(data) -> graph``."""
 
@@ -49,8 +49,7 @@ def name_pipeline(build: Any) -> Pipeline:
         raise InputError("pipeline must be given its arguments by name; got a partial with positional ones")
     function: Any = partial.func
     name = f"{getattr(function, '__module__', None)}:{getattr(function, '__qualname__', type(function).__qualname__)}"
-    arguments = {key: value if isinstance(value, JSON) else repr(value) for key, value in partial.keywords.items()}
-    return Pipeline(name, arguments, cast(Build, build), _source(function))
+    return Pipeline(name, _as_json(partial.keywords), cast(Build, build), _source(function))
 
 
 def import_pipeline(name: str, arguments: Sequence[str] = ()) -> Pipeline:
@@ -75,7 +74,7 @@ def import_pipeline(name: str, arguments: Sequence[str] = ()) -> Pipeline:
         inspect.signature(build).bind(None, **options)
     except TypeError as error:
         raise InputError(f"pipeline arguments must fit {name}{inspect.signature(build)}: {error}") from None
-    return Pipeline(name, options, cast(Build, functools.partial(build, **options)), _source(build))
+    return Pipeline(name, _as_json(options), cast(Build, functools.partial(build, **options)), _source(build))
 
 
 def import_object(name: str, kind: str) -> Any:
@@ -130,6 +129,11 @@ def _source(function: Any) -> str:
         return Path(inspect.getsourcefile(function) or "").read_text()
     except (OSError, TypeError):
         return ""  # typed at a prompt
+
+
+def _as_json(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments as they are read back from a file; what is no JSON as its text."""
+    return json.loads(json.dumps(arguments, default=repr, skipkeys=True))
 
 
 def _parse_argument(argument: str) -> tuple[str, Any]:

@@ -51,7 +51,7 @@ def test_arrays_refused(case):
 
 
 @pytest.mark.slow
-def test_colour_and_grey_arrays_of_any_size_train(small_config):
+def test_colour_and_grey_arrays_of_any_size_train(small_config, short_search):
     rng = np.random.default_rng(0)
     for shape in ((64, 20, 31, 3), (64, 12, 10)):
         arrays = split(rng.integers(0, 255, shape, dtype=np.uint8), rng.integers(0, 3, 64))

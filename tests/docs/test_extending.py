@@ -66,11 +66,9 @@ def data(my_eye):
 
 
 @pytest.fixture(autouse=True)
-def short(monkeypatch):
-    """Checkpoints after every dispatch, a short search for the best sequence, a small sheet of scanpaths."""
+def short(monkeypatch, short_search):
+    """Also checkpoints after every dispatch."""
     monkeypatch.setattr("foveax.runs.run.SAVE_SECONDS", 0.0)
-    monkeypatch.setattr("foveax.evaluation.controls.CANDIDATES", 4)
-    monkeypatch.setattr("foveax.runs.summary.SHEET_TRIALS", 4)
 
 
 def test_the_page_shows_seven_changes_of_at_most_forty_lines():

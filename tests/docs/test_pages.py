@@ -18,7 +18,7 @@ def run_python_of(page):
 
 
 @pytest.mark.slow
-def test_readme_runs(capsys):
+def test_readme_runs(capsys, short_search):
     names = run_python_of(ROOT / "README.md")
     assert names["fixations"].shape == (1000, 4, 2)
     assert capsys.readouterr().out.splitlines()[-1].startswith("100 ")
@@ -26,7 +26,7 @@ def test_readme_runs(capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["getting_started", "graph", "environments"])
-def test_documentation_runs(page, tmp_path, monkeypatch):
+def test_documentation_runs(page, tmp_path, monkeypatch, short_search):
     monkeypatch.chdir(tmp_path)
     names = run_python_of(ROOT / "docs" / f"{page}.md")
     if page == "getting_started":

@@ -128,10 +128,11 @@ def test_fields_given_to_an_id_take_the_place_of_its_own():
 
 def test_a_run_is_an_environment_whose_classifier_stays(tmp_path, small_config):
     config = fx.TrainingConfig(images=320, pipeline=small_config)
-    result = fx.train(config, out=tmp_path / "run")
+    result = fx.train(config, out=tmp_path / "run", evaluate=False)
     environments = gymnasium.make_vec("foveax/Mnist5k-v0", num_envs=64, run=str(tmp_path / "run"), split="test")
     jax.tree.map(np.testing.assert_array_equal, environments.unwrapped.session.params, result.params)
-    own, data = result.evaluations["learned"], fx.load("mnist5k")
+    data = fx.load("mnist5k")
+    own = fx.evaluate(result.graph, result.params, data.test, key=jax.random.key(0))
     steps = [environments.reset(seed=0)[1]]
     rows = steps[0]["index"]
     for saccade in range(5):

@@ -19,6 +19,8 @@ from foveax import analysis
 from foveax.report import write_report
 from foveax.report.figures import learning_curves, representative_trial
 
+pytestmark = pytest.mark.usefixtures("short_search")
+
 TABLES = ("accuracy", "statistics", "directions", "information", "speed")
 FIGURES = ("trials", "learning", "accuracy", "speed", "trial", "glimpses", "classes", "saccades", "field")
 SIZES = {"hidden": 8, "features": 8, "saccader_hidden": 8}

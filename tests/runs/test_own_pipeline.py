@@ -252,6 +252,13 @@ def test_other_arguments_are_refused(arguments, folder, capsys):
         assert f"the one that run {run} was trained with: {OTHER_ARGUMENTS[arguments]}" in message
 
 
+def test_arguments_are_compared_as_they_are_stored(folder, tmp_path, capsys):
+    """A tuple is a list in JSON, and the same argument."""
+    arguments = ("noise=0.1", "links=('classifier.logits -> saccader.observation',)")
+    command = ["train", *BUDGET, *place(folder, arguments=arguments), "--out", tmp_path / "run"]
+    assert printed(capsys, *command) == printed(capsys, *command)
+
+
 FILES = {
     "no Graph": ("def pipeline(data): return 3", "pipeline must give a foveax.Graph; {file}:pipeline gave int"),
     "nothing": ("def pipeline(data): pass", "pipeline must give a foveax.Graph; {file}:pipeline gave NoneType"),
