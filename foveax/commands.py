@@ -22,7 +22,6 @@ from foveax.evaluation.evaluate import evaluate as show
 from foveax.evaluation.whole_image import whole_image_accuracy
 from foveax.pipelines.named import import_object, import_pipeline
 from foveax.recipes import RECIPES, Recipe, format_results, run_recipe
-from foveax.report import write_report
 from foveax.runs.config import ExecutionConfig, TrainingConfig
 from foveax.runs.load import LoadedRun, load_run
 from foveax.runs.population import format_population, train_population
@@ -193,6 +192,8 @@ def analyze(
       out: The folder; by default analysis in the run directory.
       people: A CSV file of people's fixations on the first test images, to compare with.
     """
+    from foveax.report import write_report  # imports matplotlib
+
     folder = write_report(run, out or None, people=people or None, new_data=flags.data or None, **flags.options())
     print(f"tables, figures and the page are in {folder}; open {folder / 'report.html'}")
 

@@ -65,9 +65,10 @@ def train(
 
     Example:
       >>> import foveax as fx
-      >>> result = fx.train(fx.TrainingConfig(images=640, pipeline=fx.PipelineConfig(hidden=16, features=16)))
+      >>> config = fx.TrainingConfig(images=320, pipeline=fx.PipelineConfig(glimpses=2, hidden=8, features=8))
+      >>> result = fx.train(config)
       >>> list(result.evaluations), len(result.summary["test"]["learned"]["accuracy"])
-      (['learned', 'best sequence', 'another image', 'random', 'centre'], 6)
+      (['learned', 'best sequence', 'another image', 'random', 'centre'], 2)
     """
     execution = ExecutionConfig() if execution is None else execution
     origin = None if fork is None else Path(fork).expanduser()

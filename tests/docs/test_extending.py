@@ -177,6 +177,7 @@ def test_loading_needs_the_same_pipeline_again_and_runs_no_code_of_the_directory
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_population_over_a_weight_equals_its_single_runs(my_eye, data):
     weights = [0.0, 1.0]
     population = fx.train_population(

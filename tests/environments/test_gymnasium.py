@@ -37,8 +37,11 @@ def played(environments, steps, seed=0):
     return [(observations, none, none, none, infos), *(environments.step(action) for action in actions)]
 
 
+FIRST, *OTHERS = IDS
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", IDS)
+@pytest.mark.parametrize("name", [FIRST, *(pytest.param(name, marks=pytest.mark.nightly) for name in OTHERS)])
 def test_registered_ids_pass_gymnasiums_own_check(name):
     """Warnings are errors here."""
     environment = gymnasium.make(name, render_mode="rgb_array")

@@ -230,6 +230,7 @@ def test_page_holds_every_figure_and_table_in_a_browser(report, browser, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_run_judged_on_other_data_says_so(run, digits, tmp_path):
     """On inverted digits: in the folder's name, the title and a note; the configuration names the digits themselves."""
     inverted = {name: array[:24] for name, array in digits.test.items()}
@@ -274,6 +275,7 @@ def test_pipeline_without_belief_and_crop_is_reported_by_its_score(beliefless):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_every_agent_is_reported_by_its_name(agents):
     """The gaze, which follows from both, stands for itself; images have four channels."""
     page = Page(agents)

@@ -46,7 +46,7 @@ def start_two(out: Path, folder: Path, flags: list[str] = FLAGS) -> list[subproc
     with socket.socket() as free:
         free.bind(("localhost", 0))
         coordinator = f"localhost:{free.getsockname()[1]}"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "XLA_FLAGS": ""}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     started = []
     for number in range(2):
         command = [sys.executable, "-c", SAVING_ALWAYS, "train", *flags, "--out", str(out)]
