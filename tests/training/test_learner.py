@@ -62,7 +62,7 @@ def test_pathwise_gradient_arrives_in_proportion_to_its_weight():
 def test_pathwise_gradient_is_that_of_finite_differences():
     """With one saccade and its noise fixed, the classifier's loss is a plain function of the saccader's bias."""
     smooth = jnp.asarray(np.add.outer(np.arange(8), np.arange(8) ** 2)[..., None] / 60, jnp.float32)
-    config = fx.PipelineConfig(**{**SMALL, "glimpses": 2, "pathwise": 1.0})
+    config = fx.PipelineConfig(**{**SMALL, "glimpses": 2, "pathwise": 1.0, "features": 32})
     graph = fx.standard_pipeline(small.data(dtype=np.float32), config)
     rollout = jax.jit(fx.compile(graph, ["decision.cross_entropy"]))
     params = fx.init(graph, jax.random.key(0))
