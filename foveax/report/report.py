@@ -80,7 +80,7 @@ def write_report(
         figure.savefig(folder / "figures" / f"{name}.png", dpi=200)
         figure.set_layout_engine("none")  # the layout of the first file is kept
         figure.savefig(folder / "figures" / f"{name}.pdf")
-    _write_gaze(folder, findings)
+    _write_gaze(folder, findings, failures)
     text = page(findings, tables, figures, failures, folder / "figures")
     write_atomically(folder / "report.html", lambda file: file.write(text.encode()))
     return folder
@@ -129,7 +129,7 @@ def _file_name(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-.")[-100:] or "unnamed"
 
 
-def _write_gaze(folder: Path, findings: Findings) -> None:
+def _write_gaze(folder: Path, findings: Findings, failures: list[str]) -> None:
     """Writes the table of all fixations and the film of a trial; nothing without a gaze."""
     own = findings.own
     if own.fixations is None:
@@ -137,8 +137,10 @@ def _write_gaze(folder: Path, findings: Findings) -> None:
     beliefs = own.probabilities
     columns = {"label": own.label, "seed": findings.run.config.seed, **findings.sides}
     try:
-        table = analysis.fixation_table(own.fixations, probabilities=beliefs, **columns)
-    except InputError:  # the belief is no distribution, or there is no label to compare it with
+        decided = beliefs if findings.has_decisions else None
+        table = analysis.fixation_table(own.fixations, probabilities=decided, **columns)
+    except InputError as error:  # the belief is no distribution
+        failures.append(f"The table fixations is without the columns of the belief: {error}.")
         table = analysis.fixation_table(own.fixations, **columns)
     analysis.write_csv(folder / "tables" / "fixations.csv", table)
     index = representative_trial(own)
