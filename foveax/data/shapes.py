@@ -18,6 +18,17 @@ RELIEF = 0.25
 HUES = np.array([[0.75, 0.30, 0.30], [0.30, 0.75, 0.30], [0.30, 0.30, 0.75], [0.60, 0.60, 0.15]], np.float32)
 """Red, and the colours of those that do not count: all of one mean, so that only colour tells."""
 
+DISTANCES = (
+    lambda x, y: np.hypot(x, y) - RADIUS,
+    lambda x, y: np.maximum(np.abs(x), np.abs(y)) - 0.85 * RADIUS,
+    lambda x, y: np.maximum(-y - RADIUS / 2, 0.866 * np.abs(x) + y / 2 - RADIUS / 2),
+    lambda x, y: np.minimum(
+        np.maximum(np.abs(x) - RADIUS, np.abs(y) - RADIUS / 3), np.maximum(np.abs(x) - RADIUS / 3, np.abs(y) - RADIUS)
+    ),
+    lambda x, y: np.abs(np.hypot(x, y) - 0.75 * RADIUS) - 0.25 * RADIUS,
+)
+"""Of a disc, a square, a triangle, a cross and a ring about the origin: how far a point lies outside."""
+
 
 @functools.partial(drawn, chunk=CHUNK)
 def shaded_shapes(rng: np.random.Generator, size: int) -> Split:
@@ -65,15 +76,10 @@ SHAPE_SETS = {"shaded_shapes": shaded_shapes, "coloured_shapes": coloured_shapes
 def _draw(rng: np.random.Generator, shape: np.ndarray, place: np.ndarray) -> np.ndarray:
     """How far each pixel lies within a shape ``[N]`` at (x, y) ``[N, 2]``, a little turned: ``[N, SIDE, SIDE]``."""
     across, down = _grid(rng.uniform(-0.3, 0.3, len(shape)), place)
-    x, y, around, r = np.abs(across), np.abs(down), np.hypot(across, down), RADIUS
-    outside = (  # each shape's distance to its edge, negative within
-        around - r,
-        np.maximum(x, y) - 0.85 * r,
-        np.maximum(-down - r / 2, 0.866 * x + down / 2 - r / 2),
-        np.minimum(np.maximum(x - r, y - r / 3), np.maximum(x - r / 3, y - r)),
-        np.abs(around - 0.75 * r) - 0.25 * r,
-    )
-    return np.clip(0.5 - np.choose(shape[:, None, None], outside), 0, 1)
+    outside = np.empty_like(across)
+    for label, distance in enumerate(DISTANCES):
+        outside[shape == label] = distance(across[shape == label], down[shape == label])
+    return np.clip(0.5 - outside, 0, 1)
 
 
 def _grid(turn: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

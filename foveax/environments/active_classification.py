@@ -169,7 +169,8 @@ def _pipeline(config: PipelineConfig, shape: tuple[int, ...], classes: int) -> G
     graph = standard.swap(RETINA, retina, *links, f"loop.index -> {RETINA}.index")
     graph = graph.reroute(f"memory.{GAZE}", f"{RETINA}.position")
     inputs = {name: spec for name, spec in graph.inputs.items() if name != "image"}
-    return dataclasses.replace(graph, inputs=inputs, roles=Roles(belief=graph.roles.belief, label=graph.roles.label))
+    roles = Roles(belief=graph.roles.belief, label=graph.roles.label)
+    return dataclasses.replace(graph, before=graph, inputs=inputs, roles=roles)
 
 
 def split_at_retina(graph: Graph) -> tuple[Callable[..., Any], Callable[..., Any]]:

@@ -65,7 +65,7 @@ def greedy(graph: Graph) -> Graph:
     """The same graph, whose agents take the mode of their policy instead of a sample."""
     modes = {name: module.agent.mode for name, module in graph.modules.items() if module.agent}
     modules = {name: graph.modules[name]._replace(apply=mode) for name, mode in modes.items()}
-    return dataclasses.replace(graph, modules={**graph.modules, **modules})
+    return dataclasses.replace(graph, before=graph, modules={**graph.modules, **modules})
 
 
 def evaluate(graph: Graph, params: dict[str, Params], split: Split, *, key: Key, batch: int = 500) -> Evaluation:

@@ -81,6 +81,7 @@ class Graph:
       hyperparameters: floats by name, linked as ``hyperparameter.NAME``: they are arguments of the compiled program, so
         that the members of a population can differ in them.
       roles: what tools need to know of the graph.
+      before: a graph of which this is an edit: what is known of modules that are in both is not found out again.
 
     Raises:
       GraphError: for an unknown module or port (the message lists those that exist), an input with no source or two,
@@ -103,10 +104,11 @@ class Graph:
     memory: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     hyperparameters: Mapping[str, float] = dataclasses.field(default_factory=dict)
     roles: Roles = dataclasses.field(default_factory=Roles)
+    before: dataclasses.InitVar["Graph | None"] = None
     wiring: Wiring = dataclasses.field(init=False, repr=False)
 
-    def __post_init__(self):
-        object.__setattr__(self, "wiring", _wire(self))
+    def __post_init__(self, before: "Graph | None"):
+        object.__setattr__(self, "wiring", _wire(self, before))
 
     @property
     def agents(self) -> list[str]:
@@ -137,6 +139,7 @@ class Graph:
         """
         return dataclasses.replace(
             self,
+            before=self,
             modules={**self.modules, **modules},
             links=list(_by_target([*self.links, *links]).values()),
             memory={**self.memory, **(memory or {})},
@@ -151,7 +154,7 @@ class Graph:
             if port not in fed:
                 raise GraphError(f"no link leads into {port}; links lead into {_list(fed)}")
         links = [link for port, link in fed.items() if port not in ports]
-        return dataclasses.replace(self, links=links) if ports else self  # without wiring the same graph again
+        return dataclasses.replace(self, before=self, links=links)
 
     def remove(self, *names: str) -> "Graph":
         """The same graph without some modules, the links into and out of them, and the roles that they had."""
@@ -160,7 +163,8 @@ class Graph:
         modules = {name: module for name, module in self.modules.items() if name not in names}
         links = [link for link in self.links if not {end.module for end in _parse(link)} & set(names)]
         lost = {role: "" for role in ("belief", "label") if getattr(self.roles, role).partition(".")[0] in names}
-        return dataclasses.replace(self, modules=modules, links=links, roles=self.roles._replace(**lost))
+        roles = self.roles._replace(**lost)
+        return dataclasses.replace(self, before=self, modules=modules, links=links, roles=roles)
 
     def swap(self, name: str, module: Module, *links: str) -> "Graph":
         """The same graph with another module in the place of one; links into ports that it lacks are dropped.
@@ -171,7 +175,8 @@ class Graph:
         targets = {link: _parse(link)[1] for link in self.links}
         fitting = [link for link, to in targets.items() if to.module != name or to.port in module.inputs]
         fed = _by_target([*fitting, *links])
-        return dataclasses.replace(self, modules={**self.modules, name: module}, links=list(fed.values()))
+        modules = {**self.modules, name: module}
+        return dataclasses.replace(self, before=self, modules=modules, links=list(fed.values()))
 
     def reroute(self, source: str, to: str, **modules: Module) -> "Graph":
         """The same graph in which all links from one output port, ``"module.port"``, lead from another instead.
@@ -183,7 +188,7 @@ class Graph:
         if source not in there:
             raise GraphError(f"no link leads from {source}; links lead from {_list(there)}")
         links = [f"{to} -> {target}" if str(read) == source else link for link, (read, target) in ends.items()]
-        return dataclasses.replace(self, modules={**self.modules, **modules}, links=links)
+        return dataclasses.replace(self, before=self, modules={**self.modules, **modules}, links=links)
 
     def _check_there(self, name: str, act: str) -> None:
         if name not in self.modules:
@@ -266,7 +271,7 @@ def _by_target(links: Iterable[str]) -> dict[str, str]:
     return {str(_parse(link)[1]): link for link in links}
 
 
-def _wire(graph: Graph) -> Wiring:
+def _wire(graph: Graph, before: Graph | None) -> Wiring:
     _check_names(graph)
     sources, writes = _connect(graph)
     order = _sort(sources)
@@ -285,7 +290,7 @@ def _wire(graph: Graph) -> Wiring:
             if reason := accepts.refuses(value, sizes):
                 gives = f"{sources[name][port]} gives {describe(value)}"
                 raise GraphError(f"{gives}, but {name}.{port} takes {accepts}: it {reason}")
-        outputs[name] = _infer(name, graph.modules[name], inputs[name])
+        outputs[name] = _known(name, graph, inputs[name], before) or _infer(name, graph.modules[name], inputs[name])
     for name, source in writes.items():
         given, held = describe(_spec(source, outputs, f"memory.{name}")), describe(outputs["memory"][name])
         if given != held:
@@ -378,6 +383,12 @@ def _spec(source: Source, outputs: Mapping[str, Values], reader: str) -> Any:
         there = _list(outputs.get(source.module, {}))
         raise GraphError(f"no output port {source.port!r} on {source.module!r} to feed {reader}; it has {there}")
     return outputs[source.module][source.port]
+
+
+def _known(name: str, graph: Graph, inputs: Values, before: Graph | None) -> Values | None:
+    """The outputs of a module that was there before the edit, and was fed the same."""
+    same = before and before.modules.get(name) is graph.modules[name] and before.wiring.inputs[name] == inputs
+    return before.wiring.outputs[name] if before and same else None
 
 
 def _infer(name: str, module: Module, inputs: Values) -> dict[str, jax.ShapeDtypeStruct]:

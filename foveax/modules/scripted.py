@@ -80,7 +80,7 @@ def following(graph: Graph, port: Source | str, reach: float | None = None, posi
         links.append(f"{position} -> {name}.position")
     inputs = {**graph.inputs, "fixations": jax.ShapeDtypeStruct((graph.length - 1, 2), jnp.float32)}
     modules = {**graph.modules, name: given_fixations(reach)}
-    extended = dataclasses.replace(graph, inputs=inputs, modules=modules, links=[*graph.links, *links])
+    extended = dataclasses.replace(graph, before=graph, inputs=inputs, modules=modules, links=[*graph.links, *links])
     return extended.reroute(str(port), f"{name}.fixation")
 
 

@@ -33,9 +33,9 @@ def final_accuracy(config):
 @pytest.mark.parametrize(
     ("problem", "method"),
     [
-        ("one_place", "ppo"),
         ("cued_place", "ppo"),
-        ("cued_place", "reinforce"),
+        pytest.param("one_place", "ppo", marks=pytest.mark.nightly),
+        pytest.param("cued_place", "reinforce", marks=pytest.mark.nightly),
         pytest.param("one_place", "reinforce", marks=pytest.mark.nightly),
     ],
 )
@@ -44,7 +44,7 @@ def test_policy_gradient_finds_where_to_look(problem, method):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("problem", GLIMPSES)
+@pytest.mark.parametrize("problem", ["cued_place", pytest.param("one_place", marks=pytest.mark.nightly)])
 def test_random_fixations_do_not_solve_it(problem):
     assert final_accuracy(config(problem, policy="random")) <= 0.8
 

@@ -138,7 +138,7 @@ fx.train(config, pipeline=pipeline, out="run", listeners=[wait], execution=fx.Ex
 
 
 @pytest.mark.slow
-def test_a_killed_process_is_resumed_from_the_command_line(my_eye, data, tmp_path, monkeypatch, capsys):
+def test_a_killed_process_is_resumed_from_the_command_line(unrolled, my_eye, data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     tiny.write_npz(Path("bars.npz"), data)
     Path("my_eye.py").write_text(inspect.getsource(my_eye))
@@ -220,7 +220,7 @@ def test_the_mixture_has_the_mass_one_and_at_least_the_entropy_of_its_bound(my_e
 
 
 @pytest.mark.slow
-def test_the_page_runs(tmp_path, monkeypatch, capsys):
+def test_the_page_runs(unrolled, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "page"}
     for block in blocks_of(PAGE):

@@ -155,6 +155,7 @@ def test_a_step_is_that_of_the_agents_learner_on_what_was_played(corner):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_both_learn_where_the_answer_lies(corner):
     """In one_place the centre says nothing, and one corner everything: chance is a half."""
     config = dataclasses.replace(CONFIG, hidden=64, features=64, exploration="fixed", scale_start=1.5)

@@ -5,11 +5,14 @@ import zlib
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import foveax as fx
 from foveax.learning.policies import scheduled_scale, squashed_gaussian
 from foveax.learning.rewards import cross_entropy_drop
 from foveax.networks import RecurrentClassifier, SaccadeNetwork, fourier_features, index_features
+
+pytestmark = pytest.mark.usefixtures("unrolled")
 
 CONFIG = fx.PipelineConfig()
 CLASSES, BATCH = 10, 8

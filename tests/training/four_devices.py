@@ -41,7 +41,7 @@ def assert_close(ours, theirs):
 
 
 @pytest.mark.parametrize(
-    "case", [case if case in ("default", "epochs") else pytest.param(case, marks=pytest.mark.nightly) for case in CASES]
+    "case", [case if case == "epochs" else pytest.param(case, marks=pytest.mark.nightly) for case in CASES]
 )
 def test_four_devices_train_as_one_does(case, digits):
     fields = dict(CASES[case])

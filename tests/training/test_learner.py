@@ -80,7 +80,7 @@ def test_pathwise_gradient_is_that_of_finite_differences():
     np.testing.assert_allclose(gradient, difference, rtol=0.05, atol=2e-4)
 
 
-def test_the_action_after_the_last_glimpse_is_never_credited():
+def test_the_action_after_the_last_glimpse_is_never_credited(unrolled):
     """Nothing of the last glimpse's action reaches the saccader's update, though its reward pays the one before."""
     graph = pipeline()
     learner = fx.make_learner(graph, fx.LearningConfig(entropy=0.0), steps=10)

@@ -135,9 +135,11 @@ def test_a_limit_on_the_size_of_files_ends_a_training_in_a_sentence(tmp_path, wh
 import resource, sys
 sys.path[:0] = [{str(Path(__file__).parent)!r}, {str(Path(tiny.__file__).parent)!r}]
 import test_disks
+import foveax.graph.compile
 from pathlib import Path
 from foveax.runs import run
 run.SAVE_SECONDS = 0.0
+foveax.graph.compile.UNROLL = 1  # as here
 limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300, resource.RLIM_INFINITY))
 print(test_disks.breaking(Path({str(out)!r}), limit))
 """

@@ -55,7 +55,7 @@ def outcome(run: Path) -> tuple[str, dict]:
     return (run / "metrics.jsonl").read_bytes().decode(), digests
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(25, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("kills", [2, pytest.param(25, marks=pytest.mark.nightly)])
 def test_killed_at_any_moment_a_run_ends_as_if_nothing_had_happened(kills, processes, tmp_path, record_property):
     def start(out: Path):
         process = processes.Process(target=tiny.train_saving_always, args=(out,))
