@@ -8,6 +8,8 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Self
 
+import numpy as np
+
 from foveax._types import InputError
 
 
@@ -22,9 +24,11 @@ class Checked:
     def __post_init__(self):
         for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
             value = getattr(self, field.name)
+            value = value.item() if isinstance(value, np.generic) else value
             _check_value(field, value)
-            if field.type is float and isinstance(value, int):  # so that equal configurations are equal as JSON
-                object.__setattr__(self, field.name, float(value))
+            if field.type is float:  # so that equal configurations are equal as JSON
+                value = float(value)
+            object.__setattr__(self, field.name, value)
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as plain JSON types; tuples become lists."""

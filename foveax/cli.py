@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (InputError, DivergenceError) as error:
         _end(str(error), 2 if isinstance(error, InputError) else 1)
     except KeyboardInterrupt as error:
-        message = str(error) or "interrupted; the same command resumes from the last checkpoint"
+        message = str(error) or "interrupted"
         _end(message, 128 + (error.signal if isinstance(error, Interrupted) else signal.SIGINT))
 
 

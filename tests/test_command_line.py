@@ -55,6 +55,7 @@ def test_diagnose_writes_what_it_prints(short_search, tmp_path, capsys):
     assert f"{100 * stored['test']['best sequence']['accuracy'][-1]:.2f}" in output
 
 
+@pytest.mark.nightly
 def test_population_prints_each_combination(tmp_path, capsys):
     flags = [*TINY, "--images", "64", "--data", write_npz(tmp_path / "own.npz"), "--glimpses", "3", "--crop-size", "5"]
     vary = ["--seeds", "2", "--vary", "entropy=0,0.1", "--table", str(tmp_path / "members.json")]
@@ -100,7 +101,7 @@ BAD_VALUES = {
     ("--policy", "given"): "no output port 'fixations' on 'input'",
     ("--policy", "sequence"): "sequence must hold 5 fixations, one per saccade; got 0",
     ("--data", "mnst", "--data-dir", "nowhere"): "data 'mnst' must be prepared: no dataset_info.json below",
-    ("--data", "gone.npz"): "no file gone.npz",
+    ("--data", "gone.npz"): "gone.npz",
 }
 
 

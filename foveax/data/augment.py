@@ -6,7 +6,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from foveax._types import Array, Batch, Key
+from foveax._types import Array, Batch, InputError, Key
 from foveax.data.dataset import Data
 
 WARP_GRID = 4
@@ -14,7 +14,13 @@ WARP_GRID = 4
 
 
 def shifted(data: Data, *, pixels: int) -> Data:
-    """The same data, each training image shifted at random every time it is shown (`random_shift`)."""
+    """The same data, each training image shifted at random every time it is shown (`random_shift`).
+
+    Raises `InputError` for a shift as wide as the images, which would leave nothing of them.
+    """
+    side = min(data.train["image"].shape[1:3])
+    if pixels >= side:
+        raise InputError(f"shift must be less than the shorter side of the images, {side} pixels; got {pixels}")
     return _moved(data, functools.partial(random_shift, pixels=pixels))
 
 

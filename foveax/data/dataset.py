@@ -1,5 +1,6 @@
 """Data sets as arrays, checked at the door."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,12 +14,23 @@ from foveax.data.mapped import take
 SAMPLED_BYTES = 256 * 2**20
 """Samples of a split are of up to this size, and large arrays are looked through in parts of it."""
 
+DARK = 1 / 8
+"""Of the range of images: values that all lie below it are probably of another range."""
+LOOKED_AT = 1_000
+"""Images among which the brightest value is looked for."""
+FEW_CHANNELS = 4
+"""An image of so few rows is probably one of so many channels, which come last here."""
+
 ARRAYS = ("train_image", "train_label", "test_image", "test_label")
 Split = dict[str, np.ndarray]
 """Arrays with a leading ``[N]`` by the graph input they feed: ``image``, ``label``, and any others of your own."""
 
 Render = Callable[[Key, Batch], Batch]
 """What is done to training examples, with a leading ``[B]``, each time they are shown: pure, on the device."""
+
+
+class DataWarning(UserWarning):
+    """Data that are probably not what they are meant to be."""
 
 
 class Data(NamedTuple):
@@ -84,9 +96,12 @@ def from_arrays(train: Mapping[str, Any], test: Mapping[str, Any], *, classes: i
       test: likewise; images of the same shape and dtype.
       classes: K; by default the largest label plus one.
 
+    A `DataWarning` names a class 0 without an image, where labels may count from 1, and images of which no value is
+    above an eighth of the range.
+
     Raises:
-      InputError: if an array is missing, empty, of the wrong rank or dtype, has values out of range or NaN, or if
-        the two splits differ in shape or dtype.
+      InputError: if an array is missing, empty, of the wrong rank or dtype, has values out of range or NaN, has its
+        channels first, or if the two splits differ in shape or dtype.
 
     Example:
       >>> import foveax as fx, numpy as np
@@ -105,7 +120,23 @@ def from_arrays(train: Mapping[str, Any], test: Mapping[str, Any], *, classes: i
         ours, theirs = (f"{split[name].dtype}{list(split[name].shape[1:])}" for split in (train, test))
         if ours != theirs:
             raise InputError(f"{name} must be alike in train and test; got {ours} and {theirs}")
+    _warn_of_ranges(train)
     return Data(train, test, classes or counted)
+
+
+def _warn_of_ranges(train: Split) -> None:
+    if train["label"].min() > 0:
+        warnings.warn(
+            f"class 0 has no training image: labels count from 0, and here lie from {train['label'].min()} to "
+            f"{train['label'].max()}",
+            DataWarning,
+            stacklevel=3,
+        )
+    image = take(train["image"], np.arange(min(len(train["image"]), LOOKED_AT)))
+    white = 255 if image.dtype == np.uint8 else 1
+    if 0 < image.max() <= DARK * white:
+        message = f"images are dark: their values lie in [0, {white}], and here go up to {image.max():g}; scale them"
+        warnings.warn(message, DataWarning, stacklevel=3)
 
 
 def from_named(path: Path, arrays: dict[str, np.ndarray]) -> Data:
@@ -147,6 +178,9 @@ def _check_image(name: str, image: np.ndarray) -> np.ndarray:
         image = image[..., None]
     if image.ndim != 4:
         raise InputError(f"{name} must have the shape [N, H, W, C] or [N, H, W]; got {list(image.shape)}")
+    if image.shape[1] <= FEW_CHANNELS < min(image.shape[2:]):
+        came = f"{list(image.shape)}, which looks like channels first: numpy.moveaxis(image, 1, -1) puts them last"
+        raise InputError(f"{name} must have the shape [N, H, W, C]; got {came}")
     if image.size == 0:
         raise InputError(f"{name} must not be empty; got the shape {list(image.shape)}")
     if image.dtype == np.uint8:

@@ -42,11 +42,26 @@ def load(name: str = BUNDLED, *, data_dir: str | Path | None = None, download: b
         return _load_npz(Path(str(importlib.resources.files("foveax.data") / BUNDLED / f"{BUNDLED}.npz")))
     if name in DRAWN:
         return DRAWN[name]()
+    name = absolute_name(name)
     if name.endswith(".npz"):
         return _load_npz(Path(name))
     if any(Path(name).glob("*.npy")):
         return from_named(Path(name), map_folder(Path(name)))
     return load_tfds(name, data_dir=data_dir, download=download)
+
+
+def absolute_name(name: str) -> str:
+    """The name of a data set as it is the same in every folder: that of a file, or of a folder of arrays, in full.
+
+    Example:
+      >>> absolute_name("mnist")
+      'mnist'
+    """
+    try:
+        path = Path(name).expanduser()
+        return str(path.absolute()) if name.endswith(".npz") or any(path.glob("*.npy")) else name
+    except (OSError, RuntimeError, ValueError):  # no such user, or characters that no path has
+        return name
 
 
 def _load_npz(path: Path) -> Data:

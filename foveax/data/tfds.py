@@ -13,7 +13,22 @@ import numpy as np
 
 from foveax._types import InputError
 from foveax.data.dataset import Data, from_named
-from foveax.runtime.files import write_npz
+from foveax.runtime.files import read_json, write_npz
+
+FEATURES = {
+    f"tensorflow_datasets.core.features.{name}"
+    for name in (
+        "features_dict.FeaturesDict",
+        "image_feature.Image",
+        "class_label_feature.ClassLabel",
+        "text_feature.Text",
+        "tensor_feature.Tensor",
+        "scalar.Scalar",
+        "bbox_feature.BBoxFeature",
+        "sequence_feature.Sequence",
+    )
+}
+"""Classes that may describe the features of a set of labelled images, and what else it holds."""
 
 
 def load_tfds(name: str, *, data_dir: str | Path | None = None, download: bool = False) -> Data:
@@ -39,6 +54,7 @@ def load_tfds(name: str, *, data_dir: str | Path | None = None, download: bool =
             f"data {name!r} must be prepared: no dataset_info.json below {root / name}. Pass --download "
             f"(in Python, download=True) to fetch and prepare it there, or name another place with --data-dir"
         )
+    _check_files(prepared)
     cached = _cache_file(prepared)
     try:
         with cached.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -97,14 +113,28 @@ def _decode(prepared: Path) -> dict[str, np.ndarray]:
 
 
 def _check_features(prepared: Path) -> None:
-    """Refuses a description of the features that names classes other than TFDS's own, which it would import."""
-    try:
-        described = (prepared / "features.json").read_text()
-    except (OSError, ValueError) as error:
-        raise InputError(f"data must have a features.json; that of {prepared} is not readable: {error}") from None
-    for name in re.findall(r'"(?:pythonClassName|python_class_name)"\s*:\s*"([^"]*)"', described):
-        if not re.fullmatch(r"tensorflow_datasets\.core\.features(\.\w+)+", name):
-            raise InputError(f"data must have features of TFDS's own; {prepared / 'features.json'} names {name!r}")
+    """Refuses a description of the features that names classes other than those known, which TFDS would import."""
+    file = prepared / "features.json"
+    described = read_json(file.resolve())
+    if not isinstance(described, dict) or "type" in described:
+        raise InputError(f"data must be described as today's TFDS does; {file} is of an older form: prepare it again")
+    parts: list[Any] = [described]
+    while parts:
+        part = parts.pop()
+        for name, inner in part.items():
+            if name in ("jsonFeature", "json_feature"):  # text in which classes could be named again
+                raise InputError(f"data must have features of TFDS's own; {file} holds a {name}")
+            if name in ("pythonClassName", "python_class_name") and isinstance(inner, str) and inner not in FEATURES:
+                raise InputError(f"data must have features of TFDS's own; {file} names {inner!r:.80}")
+            parts += [each for each in (inner if isinstance(inner, list) else [inner]) if isinstance(each, dict)]
+
+
+def _check_files(prepared: Path) -> None:
+    """Refuses a prepared version with a pipe or a device in it, reading which would not end."""
+    for path in prepared.iterdir():
+        if not path.is_file() and not path.is_dir():
+            raise InputError(f"data must be plain files; {path} is not")
+    read_json((prepared / "dataset_info.json").resolve())
 
 
 def _decode_split(builder: Any, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -142,15 +142,19 @@ def _speed_table(evaluations: Mapping[str, Evaluation]) -> Table:
 
 
 def _similarity_table(findings: Findings, name: str, observers: np.ndarray, gaze: str) -> Table:
-    """Similarity of the gaze to scanpaths ``[O, N, T, 2]`` of observers."""
-    assert findings.own.fixations is not None
-    candidates = {gaze: findings.own.fixations[: observers.shape[1]]}
+    """Similarity of the gaze to scanpaths ``[O, N, T, 2]`` of observers, both cut to the shorter length."""
+    fixations = findings.own.fixations
+    assert fixations is not None
+    length = min(observers.shape[2], fixations.shape[1])
+    candidates = {gaze: fixations[: observers.shape[1], :length]}
     note = (
         f"Scanpaths compared with those of {name} on the same image, next to controls and the ceiling between "
         "observers, each with its 95 % interval over images. MultiMatch and ScanMatch: 1 is alike; levenshtein in "
-        f"edits and time warping in pixels: 0 is alike. Of each scanpath the first {observers.shape[2]} fixations."
+        f"edits and time warping in pixels: 0 is alike. Of each scanpath, on both sides, the first {length} fixations."
     )
-    return _table_of_scores(note, "", analysis.compare_scanpaths(observers, candidates, **findings.sides))
+    return _table_of_scores(
+        note, "", analysis.compare_scanpaths(observers[:, :, :length], candidates, **findings.sides)
+    )
 
 
 def _density_table(findings: Findings, name: str, observers: np.ndarray) -> Table:

@@ -37,7 +37,7 @@ def crop(image: Array, fixation: Array, *, size: int) -> Array:
     window, shift = read_window(image, begins, size + 1)
     span = size + 1
     padded = jnp.pad(window, ((span, span), (span, span), (0, 0)))  # zero where the image has no pixels
-    column, row = span + shift
+    column, row = jnp.maximum(span + shift, 0)  # a negative index would count from the end
     window = jax.lax.dynamic_slice(padded, (row, column, jnp.zeros_like(row)), (span, span, window.shape[-1]))
     window = as_float(window)
     right, down = offset.astype(window.dtype)

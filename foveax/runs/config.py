@@ -7,6 +7,7 @@ from foveax._checked import Checked, bounded
 from foveax.data.augment import shifted, warped
 from foveax.data.canvas import cluttered
 from foveax.data.dataset import Data, held_out
+from foveax.data.load import absolute_name
 from foveax.learning.hyperparameters import LearningConfig
 from foveax.pipelines.standard import PipelineConfig
 
@@ -50,6 +51,10 @@ class TrainingConfig(Checked):
     """The standard pipeline."""
     learning: LearningConfig = dataclasses.field(default_factory=LearningConfig)
     """How it learns."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        object.__setattr__(self, "data", absolute_name(self.data))
 
     def prepare(self, data: Data) -> Data:
         """The data as this configuration shows them: held out, augmented, on their canvas.

@@ -13,6 +13,7 @@ from foveax._types import InputError
 from foveax.runs.config import TrainingConfig
 from foveax.runtime.files import DamageWarning, check_inside, read_json, write_atomically, write_json, writing
 from foveax.runtime.machine import provenance
+from foveax.runtime.ownership import LOCK
 
 FORMAT = 3
 """Of the run directory; written into ``config.json``."""
@@ -60,9 +61,8 @@ def write_run(path: Path, record: RunRecord, source: str = "") -> RunRecord:
     Raises `InputError` if it cannot be written, is a folder of something else, or of another run.
     """
     with writing("run directory", path):
-        if is_run(path):
-            _check_same(path, read_run(path), record)
-        else:
+        check_run(path, record)
+        if not is_run(path):
             path.mkdir(parents=True, exist_ok=True)
             versions = {"format": FORMAT, "foveax": importlib.metadata.version("foveax")}
             write_json(path / "config.json", {**versions, **record.to_json()})
@@ -71,9 +71,15 @@ def write_run(path: Path, record: RunRecord, source: str = "") -> RunRecord:
     return read_run(path)
 
 
+def check_run(path: Path, record: RunRecord) -> None:
+    """Refuses a directory in which something is that is not this run."""
+    if is_run(path):
+        _check_same(path, read_run(path), record)
+
+
 def is_run(path: Path) -> bool:
-    """Whether something is in a directory already, but for what a start that was killed left half-written."""
-    return path.is_dir() and any(not entry.name.startswith(".config.json.") for entry in path.iterdir())
+    """Whether something is in a directory already, but for what a start leaves that was killed at once."""
+    return path.is_dir() and any(not entry.name.startswith((".config.json.", LOCK)) for entry in path.iterdir())
 
 
 def read_run(path: Path) -> RunRecord:
@@ -184,6 +190,7 @@ def read_starts(path: Path) -> list[dict[str, Any]]:
 
 def _check_config(path: Path, stored: TrainingConfig, ours: TrainingConfig) -> None:
     theirs, here = (_leaves(config.to_json()) for config in (stored, ours))
+    del here["data"]  # wherever they lie: their fingerprint tells whether they are the same
     names = [name for name in here if here[name] != theirs[name]]
     if names:
         differences = "; ".join(f"{name} is {theirs[name]!r} there, {here[name]!r} here" for name in names)

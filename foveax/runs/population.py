@@ -130,7 +130,7 @@ def train_population(
         state = run.restore(jax.vmap(learner.init)(keys))
         options = execution.fit_options(config)
         for state, metrics in fit(learner, data, state, mesh=mesh, hyperparameters=hyper, **options):
-            run.log(metrics)
+            run.log(metrics, state)
             if run.should_save():
                 run.save(state)
             if run.should_stop():

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -15,10 +16,11 @@ from foveax._types import InputError
 from foveax.evaluation.diagnosis import COLLAPSE_SHARE
 from foveax.runs.checkpoint import Checkpoints
 from foveax.runs.config import TrainingConfig
-from foveax.runs.directory import RunRecord, check_data, is_run, read_single_run, record_start, write_run
+from foveax.runs.directory import RunRecord, check_data, check_run, is_run, read_single_run, record_start, write_run
 from foveax.runs.divergence import divergence, warn_of_skips
 from foveax.runtime.files import read_json
 from foveax.runtime.metrics_file import MetricsFile
+from foveax.runtime.ownership import owned
 from foveax.runtime.processes import any_process, is_main, main_first, max_over_processes
 from foveax.runtime.signals import Interrupted, held_signals
 from foveax.training.learner import TrainState
@@ -69,6 +71,7 @@ class Run:
         self._warnings = [_warn_of_collapse, warn_of_skips]
         self._metrics: MetricsFile | None = None
         self._pending: Mapping[str, Any] | None = None
+        self._state: TrainState | None = None
         self._request = self._step = self._first = 0
         self._diverged = False
         self._compiled = self._save_seconds = 0.0
@@ -101,11 +104,11 @@ class Run:
         """Starts the clock of the images per second, once all is compiled; the first `log` does it otherwise."""
         self._compiled = self._compiled or time.perf_counter()
 
-    def log(self, metrics: Mapping[str, Any]) -> None:
-        """Reports the metrics of the dispatch before, and keeps these until the next one is under way."""
+    def log(self, metrics: Mapping[str, Any], state: TrainState | None = None) -> None:
+        """Reports the metrics of the dispatch before, and keeps these, with the state, until the next is under way."""
         self.start_clock()
-        self._flush()
-        self._pending = metrics
+        waiting, self._pending, self._state = self._pending, metrics, state
+        self._report(waiting)
         self._request = max_over_processes(STOP if self._signals else SAVE if self._is_due() else 0)
 
     def should_save(self) -> bool:
@@ -126,6 +129,15 @@ class Run:
         self._saved = time.perf_counter()
         self._save_seconds = self._saved - began
 
+    def rescue(self) -> None:
+        """Saves the newest state, if it has not been handed on, on the way out of a training that an exception ends."""
+        gone = any(leaf.is_deleted() for leaf in jax.tree.leaves(self._state))
+        if self._state is None or gone or jax.process_count() > 1:  # the others would not come to save their share
+            return
+        self._listeners = [self._metrics.write] if self._metrics else []
+        with contextlib.suppress(InputError):
+            self.save(self._state)
+
     def finish(self, state: TrainState) -> None:
         """Ends the training: its last metrics, its timing, its last checkpoint.
 
@@ -141,7 +153,8 @@ class Run:
             self._checkpoints.finish()
         if self._request >= STOP or self._signals:
             number = self._signals[0] if self._signals else signal.SIGTERM
-            raise Interrupted(number, f"interrupted at step {self._step}; the same command resumes from there")
+            resumes, lost = "the same command resumes from there", "nothing is kept, since there is no run directory"
+            raise Interrupted(number, f"interrupted at step {self._step}; {resumes if self._checkpoints else lost}")
         if self._diverged:
             place = "the last good parameters are in the run directory, from which --fork begins another run"
             nowhere = "nothing was saved, since there is no run directory"
@@ -152,10 +165,14 @@ class Run:
         return self._checkpoints is not None and time.perf_counter() - self._saved > SAVE_SECONDS * slow
 
     def _flush(self) -> None:
-        """Reports the metrics that wait."""
-        if self._pending is None:
+        waiting, self._pending = self._pending, None
+        self._report(waiting)
+
+    def _report(self, waiting: Mapping[str, Any] | None) -> None:
+        """Reports the metrics that waited."""
+        if waiting is None:
             return
-        metrics, self._pending = metrics_as_numbers(self._pending, self._config.batch), None
+        metrics = metrics_as_numbers(waiting, self._config.batch)
         self._step = metrics["step"]
         metrics["images_per_second"] = self._rate(self._step)
         for listener in self._listeners:
@@ -187,7 +204,8 @@ def open_run(
 ) -> Iterator[Run]:
     """Opens a run, in a directory that is new or of the same run; without a directory it keeps nothing.
 
-    SIGINT and SIGTERM are held back until the running dispatch is saved (`Run.should_stop`), if there is a directory.
+    SIGINT and SIGTERM are held back until the running dispatch is done, and saved (`Run.should_stop`); an exception, as
+    of a listener, saves the newest state on its way out.
 
     Args:
       path: of the run directory; None for none.
@@ -197,15 +215,24 @@ def open_run(
       listeners: called after each dispatch.
 
     Raises:
-      InputError: if the directory cannot be written or is another run's, or the fork's origin has changed.
+      InputError: if the directory cannot be written, is another run's or held by another process, or the fork's origin
+        has changed.
     """
     with contextlib.ExitStack() as files:
-        checkpoints, signals = None, []
+        checkpoints, signals = None, files.enter_context(held_signals())
         if path is not None:
+            main_first(lambda: check_run(path, record))  # before anything there is touched
+            main_first(lambda: files.enter_context(owned(path)) if is_main() else None)
             record = main_first(lambda: write_run(path, record, source))
-            signals = files.enter_context(held_signals())
             checkpoints = files.enter_context(Checkpoints(path / "checkpoints", record.identity))
-        yield Run(path, record, checkpoints, listeners, signals, fork, files)
+        run = Run(path, record, checkpoints, listeners, signals, fork, files)
+        try:
+            yield run
+        except InputError:  # the place cannot be written
+            raise
+        except Exception:  # of a listener, or whatever else
+            run.rescue()
+            raise
 
 
 def fork_point(

@@ -93,7 +93,7 @@ def train(
     ):
         state = run.restore(initial)
         for state, metrics in fit(learner, data, state, mesh=mesh, **execution.fit_options(config)):
-            run.log(metrics)
+            run.log(metrics, state)
             if run.should_save():
                 run.save(state)
             if run.should_stop():

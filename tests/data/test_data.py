@@ -29,6 +29,7 @@ def split(image=IMAGE, label=LABEL, **more):
 REFUSED = {
     "rank": (split(np.zeros((4, 8))), r"train image must have the shape \[N, H, W, C\] or \[N, H, W\]; got \[4, 8\]"),
     "dtype": (split(IMAGE.astype(np.int32)), r"must be uint8 in \[0, 255\] or a float in \[0, 1\]; got int32"),
+    "channels first": (split(np.zeros((4, 3, 8, 8))), r"got \[4, 3, 8, 8\], which looks like channels first"),
     "nan": (split(NAN), r"train image must lie in \[0, 1\] where it is a float; got values from nan to nan"),
     "range": (split(IMAGE + np.float32(2)), "got values from 2.0 to 2.0"),
     "empty": (split(IMAGE[:0], LABEL[:0]), "train image must not be empty"),
@@ -50,6 +51,7 @@ def test_arrays_refused(case):
         fx.from_arrays(train, split(), classes=3)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_colour_and_grey_arrays_of_any_size_train(small_config, short_search):
     rng = np.random.default_rng(0)
@@ -190,3 +192,22 @@ def test_shift_moves_whole_pixels_and_fills_with_zeros():
     shift = jax.vmap(lambda key: random_shift(key, jnp.asarray(image), pixels=2))
     shifted = np.asarray(shift(jax.random.split(jax.random.key(0), 500)))
     assert {candidates[one.tobytes()] for one in shifted} == set(candidates.values())
+
+
+SUSPECT = {
+    "labels from 1": ({"label": LABEL + 1}, "class 0 has no training image: labels count from 0, and here lie from 1"),
+    "values to 16": ({"image": np.full((4, 8, 8), 16, np.uint8)}, r"dark: their values lie in \[0, 255\], .* up to 16"),
+    "a sixteenth": ({"image": np.full((4, 8, 8), 1 / 16)}, r"dark: their values lie in \[0, 1\], .* up to 0.0625"),
+}
+
+
+@pytest.mark.parametrize("case", SUSPECT)
+def test_what_is_probably_another_range_is_said(case):
+    arrays, message = SUSPECT[case]
+    with pytest.warns(fx.data.dataset.DataWarning, match=message):
+        fx.from_arrays(split(**arrays), split(**arrays))
+
+
+def test_a_shift_as_wide_as_the_images_is_refused(digits):
+    with pytest.raises(fx.InputError, match="shift must be less than the shorter side of the images, 28 pixels"):
+        fx.TrainingConfig(shift=28).prepare(digits)

@@ -44,7 +44,8 @@ def test_policy_gradient_finds_where_to_look(problem, method):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("problem", ["cued_place", pytest.param("one_place", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("problem", GLIMPSES)
 def test_random_fixations_do_not_solve_it(problem):
     assert final_accuracy(config(problem, policy="random")) <= 0.8
 

@@ -26,6 +26,8 @@ from foveax.report import write_report
 PAGE = (Path(fx.__file__).parents[1] / "docs" / "extending.md").read_text()
 CHANGES = PAGE[PAGE.index("## Seven changes") : PAGE.index("## Train one as a run")]
 PIPELINES = re.findall(r"^def (\w+_pipeline)\(", CHANGES, flags=re.MULTILINE)
+BY_DAY = ("lateral_pipeline", "head_and_eye_pipeline")
+"""All seven are killed, resumed, judged and reported at night."""
 MOST_LINES = 40
 CONFIG = fx.TrainingConfig(images=80, batch=8, shift=0)
 EXECUTION = fx.ExecutionConfig(dispatch=2)
@@ -90,7 +92,9 @@ def test_the_files_of_an_update_are_those_that_the_learner_imports():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PIPELINES)
+@pytest.mark.parametrize(
+    "name", [name if name in BY_DAY else pytest.param(name, marks=pytest.mark.nightly) for name in PIPELINES]
+)
 def test_a_change_is_a_run(name, my_eye, data, tmp_path):
     def kill(metrics):
         if metrics["step"] == 6:
@@ -120,6 +124,21 @@ def test_a_change_is_a_run(name, my_eye, data, tmp_path):
     assert [control for control in controls if control not in page] == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in PIPELINES if name not in BY_DAY])
+def test_a_change_learns(name, my_eye, data):
+    """Every module that has parameters moves."""
+    graph = getattr(my_eye, name)(data)
+    learner = fx.make_learner(graph, CONFIG.learning, steps=8)
+    state = learner.init(jax.random.key(0))
+    before = jax.tree.map(np.asarray, state.params)
+    *_, (state, metrics) = fx.fit(learner, data, state, steps=8, batch=8, dispatch=4)
+    for module, params in before.items():
+        leaves = zip(jax.tree.leaves(params), jax.tree.leaves(state.params[module]), strict=True)
+        assert not params or any((one != other).any() for one, other in leaves)
+    assert all(np.isfinite(value) for value in metrics.values())
+
+
 CHILD = """
 import time
 import foveax as fx
@@ -138,6 +157,7 @@ fx.train(config, pipeline=pipeline, out="run", listeners=[wait], execution=fx.Ex
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_killed_process_is_resumed_from_the_command_line(unrolled, my_eye, data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     tiny.write_npz(Path("bars.npz"), data)

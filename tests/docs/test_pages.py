@@ -25,7 +25,7 @@ def test_readme_runs(capsys, short_search):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["getting_started", "graph", "environments"])
+@pytest.mark.parametrize("page", ["getting_started", "graph", pytest.param("environments", marks=pytest.mark.nightly)])
 def test_documentation_runs(page, tmp_path, monkeypatch, short_search):
     monkeypatch.chdir(tmp_path)
     names = run_python_of(ROOT / "docs" / f"{page}.md")

@@ -37,7 +37,7 @@ def bright(glimpse, fixation):
     return glimpse.mean() + fixation.sum()
 
 
-def graphs(config, data):
+def named_graphs(config, data):
     """Pipelines that differ in what crosses the agents' border, and when; short ones but the first, to compile fast."""
     yield "standard", fx.standard_pipeline(data, config)
     standard = fx.standard_pipeline(data, dataclasses.replace(config, glimpses=3))
@@ -79,13 +79,18 @@ def graphs(config, data):
     yield "one glimpse", fx.standard_pipeline(data, dataclasses.replace(config, glimpses=1))
 
 
+@pytest.fixture(scope="module")
+def graphs(small_config, digits):
+    return dict(named_graphs(small_config, digits))
+
+
 NAMES = ["standard", "efference copy", "another layer", "in the same glimpse", "a module that draws",
          "a saccader with a core", "a core between the two", "a second agent", "one glimpse"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_split_gives_the_compiled_trajectory(name, small_config, digits):
-    graph = dict(graphs(small_config, digits))[name]
+def test_split_gives_the_compiled_trajectory(name, graphs, digits):
+    graph = graphs[name]
     params = fx.init(graph, jax.random.key(0))
     inputs = {"image": digits.test["image"][0], "label": digits.test["label"][0]}
     key, record = jax.random.key(7), ("memory.fixation", "decision.probabilities", "reward.reward")
@@ -110,9 +115,9 @@ def value_at(values, port):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_split_at_the_retina_gives_the_compiled_trajectory(name, small_config, digits):
+def test_split_at_the_retina_gives_the_compiled_trajectory(name, graphs, digits):
     """Given its glimpses one after the other, the rest of the graph computes what the compiled graph does."""
-    graph = dict(graphs(small_config, digits))[name]
+    graph = graphs[name]
     params, key = fx.init(graph, jax.random.key(0)), jax.random.key(4)
     inputs = {"image": digits.test["image"][0], "label": digits.test["label"][0]}
     whole = jax.jit(fx.compile(graph))(params, inputs, key, 0.3)

@@ -52,6 +52,7 @@ recipe = Recipe("Noise", "-", rows)
 """
 
 
+@pytest.mark.nightly
 def test_a_recipe_of_ones_own_trains_pipelines_of_ones_own(tmp_path, capsys):
     (tmp_path / "noise.py").write_text(OWN.format(data=str(tiny.write_npz(tmp_path / "tiny.npz"))))
     command = ["recipe", f"{tmp_path / 'noise.py'}:recipe", "--out", tmp_path / "results"]

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import flax.linen as nn
 import jax
@@ -18,6 +19,7 @@ import foveax as fx
 from foveax import analysis
 from foveax.report import write_report
 from foveax.report.figures import learning_curves, representative_trial
+from foveax.report.tables import tables_of_observers
 
 pytestmark = pytest.mark.usefixtures("short_search")
 
@@ -187,6 +189,21 @@ def test_tables_and_figures_are_files(report):
     correct = table.correct[table.glimpse == 6].mean()
     assert float(rows[1][rows[0].index("glimpse 6")]) == pytest.approx(100 * correct)
     assert [row[0] for row in rows[1:]] == ["learned", "best sequence", "another image", "random", "centre"]
+
+
+@pytest.mark.parametrize(("model", "people"), [(6, 3), (3, 6)])
+def test_scanpaths_are_compared_over_as_many_fixations_of_either_side(model, people):
+    """People who look as the model does are like it, whoever stops sooner."""
+    paths = np.random.default_rng(0).random((4, 6, 2))
+    own = SimpleNamespace(fixations=paths[:, :model])
+    sides = {"height": 28, "width": 28}
+    findings = SimpleNamespace(own=own, passes=None, people=paths[None, :, :people], sides=sides)
+    table = tables_of_observers(findings)["similarity_to_people"][1]()
+    scores = dict(zip(table.header, table.rows[0], strict=True))
+    assert scores[""] == "the model"
+    assert scores["levenshtein"] == (0, 0, 0)
+    assert scores["scanmatch"] == pytest.approx((1, 1, 1))
+    assert table.note.endswith("on both sides, the first 3 fixations.")
 
 
 @pytest.mark.slow

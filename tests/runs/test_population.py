@@ -50,6 +50,7 @@ def fading(data: fx.Data, weight: float = 1.0, blur: float = 0.0, hidden: int = 
 OWN = dataclasses.replace(tiny.CONFIG, pipeline=fx.PipelineConfig())
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_float_of_a_pipeline_of_ones_own_is_varied_next_to_the_learning_rate():
     vary = {"weight": [0.0, 3.0], "learning_rate": [1e-3, 1e-2]}

@@ -67,7 +67,8 @@ def run(tmp_path_factory):
 def test_run_directory_holds_what_is_promised(run):
     out, result = run
     assert {path.name for path in out.iterdir()} == {
-        "config.json", "metrics.jsonl", "summary.json", "provenance.json", "checkpoints", "fixations.png"}  # fmt: skip
+        "config.json", "metrics.jsonl", "summary.json", "provenance.json", "checkpoints", "fixations.png",
+        ".lock"}  # fmt: skip
     summary = json.loads((out / "summary.json").read_text())
     assert summary == json.loads(json.dumps(result.summary))
     for policy in ("learned", "centre", "random"):
@@ -149,12 +150,13 @@ def test_the_directory_is_checked_before_anything_is_built(run, monkeypatch):
     for module in ("train", "population"):
         for name in ("load", "build_graph", "make_learner"):
             monkeypatch.setattr(f"foveax.runs.{module}.{name}", refuse, raising=False)
-    other = dataclasses.replace(tiny.CONFIG, data="gone.npz")
+    other = dataclasses.replace(tiny.CONFIG, seed=9)
     for train in (fx.train, fx.train_population):
-        with pytest.raises(fx.InputError, match=r"data is '.*tiny\.npz' there, 'gone\.npz' here"):
+        with pytest.raises(fx.InputError, match=r"seed is 0 there, 9 here"):
             train(other, out=out)
 
 
+@pytest.mark.nightly
 def test_how_a_training_is_executed_is_no_part_of_what_it_is(tmp_path, monkeypatch):
     """Stopped under one execution, a run is resumed under another to the same parameters."""
     monkeypatch.setattr("foveax.runs.run.SAVE_SECONDS", 0.0)
@@ -238,3 +240,17 @@ def test_without_agents_the_gaze_is_controlled():
     pipeline = dataclasses.replace(tiny.PIPELINE, policy="random")
     result = tiny.train(config=dataclasses.replace(tiny.CONFIG, pipeline=pipeline), evaluate=True)
     assert list(result.evaluations) == ["scripted", "best sequence", "another image", "random", "centre"]
+
+
+def test_an_exception_of_a_listener_loses_nothing(tmp_path):
+    def fail(metrics):
+        if metrics["step"] == 8:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        tiny.train(tmp_path / "run", listeners=[fail])
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["10"]  # read one dispatch later
+    tiny.train(tmp_path / "run")
+    tiny.train(tmp_path / "whole")
+    ours, theirs = ((tmp_path / name / "metrics.jsonl").read_bytes() for name in ("run", "whole"))
+    assert ours == theirs

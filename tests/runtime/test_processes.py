@@ -77,6 +77,7 @@ def lose(lost: int, out: Path, folder: Path, flags: list[str] = FLAGS) -> None:
     assert any((out / "checkpoints").iterdir())
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_killed_process_ends_the_other_and_one_goes_on(tmp_path):
     config = dataclasses.replace(tiny.CONFIG, images=400, data=str(tiny.write_npz(tmp_path / "tiny.npz")))

@@ -40,9 +40,7 @@ def assert_close(ours, theirs):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "case", [case if case == "epochs" else pytest.param(case, marks=pytest.mark.nightly) for case in CASES]
-)
+@pytest.mark.parametrize("case", CASES)
 def test_four_devices_train_as_one_does(case, digits):
     fields = dict(CASES[case])
     resident = fields.pop("resident_megabytes", 2048)
@@ -58,7 +56,6 @@ def test_a_population_is_divided_as_well(digits):
     assert not on_mesh["metrics"]["accuracy"].is_fully_replicated
 
 
-@pytest.mark.nightly
 def test_a_population_over_devices_is_the_one_on_one(digits, tmp_path):
     config, options = fx.TrainingConfig(images=320, pipeline=PIPELINE), {"seeds": 3, "vary": {"entropy": [0.0, 0.1]}}
     one = fx.train_population(config, digits, **options, execution=fx.ExecutionConfig(dispatch=5))
@@ -153,7 +150,6 @@ def test_each_device_reads_only_its_own_rows(rng):
     assert asked == [index.size // 4] * 4
 
 
-@pytest.mark.nightly
 def test_numbers_of_a_training_are_the_same_on_every_device(digits):
     """Numbers given to `fit` on a mesh are those of a learner made with them, on one device."""
     config = fx.TrainingConfig(images=320, pipeline=PIPELINE)

@@ -50,7 +50,10 @@ def with_head(graph):
     )
 
 
-@pytest.mark.parametrize(("agent", "epochs"), [("saccader", 1), ("saccader", 3), ("head", 1)])
+@pytest.mark.parametrize(
+    ("agent", "epochs"),
+    [("saccader", 3), *(pytest.param(agent, 1, marks=pytest.mark.nightly) for agent in ("saccader", "head"))],
+)
 def test_update_is_that_of_the_fused_step(agent, epochs, small_config, digits):
     short = dataclasses.replace(small_config, glimpses=3)  # which compiles faster
     graph, batch, learning = setting(small_config if epochs > 1 else short, digits, epochs=epochs)

@@ -36,9 +36,8 @@ def take_steps() -> fx.Data:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "checker", [pytest.param("jax_check_tracer_leaks", marks=pytest.mark.nightly), "jax_enable_checks"]
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("checker", ["jax_check_tracer_leaks", "jax_enable_checks"])
 def test_a_full_step_passes(checker):
     with checking(checker):
         take_steps()

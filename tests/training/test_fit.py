@@ -75,6 +75,7 @@ def test_numbers_given_to_fit_are_those_of_a_learner_made_with_them(learner, dat
     assert any((a != b).any() for a, b in zip(*map(jax.tree.leaves, (usual.params, given.params)), strict=True))
 
 
+@pytest.mark.nightly
 def test_without_numbers_all_members_of_a_population_have_the_learners_own(learner, data):
     together, _ = fitted(learner, data, jax.random.split(jax.random.key(3), 2))
     alone, _ = fitted(learner, data, jax.random.split(jax.random.key(3), 2)[1])

@@ -213,11 +213,16 @@ def test_one_compilation_per_configuration():
 
 
 CHOICES = [
-    {"core": "lstm", "precision": "bfloat16"},
-    {"core": "feedforward", "exploration": "learned"},
+    *(
+        pytest.param(choices, marks=pytest.mark.nightly)
+        for choices in (
+            {"core": "lstm", "precision": "bfloat16"},
+            {"core": "feedforward", "exploration": "learned"},
+            {"crop_size": 6, "kernels": 4, "contrast": False},
+        )
+    ),
     {"core": "rnn", "combine": "add", "supervise": "last", "reward": "correct_last"},
     {"crop_size": 6, "kernels": 4, "scales": 2},
-    {"crop_size": 6, "kernels": 4, "contrast": False},
     {"unlinked": ("classifier.fixation", "saccader.index", "saccader.position", "saccader.progress"),
      "exploration": "fixed"},
     {"saccader_core": "lstm", "pathwise": 0.5, "contrast": False},

@@ -11,11 +11,11 @@ from foveax.training.mesh import training_mesh
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("marks", ["not nightly", pytest.param("nightly", marks=pytest.mark.nightly)])
-def test_over_four_devices(marks):
+@pytest.mark.nightly
+def test_over_four_devices():
     cases = Path(__file__).with_name("four_devices.py")
     four = {**os.environ, "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=4"}
-    command = [sys.executable, "-m", "pytest", "-q", "-o", "addopts=", "-m", marks, "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-o", "addopts=", "-p", "no:cacheprovider"]
     done = subprocess.run([*command, str(cases)], env=four, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-6000:]
 

@@ -89,7 +89,7 @@ def counterpart(file: Path, checkpoint: Path, other: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", [flip, *(pytest.param(other, marks=pytest.mark.nightly) for other in DAMAGES[1:])])
 def test_no_damage_to_any_file_of_a_checkpoint_goes_unnoticed(damage, runs, like, tmp_path, record_property):
     """Neither by what restores the whole state, nor by what reads the parameters alone."""
     first, second = runs

@@ -107,6 +107,7 @@ def test_a_read_only_place_is_refused_and_left_as_it_is(disk, whole):
     assert (out / "metrics.jsonl").read_bytes() == whole
 
 
+@pytest.mark.nightly
 def test_folders_that_take_no_new_files_lose_no_checkpoint(tmp_path, whole):
     """The folder of the checkpoints is made immutable, which binds root as well."""
     out, locked = tmp_path / "run", tmp_path / "run" / "checkpoints"
@@ -128,6 +129,7 @@ def test_folders_that_take_no_new_files_lose_no_checkpoint(tmp_path, whole):
     assert (out / "metrics.jsonl").read_bytes() == whole
 
 
+@pytest.mark.nightly
 def test_a_limit_on_the_size_of_files_ends_a_training_in_a_sentence(tmp_path, whole):
     """As a full disk, without a file system of its own; in a process of its own, since the limit stays."""
     out = tmp_path / "run"
@@ -165,6 +167,7 @@ def test_a_directory_that_is_removed_ends_the_training_and_is_not_made_again(tmp
     assert not (out / "config.json").exists()
 
 
+@pytest.mark.nightly
 def test_a_command_without_room_ends_with_code_2(tmp_path):
     flags = ["--images", "320", "--hidden", "8", "--features", "8", "--no-evaluate", "--out", str(tmp_path / "run")]
     limited = (

@@ -39,8 +39,7 @@ def finite(tree) -> bool:
     return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(tree))
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-@pytest.mark.parametrize("epochs", [1, 2])
+@pytest.mark.parametrize(("bad", "epochs"), [(np.nan, 1), (np.inf, 2)])
 def test_a_batch_that_is_not_finite_is_skipped_and_counted(bad, epochs):
     step, state = make(epochs=epochs)
     state, _ = step(state, batch())
@@ -113,6 +112,7 @@ def test_ten_in_a_row_end_the_training_with_the_last_good_state(tmp_path):
     assert finite(result.params)
 
 
+@pytest.mark.nightly
 def test_of_a_population_the_members_that_are_well_go_on():
     config = dataclasses.replace(tiny.CONFIG, learning=fx.LearningConfig(max_skips=2, decay="constant", entropy=0.0))
     train = functools.partial(fx.train_population, config, tiny.data(), execution=tiny.EXECUTION)

@@ -306,14 +306,44 @@ def test_a_checkpoint_that_claims_to_be_huge_is_damaged(run):
         fx.load_run(run)
 
 
-def test_an_image_set_that_names_code_is_refused(tmp_path):
-    folder = tmp_path / "mnist" / "1.0.0"
-    folder.mkdir(parents=True)
-    (folder / "dataset_info.json").write_text('{"name": "mnist", "version": "1.0.0", "fileFormat": "array_record"}')
-    (folder / "features.json").write_text('{"pythonClassName": "antigravity.Feature", "jsonFeature": {"json": "{}"}}')
-    with pytest.raises(fx.InputError, match=r"must have features of TFDS's own; .* names 'antigravity.Feature'"):
+NAMES_CODE = {
+    "a class": '{"pythonClassName": "antigravity.Feature", "jsonFeature": {"json": "{}"}}',
+    "an escape": r'{"python\u0043lassName": "antigravity.Feature", "featuresDict": {"features": {}}}',
+    "a snake": '{"python_class_name": "antigravity.Feature"}',
+    "the older form": '{"type": "antigravity.Feature", "content": {}}',
+    "twice": '{"pythonClassName": "a", "pythonClassName": "antigravity.Feature"}',
+    "inside": """{"pythonClassName": "tensorflow_datasets.core.features.features_dict.FeaturesDict",
+        "featuresDict": {"features": {"image": {"pythonClassName": "antigravity.Feature"}}}}""",
+    "in text": """{"pythonClassName": "tensorflow_datasets.core.features.features_dict.FeaturesDict",
+        "jsonFeature": {"json": "{\\"image\\": {\\"type\\": \\"antigravity.Feature\\", \\"content\\": {}}}"}}""",
+    "a module of TFDS": '{"pythonClassName": "tensorflow_datasets.core.features.antigravity.Feature"}',
+}
+
+
+@pytest.mark.parametrize("case", NAMES_CODE)
+def test_an_image_set_that_names_code_is_refused(case, tmp_path):
+    folder = image_set_folder(tmp_path)
+    (folder / "features.json").write_text(NAMES_CODE[case])
+    with pytest.raises(fx.InputError, match=r"features of TFDS's own|of an older form|occurs twice"):
         fx.load("mnist", data_dir=tmp_path)
     assert "antigravity" not in sys.modules
+
+
+@pytest.mark.parametrize("name", ["dataset_info.json", "features.json", "mnist-train.array_record-00000-of-00001"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_an_image_set_with_a_pipe_or_a_device_is_refused(kind, name, tmp_path):
+    place = image_set_folder(tmp_path) / name
+    place.unlink(missing_ok=True)
+    os.mkfifo(place) if kind == "pipe" else place.symlink_to("/dev/zero")
+    with pytest.raises(fx.InputError, match=f"must be plain files; .*{name} is not"):
+        fx.load("mnist", data_dir=tmp_path)
+
+
+def image_set_folder(root):
+    folder = root / "mnist" / "1.0.0"
+    folder.mkdir(parents=True)
+    (folder / "dataset_info.json").write_text('{"name": "mnist", "version": "1.0.0", "fileFormat": "array_record"}')
+    return folder
 
 
 def test_folders_of_compiled_programs_are_private(tmp_path, monkeypatch):

@@ -28,6 +28,9 @@ pytestmark = [
 ]
 
 
+KILLS = 25
+
+
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory):
     """Processes forked from one that has imported everything, and that share their compiled programs."""
@@ -55,8 +58,8 @@ def outcome(run: Path) -> tuple[str, dict]:
     return (run / "metrics.jsonl").read_bytes().decode(), digests
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(25, marks=pytest.mark.nightly)])
-def test_killed_at_any_moment_a_run_ends_as_if_nothing_had_happened(kills, processes, tmp_path, record_property):
+@pytest.mark.nightly
+def test_killed_at_any_moment_a_run_ends_as_if_nothing_had_happened(processes, tmp_path, record_property):
     def start(out: Path):
         process = processes.Process(target=tiny.train_saving_always, args=(out,))
         process.start()
@@ -86,13 +89,13 @@ def test_killed_at_any_moment_a_run_ends_as_if_nothing_had_happened(kills, proce
         resumed.join()
         return saving, resumed.exitcode == 0 and outcome(out) == expected
 
-    moments = [rng.uniform(0, lasted) for _ in range(kills)]
-    steps = [rng.randrange(tiny.CONFIG.steps - 8) for _ in range(kills)]
+    moments = [rng.uniform(0, lasted) for _ in range(KILLS)]
+    steps = [rng.randrange(tiny.CONFIG.steps - 8) for _ in range(KILLS)]
     with ThreadPoolExecutor(max_workers=2) as threads:
-        saving, same = zip(*threads.map(kill_and_resume, range(kills), moments), strict=True)
-    record_property("killed", f"{kills}, {sum(saving)} of them in mid-save; {sum(same)} ended the same")
-    assert sum(same) == kills
-    assert sum(saving) >= kills // 3  # about half of them
+        saving, same = zip(*threads.map(kill_and_resume, range(KILLS), moments), strict=True)
+    record_property("killed", f"{KILLS}, {sum(saving)} of them in mid-save; {sum(same)} ended the same")
+    assert sum(same) == KILLS
+    assert sum(saving) >= KILLS // 3  # about half of them
 
 
 def stop_in_a_save(process, checkpoints: Path, step: int) -> None:
@@ -116,7 +119,9 @@ def wait_for(file: Path, process) -> None:
         time.sleep(0.002)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.nightly)]
+)
 def test_a_signal_ends_a_command_with_its_code_and_the_same_command_resumes(number, code, tmp_path):
     command = [sys.executable, "-m", "foveax.cli", "train", "--images", "64000", "--hidden", "8", "--features", "8",
                "--dispatch", "20", "--no-evaluate", "--out", str(tmp_path / "run")]  # fmt: skip
@@ -166,6 +171,16 @@ def test_from_python_an_interrupted_training_raises_and_is_resumed(tmp_path):
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
 
 
+def test_without_a_directory_an_interrupted_training_promises_nothing():
+    def interrupt(metrics):
+        if metrics["step"] == 6:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted, match="at step 8; nothing is kept, since there is no run directory"):
+        tiny.train(listeners=[interrupt])
+
+
+@pytest.mark.nightly
 def test_an_interrupted_population_is_resumed_to_the_same_end(tmp_path):
     config = dataclasses.replace(tiny.CONFIG, images=48)
     train = functools.partial(fx.train_population, config, tiny.data(), execution=tiny.EXECUTION)
