@@ -5,24 +5,29 @@ import difflib
 import functools
 import io
 import itertools
+import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import tyro
 
 from foveax import commands
 from foveax._types import InputError
-from foveax.runs.config import PRESETS, TrainingConfig
+from foveax.runs.config import PRESETS, TrainingConfig, read_config
+from foveax.runs.directory import read_single_run
 from foveax.runs.divergence import DivergenceError
+from foveax.runtime.machine import own_version
 from foveax.runtime.processes import leaving_at_once
 from foveax.runtime.signals import Interrupted, raising_signals
 
 DESCRIPTION = "Networks that see through eye movements: train, test and analyse them."
-CONFIGURED = (commands.train, commands.train_sb3, commands.population)
+CONFIGURED = (commands.train, commands.train_sb3, commands.population, commands.config)
 """Commands whose flags start from a preset."""
-OTHERS = (commands.evaluate, commands.diagnose, commands.analyze, commands.recipe, commands.export, commands.verify)
+OTHERS = (commands.evaluate, commands.diagnose, commands.analyze, commands.recipe, commands.export, commands.predict,
+          commands.verify)  # fmt: skip
 
 
 @leaving_at_once()
@@ -33,9 +38,16 @@ def main(arguments: list[str] | None = None) -> None:
     run that verification finds to differ, 130 for SIGINT and 143 for SIGTERM.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments == ["--version"]:
+        print(f"foveax {own_version()}")
+        return
     try:
         with raising_signals():
             _parse(arguments)()
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever read what is printed has gone, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
     except (InputError, DivergenceError) as error:
         _end(str(error), 2 if isinstance(error, InputError) else 1)
     except KeyboardInterrupt as error:
@@ -52,7 +64,7 @@ def _end(message: str, code: int) -> NoReturn:
 
 def _parse(arguments: list[str]) -> Callable[[], None]:
     """The call that the arguments ask for."""
-    flags = commands.TrainingFlags(_preset(arguments))
+    flags = commands.TrainingFlags(_start(arguments))
     calls: dict[str, Any] = {}
     for function in (*CONFIGURED, *OTHERS):
         call = _call(function)
@@ -87,16 +99,28 @@ def _refusal(error: BaseException | None) -> InputError | None:
     return error
 
 
-def _preset(arguments: list[str]) -> TrainingConfig:
+def _start(arguments: list[str]) -> TrainingConfig:
     """The configuration that the flags start from: it is needed before the others can be read."""
-    names = [later for flag, later in itertools.pairwise(arguments) if flag == "--preset"]
-    names += [flag.partition("=")[2] for flag in arguments if flag.startswith("--preset=")]
-    name = names[-1] if names else "default"
+    name, file, run = (_last(arguments, flag) for flag in ("--preset", "--config", "--extend"))
+    if (name, file, run).count(None) < 2:
+        raise InputError("flags must start from one of --preset, --config and --extend; got more")
+    if file is not None:
+        return read_config(Path(file).expanduser())
+    if run is not None:
+        return read_single_run(Path(run).expanduser()).config
+    name = "default" if name is None else name
     if name not in PRESETS:
         near = difflib.get_close_matches(name, PRESETS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise InputError(f"preset must be one of {', '.join(PRESETS)}; got {name!r}{hint}")
     return PRESETS[name]
+
+
+def _last(arguments: list[str], flag: str) -> str | None:
+    """The last value that is given for a flag."""
+    values = [later for given, later in itertools.pairwise(arguments) if given == flag]
+    values += [given.partition("=")[2] for given in arguments if given.startswith(f"{flag}=")]
+    return values[-1] if values else None
 
 
 if __name__ == "__main__":

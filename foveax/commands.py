@@ -1,29 +1,36 @@
 """The commands, one function each: ``foveax train``, ``foveax evaluate``, ``foveax analyze``, ..."""
 
 import contextlib
+import csv
 import dataclasses
 import functools
+import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
+import numpy as np
+import tyro
 from tqdm import tqdm
 from tyro.conf import OmitArgPrefixes, Positional
 
 from foveax._types import InputError
 from foveax.data.load import load
+from foveax.data.pictures import picture_files, read_picture
 from foveax.evaluation.controls import evaluate_with_controls
 from foveax.evaluation.diagnosis import diagnose as measure
 from foveax.evaluation.diagnosis import format_diagnosis
-from foveax.evaluation.evaluate import as_arrays, format_table, scores, table_title
+from foveax.evaluation.evaluate import as_arrays, class_balance, format_balance, format_table, scores, table_title
 from foveax.evaluation.evaluate import evaluate as show
 from foveax.evaluation.whole_image import whole_image_accuracy
 from foveax.pipelines.named import import_object, import_pipeline
 from foveax.recipes import RECIPES, Recipe, format_results, run_recipe
 from foveax.runs.config import ExecutionConfig, TrainingConfig
 from foveax.runs.load import LoadedRun, load_run
+from foveax.runs.loggers import logger
 from foveax.runs.population import format_population, train_population
 from foveax.runs.summary import Result, matters
 from foveax.runs.train import train as train_run
@@ -87,6 +94,8 @@ class TrainingFlags:
     source: OmitArgPrefixes[PipelineFlags] = PipelineFlags()
     preset: str = "default"
     """Where the flags start from: default, mnist, mnist_long, ram or report."""
+    config_file: Annotated[str, tyro.conf.arg(name="config")] = ""
+    """Where the flags start from instead: a file, JSON or YAML, as foveax config prints it, or a run's config.json."""
     out: str = ""
     """Run directory; a run of the same configuration there is resumed. By default nothing is written."""
 
@@ -99,7 +108,9 @@ def train(
     flags: OmitArgPrefixes[TrainingFlags],
     *,
     fork: str = "",
+    extend: str = "",
     evaluate: bool = True,
+    log: Literal["nowhere", "tensorboard", "wandb"] = "nowhere",
     compilation_cache: str = "",
     coordinator: str = "",
     num_processes: int = 0,
@@ -109,19 +120,34 @@ def train(
 
     Args:
       fork: Another run, from whose newest checkpoint this one begins, under the configuration given here.
+      extend: Another run, to go on for more --images in a directory of its own: as fork, and its configuration is where
+        the flags start from. Schedules are those of the new length.
       evaluate: Evaluate at the end.
+      log: Hand the metrics on: to TensorBoard, in the run directory, or to Weights & Biases.
       compilation_cache: Private folder for compiled programs, so that the next start is quick.
       coordinator: HOST:PORT of process 0, where several processes train; srun and mpirun need none of these three.
       num_processes: How many processes there are, on all machines.
       process_id: Which of them this is, from 0.
     """
+    if fork and extend:
+        raise InputError("one of --fork and --extend must be given; got both")
     if compilation_cache:
         keep_compilation_cache(Path(compilation_cache))
     start_processes(coordinator, num_processes, process_id)
-    with progress_bar(flags.config) as progress:
-        result = train_run(flags.config, fork=fork or None, evaluate=evaluate, listeners=[progress], **flags.options())
+    with contextlib.ExitStack() as opened:
+        listeners = [opened.enter_context(progress_bar(flags.config))]
+        if log != "nowhere":
+            listeners.append(opened.enter_context(logger(log, flags.config, flags.out or None)))
+        result = train_run(
+            flags.config, fork=fork or extend or None, evaluate=evaluate, listeners=listeners, **flags.options()
+        )
     if is_main():
         _report(result)
+
+
+def config(flags: OmitArgPrefixes[TrainingFlags]) -> None:
+    """Print the configuration that the flags make, as JSON, for --config."""
+    print(json.dumps(flags.config.to_json(), indent=2))
 
 
 def train_sb3(flags: OmitArgPrefixes[TrainingFlags], *, algorithm: Literal["ppo", "a2c", "sac"] = "ppo") -> None:
@@ -262,6 +288,33 @@ def export(
     print(f"{len(evaluation.losses)} examples in {place}")
 
 
+def predict(
+    run: Positional[str], pictures: Positional[tuple[str, ...]], /, flags: OmitArgPrefixes[RunFlags] = OWN_DATA
+) -> None:
+    """Print, as CSV, the class that a run sees in each picture, and how sure it is.
+
+    Args:
+      run: Run directory.
+      pictures: Files, or folders of pictures; they are scaled to the size of the run's images.
+      flags: What it needs to be read.
+    """
+    loaded = flags.load(run)
+    files = picture_files(pictures)
+    height, width, channels = loaded.graph.inputs["image"].shape
+    pairs = [read_picture(file, height=height, width=width, channels=channels) for file in files]
+    images, scaled = zip(*pairs, strict=True)
+    seen = loaded.predict(np.stack(images)).probabilities
+    if seen is None:
+        raise InputError("a graph must declare a belief to predict; this one declares none")
+    if any(scaled):
+        print(f"{sum(scaled)} of {len(files)} pictures were scaled to {width} by {height} pixels", file=sys.stderr)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["picture", "class", "probability"])
+    writer.writerows(
+        [file, belief.argmax(), f"{belief.max():.4f}"] for file, belief in zip(files, seen[:, -1], strict=True)
+    )
+
+
 def verify(run: Positional[str], /, flags: OmitArgPrefixes[RunFlags] = OWN_DATA, *, steps: int = 300) -> None:
     """Train the first steps of a run again, in memory, and compare them with its records; they may differ (code 1).
 
@@ -303,6 +356,8 @@ def _report(result: Result) -> None:
     summary = result.summary
     if result.evaluations:
         print(format_table(summary["test"], table_title(next(iter(result.evaluations.values())))))
+        if summary["balance"]:
+            print(format_balance(summary["balance"]))
         print(format_diagnosis(summary["diagnosis"]))
     speed = "{images_per_second:,.0f} images/s; {train_seconds:.0f} s to train, {compile_seconds:.0f} s to compile"
     print(speed.format_map(summary))
@@ -314,7 +369,10 @@ def _tested(run: LoadedRun, *, rounds: int) -> tuple[dict, dict]:
     key = jax.random.key(run.config.seed)
     evaluations = evaluate_with_controls(run.graph, run.params, run.data, key=key, rounds=rounds)
     rows = {name: scores(evaluation, height=height, width=width) for name, evaluation in evaluations.items()}
-    print(format_table(rows, table_title(next(iter(evaluations.values())))))
+    own = next(iter(evaluations.values()))
+    print(format_table(rows, table_title(own)))
+    if balance := class_balance(own, run.data.train["label"]):
+        print(format_balance(balance))
     return evaluations, rows
 
 

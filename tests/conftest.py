@@ -21,13 +21,21 @@ import numpy as np
 import pytest
 
 import foveax as fx
+import foveax.evaluation.controls
 import foveax.graph.compile
+import foveax.report.figures
+import foveax.runs.summary
 
 # Tracing makes many small objects that live on: looking for cycles among them is seldom worth it.
 gc.set_threshold(200_000, 20, 100)
 # One glimpse is compiled, not six, in a third less time; `unrolled` compiles them as users do.
 UNROLL = foveax.graph.compile.UNROLL
 foveax.graph.compile.UNROLL = 1
+# Searches for the best sequence are short, and sheets of scanpaths small; `searched` searches in full.
+CANDIDATES = foveax.evaluation.controls.CANDIDATES
+foveax.evaluation.controls.CANDIDATES = 4
+foveax.runs.summary.SHEET_TRIALS = 4
+foveax.report.figures.SHEET_TRIALS = 2
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -56,14 +64,10 @@ def unrolled(monkeypatch):
     monkeypatch.setattr(foveax.graph.compile, "UNROLL", UNROLL)
 
 
-@pytest.fixture(scope="module")
-def short_search():
-    """Evaluations with a short search for the best sequence, and small sheets of scanpaths."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("foveax.evaluation.controls.CANDIDATES", 4)
-        patch.setattr("foveax.runs.summary.SHEET_TRIALS", 4)
-        patch.setattr("foveax.report.figures.SHEET_TRIALS", 2)
-        yield
+@pytest.fixture
+def searched(monkeypatch):
+    """The best sequence is searched for as outside of tests."""
+    monkeypatch.setattr(foveax.evaluation.controls, "CANDIDATES", CANDIDATES)
 
 
 @pytest.fixture(scope="session")

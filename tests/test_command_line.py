@@ -6,8 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+import tiny
 from command import printed, refused
 
+import foveax as fx
 from foveax.cli import main
 from foveax.recipes.tables import RECIPES
 from foveax.runs.config import PRESETS
@@ -23,10 +25,11 @@ def write_npz(path, **changes):
     return str(path)
 
 
-def test_train_evaluate_export(short_search, tmp_path, capsys):
+def test_train_evaluate_export(tmp_path, capsys):
     out = tmp_path / "run"
     table = printed(capsys, "train", *TINY, "--out", out)
-    assert printed(capsys, "evaluate", out).splitlines() == table.splitlines()[:6]
+    assert printed(capsys, "evaluate", out).splitlines() == table.splitlines()[:7]
+    assert table.splitlines()[6].startswith("the most frequent class alone 10.00; accuracy balanced over classes ")
     rows = ["learned", "best sequence", "another image", "random", "centre"]
     assert all(line.startswith(row) for line, row in zip(table.splitlines()[1:6], rows, strict=True))
     main(["export", str(out)])
@@ -41,7 +44,7 @@ def test_train_evaluate_export(short_search, tmp_path, capsys):
     assert printed(capsys, "train", *TINY, "--out", out) == table
 
 
-def test_diagnose_writes_what_it_prints(short_search, tmp_path, capsys):
+def test_diagnose_writes_what_it_prints(tmp_path, capsys):
     out, data = tmp_path / "run", write_npz(tmp_path / "own.npz")
     flags = ["--glimpses", "3", "--crop-size", "5", "--task", "translated", "--canvas", "20"]
     main(["train", *TINY, *flags, "--data", data, "--no-evaluate", "--out", str(out)])
@@ -178,3 +181,64 @@ def test_import_is_light():
     heavy = "HEAVY = ('tensorflow_datasets', 'matplotlib', 'gymnasium', 'distrax', 'tensorflow', 'orbax')"
     done = subprocess.run([sys.executable, "-c", f"{heavy}; {code}"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_configuration_is_printed_and_read_again(tmp_path, capsys):
+    text = printed(capsys, "config", *TINY, "--entropy", "0.25")
+    assert fx.TrainingConfig.from_json(json.loads(text)).learning.entropy == 0.25
+    (tmp_path / "my.json").write_text(text)
+    assert printed(capsys, "config", "--config", tmp_path / "my.json") == text
+    changed = json.loads(printed(capsys, "config", "--config", tmp_path / "my.json", "--seed", "3"))
+    assert changed == {**json.loads(text), "seed": 3}
+    (tmp_path / "short.yaml").write_text("images: 320\nlearning: {entropy: 0.25}\npipeline: {hidden: 16, features: 8}")
+    assert printed(capsys, "config", f"--config={tmp_path / 'short.yaml'}") == text
+
+
+BAD_CONFIGURATIONS = {
+    "nowhere.json": (None, "must be readable: No such file"),
+    "torn.json": ("{", "must be JSON"),
+    "torn.yaml": ("a: [", "must be YAML"),
+    "list.yaml": ("[1, 2]", "TrainingConfig must be a JSON object; got list"),
+    "more.json": ('{"imagse": 3}', "has no field 'imagse'; did you mean 'images'?"),
+    "text.yaml": ("warp: 1e-3", "warp must be float; got '1e-3'"),  # which YAML takes for text
+}
+
+
+@pytest.mark.parametrize("name", BAD_CONFIGURATIONS)
+def test_files_that_hold_no_configuration_are_refused(name, tmp_path, capsys):
+    text, message = BAD_CONFIGURATIONS[name]
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    assert message in refused(capsys, "config", "--config", tmp_path / name)
+
+
+def test_flags_start_from_one_place(tmp_path, capsys):
+    assert "must start from one of" in refused(capsys, "config", "--preset", "mnist", "--config", tmp_path / "my.json")
+
+
+def test_a_finished_run_is_extended_in_a_directory_of_its_own(tmp_path, capsys):
+    first, longer = tmp_path / "first", tmp_path / "longer"
+    printed(capsys, "train", *tiny.FLAGS, "--data", tiny.write_npz(tmp_path / "tiny.npz"), "--out", first)
+    message = refused(capsys, "train", "--config", first / "config.json", "--images", "160", "--out", first)
+    assert message.endswith(f"images is 96 there, 160 here; --extend {first} and another --out go on from its end")
+    flags = ["--dispatch", "2", "--no-evaluate", "--out", longer]
+    printed(capsys, "train", "--extend", first, "--images", "160", *flags)
+    steps = [json.loads(line)["step"] for line in (longer / "metrics.jsonl").read_text().splitlines()]
+    assert steps == list(range(26, 41, 2))
+    stored = json.loads((longer / "config.json").read_text())
+    assert stored["fork"]["step"] == 24
+    assert stored["config"] == {**json.loads((first / "config.json").read_text())["config"], "images": 160}
+    assert "images must be more than those" in refused(capsys, "train", "--extend", first, "--out", tmp_path / "no")
+    assert "must have a run directory of its own" in refused(capsys, "train", "--extend", first, "--images", "160")
+
+
+def test_the_version_is_printed(capsys):
+    assert printed(capsys, "--version").startswith("foveax 0.")
+
+
+def test_a_result_is_printed_in_three_lines():
+    result = tiny.train(evaluate=True)
+    lines = repr(result).splitlines()
+    assert lines[0] == "Result of 96 training images"
+    assert f"learned {100 * result.evaluations['learned'].accuracy[-1]:.2f}, best sequence" in lines[1]
+    assert len(lines) == 3

@@ -35,6 +35,11 @@ def train(out: Path | None = None, given: fx.Data | None = None, **choices: Any)
     return fx.train(config, given or data(), out=out, **choices)
 
 
+def named(file: Path) -> fx.TrainingConfig:
+    """The configuration with the data of a file."""
+    return dataclasses.replace(CONFIG, data=str(file))
+
+
 def train_saving_always(out: Path, seed: int = 0) -> None:
     """Trains with a checkpoint after every dispatch."""
     from foveax.runs import run

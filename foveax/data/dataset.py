@@ -159,7 +159,7 @@ def _check_split(split_name: str, split: Mapping[str, Any]) -> Split:
     for name in ("image", "label"):
         if name not in arrays:
             raise InputError(f"{split_name} must hold an array {name!r}; it holds {', '.join(arrays) or 'none'}")
-    arrays["image"] = _check_image(f"{split_name} image", arrays["image"])
+    arrays["image"] = check_image(f"{split_name} image", arrays["image"])
     arrays["label"] = _check_label(f"{split_name} label", arrays["label"])
     lengths = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
     if len(set(lengths.values())) != 1:
@@ -173,7 +173,8 @@ def _check_split(split_name: str, split: Mapping[str, Any]) -> Split:
     return {name: array.astype(np.float32) if array.dtype == np.float64 else array for name, array in arrays.items()}
 
 
-def _check_image(name: str, image: np.ndarray) -> np.ndarray:
+def check_image(name: str, image: np.ndarray) -> np.ndarray:
+    """Images as ``[N, H, W, C]``, uint8 or float32; refuses, with an `InputError`, those of other shapes or ranges."""
     if image.ndim == 3:
         image = image[..., None]
     if image.ndim != 4:

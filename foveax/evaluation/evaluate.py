@@ -176,6 +176,34 @@ def scores(evaluation: Evaluation, *, height: int, width: int) -> dict[str, Any]
     return {**row, "amplitude": amplitude, "refixation": refixation_rate(fixations, **sides)}
 
 
+def class_balance(evaluation: Evaluation, train_label: np.ndarray) -> dict[str, float] | None:
+    """How far the last decisions are from naming the most frequent class; None without decisions.
+
+    ``majority`` is the share of labels that are the training labels' most frequent one, ``balanced`` the mean over the
+    classes of the share of each that is decided rightly.
+
+    Example:
+      >>> label = np.array([0, 0, 0, 1])
+      >>> probabilities = np.tile([[[0.9, 0.1]]], (4, 1, 1))
+      >>> none = np.zeros((4, 1))
+      >>> class_balance(Evaluation(probabilities, label, None, {}, none, {}), label)
+      {'majority': 0.75, 'balanced': 0.5}
+    """
+    if evaluation.probabilities is None or evaluation.label is None:
+        return None
+    label = evaluation.label
+    right = evaluation.predicted[:, -1] == label
+    rates = np.bincount(label, weights=right) / np.maximum(np.bincount(label), 1)
+    majority = float((label == np.bincount(train_label).argmax()).mean())
+    return {"majority": majority, "balanced": float(rates[np.unique(label)].mean())}
+
+
+def format_balance(balance: Mapping[str, float]) -> str:
+    """`class_balance` in a line, in %."""
+    majority, balanced = (100 * balance[name] for name in ("majority", "balanced"))
+    return f"the most frequent class alone {majority:.2f}; accuracy balanced over classes {balanced:.2f}"
+
+
 def format_table(rows: Mapping[str, Mapping[str, Any]], title: str = "test accuracy (%)") -> str:
     """A table of `scores`, a row each, as text."""
     glimpses = len(next(iter(rows.values()))["accuracy"])

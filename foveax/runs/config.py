@@ -1,15 +1,19 @@
 """The configuration of a training: data, budget, pipeline and learning; and how it is executed."""
 
 import dataclasses
-from typing import Any, Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
 
 from foveax._checked import Checked, bounded
+from foveax._types import InputError
 from foveax.data.augment import shifted, warped
 from foveax.data.canvas import cluttered
 from foveax.data.dataset import Data, held_out
 from foveax.data.load import absolute_name
 from foveax.learning.hyperparameters import LearningConfig
 from foveax.pipelines.standard import PipelineConfig
+from foveax.runtime.files import read_json, read_text
 
 Task = Literal["original", "translated", "cluttered"]
 
@@ -72,10 +76,31 @@ class TrainingConfig(Checked):
             return data
         return cluttered(data, side=self.canvas, pieces=self.pieces if self.task == "cluttered" else 0)
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The configuration that `to_json` wrote, or that the ``config.json`` of a run holds."""
+        of_run = isinstance(values, Mapping) and {"format", "config"} <= values.keys()
+        return super().from_json(values["config"] if of_run else values)
+
     @property
     def steps(self) -> int:
         """Training steps in all; at least one."""
         return max(self.images // self.batch, 1)
+
+
+def read_config(file: Path) -> TrainingConfig:
+    """A configuration from a file, JSON or YAML, as `TrainingConfig.from_json` takes it; what it lacks is default.
+
+    Raises `InputError` if it cannot be read, or holds what a configuration has not.
+    """
+    if file.suffix not in (".yaml", ".yml"):
+        return TrainingConfig.from_json(read_json(file.resolve()))
+    import yaml
+
+    try:
+        return TrainingConfig.from_json(yaml.safe_load(read_text(file.resolve())))
+    except yaml.YAMLError as error:
+        raise InputError(f"{file} must be YAML: {' '.join(str(error).split())}") from None
 
 
 @dataclasses.dataclass(frozen=True)

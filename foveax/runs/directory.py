@@ -2,7 +2,6 @@
 
 import datetime
 import hashlib
-import importlib.metadata
 import json
 import warnings
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 from foveax._types import InputError
 from foveax.runs.config import TrainingConfig
 from foveax.runtime.files import DamageWarning, check_inside, read_json, write_atomically, write_json, writing
-from foveax.runtime.machine import provenance
+from foveax.runtime.machine import own_version, provenance
 from foveax.runtime.ownership import LOCK
 
 FORMAT = 3
@@ -64,7 +63,7 @@ def write_run(path: Path, record: RunRecord, source: str = "") -> RunRecord:
         check_run(path, record)
         if not is_run(path):
             path.mkdir(parents=True, exist_ok=True)
-            versions = {"format": FORMAT, "foveax": importlib.metadata.version("foveax")}
+            versions = {"format": FORMAT, "foveax": own_version()}
             write_json(path / "config.json", {**versions, **record.to_json()})
         if source and not (path / SOURCE).exists():
             write_atomically(path / SOURCE, lambda file: file.write(source.encode()))
@@ -194,7 +193,9 @@ def _check_config(path: Path, stored: TrainingConfig, ours: TrainingConfig) -> N
     names = [name for name in here if here[name] != theirs[name]]
     if names:
         differences = "; ".join(f"{name} is {theirs[name]!r} there, {here[name]!r} here" for name in names)
-        raise InputError(f"run {path} must be of the same configuration to be resumed: {differences}")
+        longer = names == ["images"] and here["images"] > theirs["images"]
+        hint = f"; --extend {path} and another --out go on from its end" if longer else ""
+        raise InputError(f"run {path} must be of the same configuration to be resumed: {differences}{hint}")
 
 
 def _leaves(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,16 @@
 """Loading a run: its configuration, data, graph and newest parameters."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from foveax._types import InputError, Params
-from foveax.data.dataset import Data
+from foveax.data.dataset import Data, check_image
 from foveax.data.fingerprint import fingerprint as data_fingerprint
 from foveax.data.load import load
+from foveax.evaluation.evaluate import evaluate
 from foveax.graph.graph import Graph, init
 from foveax.graph.ports import GraphError
 from foveax.pipelines.named import Build, Pipeline
@@ -17,6 +19,18 @@ from foveax.runs.config import TrainingConfig
 from foveax.runs.directory import RunRecord, check_data, check_pipeline, read_single_run
 from foveax.runs.pipeline import STOCK, build_graph, find_pipeline, stock_pipeline
 from foveax.runs.train import describe_pipeline
+
+
+class Prediction(NamedTuple):
+    """What a run makes of images.
+
+    Attributes:
+      probabilities: of the classes after each glimpse, ``[N, T, K]``; None if the graph declares no belief.
+      fixations: ``[N, T, 2]``, as fractions of the image; None if it declares no gaze.
+    """
+
+    probabilities: np.ndarray | None
+    fixations: np.ndarray | None
 
 
 class LoadedRun(NamedTuple):
@@ -34,6 +48,33 @@ class LoadedRun(NamedTuple):
     graph: Graph
     params: dict[str, Params]
     judged_on: str
+
+    def predict(self, images: Any) -> Prediction:
+        """What the run sees and decides in images ``[N, H, W, C]``, in a pass of the policy's mode; they need no label.
+
+        Raises `InputError` if they are not of the shape of the run's, uint8 or floats in [0, 1], or the graph takes
+        more than an image and a label.
+
+        Example:
+          >>> import foveax as fx, tempfile
+          >>> config = fx.TrainingConfig(images=64, pipeline=fx.PipelineConfig(hidden=8, features=8))
+          >>> with tempfile.TemporaryDirectory() as folder:
+          ...     result = fx.train(config, out=f"{folder}/run", evaluate=False)
+          ...     run = fx.load_run(f"{folder}/run")
+          >>> run.predict(run.data.test["image"][:2]).probabilities.shape
+          (2, 6, 10)
+        """
+        inputs, names = self.graph.inputs, {"image", "label"}
+        if not set(inputs) <= names or "image" not in inputs:
+            raise InputError(f"a graph must take images, and no more than a label, to predict; this takes {inputs}")
+        image, spec = check_image("images", np.asarray(images)), inputs["image"]
+        if image.shape[1:] != spec.shape:
+            raise InputError(f"images must be of the shape {list(spec.shape)}; got {list(image.shape[1:])}")
+        if image.dtype != spec.dtype:
+            image = (np.round(255 * image) if spec.dtype == np.uint8 else image / 255).astype(spec.dtype)
+        split = {"image": image, "label": np.zeros(len(image), np.int32)}
+        shown = evaluate(self.graph, self.params, split, key=jax.random.key(self.config.seed))
+        return Prediction(shown.probabilities, shown.fixations)
 
 
 def load_run(

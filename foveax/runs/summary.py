@@ -10,7 +10,7 @@ from foveax._types import Params
 from foveax.data.dataset import Data
 from foveax.evaluation.controls import evaluate_with_controls, own_name
 from foveax.evaluation.diagnosis import diagnose
-from foveax.evaluation.evaluate import Evaluation, scores
+from foveax.evaluation.evaluate import Evaluation, class_balance, scores
 from foveax.evaluation.evaluate import evaluate as show
 from foveax.graph.graph import Graph
 from foveax.plot.scanpath import fixation_sheet
@@ -39,6 +39,15 @@ class Result(NamedTuple):
     evaluations: dict[str, Evaluation]
     summary: dict[str, Any]
 
+    def __repr__(self) -> str:
+        tested = {name: f"{100 * scores['accuracy'][-1]:.2f}" for name, scores in self.summary.get("test", {}).items()}
+        sizes = ", ".join(f"{name} {size:,}" for name, size in self.summary["parameters"].items() if size)
+        return (
+            f"Result of {self.summary['images']:,} training images\n"
+            f"  at the last glimpse, in %: {', '.join(map(' '.join, tested.items())) or 'not evaluated'}\n"
+            f"  parameters: {sizes}"
+        )
+
 
 def conclude(run: Run, data: Data, graph: Graph, params: dict[str, Params], *, evaluate: bool = True) -> Result:
     """Evaluates a trained pipeline next to its controls; process 0 writes ``summary.json`` and ``fixations.png``.
@@ -63,6 +72,7 @@ def conclude(run: Run, data: Data, graph: Graph, params: dict[str, Params], *, e
         summary |= {
             "own": own_name(graph),
             "test": {name: scores(evaluation, height=height, width=width) for name, evaluation in evaluations.items()},
+            "balance": class_balance(evaluations[own_name(graph)], data.train["label"]),
             "train": train.accuracy.tolist(),
             "diagnosis": diagnose(evaluations, graph, height=height, width=width, matters=matters(config)),
         }

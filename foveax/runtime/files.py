@@ -13,8 +13,8 @@ import numpy as np
 
 from foveax._types import InputError
 
-JSON_BYTES = 16 * 2**20
-"""Files of JSON are at most this large."""
+TEXT_BYTES = 16 * 2**20
+"""Files of text that are read whole are at most this large."""
 
 
 class DamageWarning(UserWarning):
@@ -34,19 +34,25 @@ def read_json(path: Path) -> Any:
 
     Raises `InputError` if it is no plain file, too large, or not JSON in which every name occurs once.
     """
-    try:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise InputError(f"{path} must be a plain file")
-        with path.open("rb") as file:
-            text = file.read(JSON_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{path} must be readable: {error.strerror}") from None
-    if len(text) > JSON_BYTES:
-        raise InputError(f"{path} must be at most {JSON_BYTES} bytes of JSON")
+    text = read_text(path)
     try:
         return json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} must be JSON: {error}") from None
+
+
+def read_text(path: Path) -> bytes:
+    """Reads text that anyone may have written; raises `InputError` if it is no plain file, or too large."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise InputError(f"{path} must be a plain file")
+        with path.open("rb") as file:
+            text = file.read(TEXT_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{path} must be readable: {error.strerror}") from None
+    if len(text) > TEXT_BYTES:
+        raise InputError(f"{path} must be at most {TEXT_BYTES} bytes of text")
+    return text
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

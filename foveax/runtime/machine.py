@@ -10,12 +10,20 @@ from typing import Any
 
 import jax
 
-PACKAGES = ("foveax", "jax", "jaxlib", "flax", "optax", "distrax", "numpy")
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "distrax", "numpy")
 
 
 def versions() -> dict[str, str]:
     """Of the packages that decide numbers."""
-    return {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"foveax": own_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
+
+
+def own_version() -> str:
+    """Of foveax, as it is installed."""
+    try:
+        return importlib.metadata.version("foveax")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def machine() -> dict[str, Any]:

@@ -53,7 +53,7 @@ def test_arrays_refused(case):
 
 @pytest.mark.nightly
 @pytest.mark.slow
-def test_colour_and_grey_arrays_of_any_size_train(small_config, short_search):
+def test_colour_and_grey_arrays_of_any_size_train(small_config):
     rng = np.random.default_rng(0)
     config = fx.TrainingConfig(images=64, pipeline=dataclasses.replace(small_config, glimpses=3))
     for shape in ((64, 20, 31, 3), (64, 12, 10)):

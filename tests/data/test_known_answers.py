@@ -50,7 +50,7 @@ def test_random_fixations_do_not_solve_it(problem):
     assert final_accuracy(config(problem, policy="random")) <= 0.8
 
 
-def test_best_sequence_of_an_eye_that_must_look_at_one_corner_is_that_corner():
+def test_best_sequence_of_an_eye_that_must_look_at_one_corner_is_that_corner(searched):
     """A classifier that reads the corner exactly stands in for one that has learned to."""
 
     def follow(split):
@@ -66,7 +66,7 @@ def test_best_sequence_of_an_eye_that_must_look_at_one_corner_is_that_corner():
     np.testing.assert_allclose(found, [[4 / 22, 18 / 22]], atol=0.03)
 
 
-def test_without_a_belief_the_best_sequence_has_the_least_loss():
+def test_without_a_belief_the_best_sequence_has_the_least_loss(searched):
     """The loss of a place is its distance from the corner: the sequence sought is a closed form."""
 
     def follow(split):

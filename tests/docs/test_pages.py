@@ -18,7 +18,7 @@ def run_python_of(page):
 
 
 @pytest.mark.slow
-def test_readme_runs(capsys, short_search):
+def test_readme_runs(capsys):
     names = run_python_of(ROOT / "README.md")
     assert names["fixations"].shape == (1000, 4, 2)
     assert capsys.readouterr().out.splitlines()[-1].startswith("100 ")
@@ -26,7 +26,7 @@ def test_readme_runs(capsys, short_search):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["getting_started", "graph", pytest.param("environments", marks=pytest.mark.nightly)])
-def test_documentation_runs(page, tmp_path, monkeypatch, short_search):
+def test_documentation_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = run_python_of(ROOT / "docs" / f"{page}.md")
     if page == "getting_started":

@@ -112,7 +112,7 @@ def test_a_pipeline_that_makes_no_saccades_has_no_diagnosis(digits):
 
 
 @pytest.mark.slow
-def test_alarm_fires_on_a_run_that_is_made_to_collapse(digits, small_config, short_search):
+def test_alarm_fires_on_a_run_that_is_made_to_collapse(digits, small_config):
     """Without index, place or exploration, and with little to learn from, the eye stays put."""
     pipeline = dataclasses.replace(small_config, exploration="fixed", scale_start=0.01)
     blind = ("saccader.index", "saccader.position")

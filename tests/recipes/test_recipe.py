@@ -13,7 +13,7 @@ from command import printed, refused
 import foveax as fx
 from foveax.recipes import Recipe, Row, format_results, run_recipe
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("short_search")]
+pytestmark = pytest.mark.slow
 
 
 def test_recipe_keeps_its_results_and_does_not_repeat_them(tmp_path, monkeypatch):

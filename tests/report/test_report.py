@@ -21,8 +21,6 @@ from foveax.report import write_report
 from foveax.report.figures import learning_curves, representative_trial
 from foveax.report.tables import tables_of_observers
 
-pytestmark = pytest.mark.usefixtures("short_search")
-
 TABLES = ("accuracy", "statistics", "directions", "information", "speed")
 FIGURES = ("trials", "learning", "accuracy", "speed", "trial", "glimpses", "classes", "saccades", "field")
 SIZES = {"hidden": 8, "features": 8, "saccader_hidden": 8}

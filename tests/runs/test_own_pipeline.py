@@ -18,7 +18,7 @@ import foveax as fx
 from foveax.cli import main
 from foveax.runtime.metrics_file import read_metrics
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("short_search")]
+pytestmark = pytest.mark.slow
 
 BUDGET = ["--images", "96", "--batch", "4", "--shift", "0", "--dispatch", "2", "--no-evaluate"]
 CONFIG = fx.TrainingConfig(images=96, batch=4, shift=0)

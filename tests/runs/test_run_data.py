@@ -16,7 +16,7 @@ from foveax.cli import main
 from foveax.report import write_report
 from foveax.runs.directory import read_run
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("short_search")]
+pytestmark = pytest.mark.slow
 
 PIPELINE = ["--glimpses", "3", "--hidden", "8", "--features", "8", "--saccader-hidden", "4", "--images", "320"]
 INVERTED = fx.TrainingConfig(

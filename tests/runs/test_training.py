@@ -11,7 +11,7 @@ import tiny
 
 import foveax as fx
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("short_search")]
+pytestmark = pytest.mark.slow
 
 
 def test_streamed_and_resident_data_give_the_same_training():
