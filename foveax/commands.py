@@ -18,6 +18,7 @@ from tqdm import tqdm
 from tyro.conf import OmitArgPrefixes, Positional
 
 from foveax._types import InputError
+from foveax.analysis import FixationTable, read_csv
 from foveax.data.load import load
 from foveax.data.pictures import picture_files, read_picture
 from foveax.evaluation.controls import evaluate_with_controls
@@ -208,19 +209,51 @@ def diagnose(
     write_json(loaded.path / f"diagnosis{suffix(loaded)}.json", report)
 
 
+@dataclasses.dataclass(frozen=True)
+class PeopleFlags:
+    """People's fixations."""
+
+    people: str = ""
+    """A CSV file of people's fixations on test images, to compare with."""
+    columns: tuple[str, ...] = ()
+    """The file's names of columns where they differ from ours, each as ours=theirs: x=x_px glimpse=fixation."""
+    units: Literal["fraction", "pixel", "centred"] = "fraction"
+    """Of x and y: fractions of the image, pixels of the screen, or -1 to 1 about the centre."""
+    image_rect: tuple[float, ...] = ()
+    """Where the image was on the screen, in pixels: left top width height."""
+    times: Literal["s", "ms"] = "s"
+    """The unit of onsets and durations."""
+
+    def table(self) -> FixationTable | None:
+        """The fixations; None without a file."""
+        if not self.people:
+            return None
+        parts = [name.partition("=") for name in self.columns]
+        columns = {ours: theirs for ours, _, theirs in parts}
+        rect: Any = self.image_rect or None
+        return read_csv(self.people, columns=columns, units=self.units, image_rect=rect, times=self.times)
+
+
+NO_PEOPLE = PeopleFlags()
+
+
 def analyze(
-    run: Positional[str], /, flags: OmitArgPrefixes[RunFlags] = OWN_DATA, *, out: str = "", people: str = ""
+    run: Positional[str],
+    /,
+    flags: OmitArgPrefixes[RunFlags] = OWN_DATA,
+    *,
+    gaze: OmitArgPrefixes[PeopleFlags] = NO_PEOPLE,
+    out: str = "",
 ) -> None:
     """Analyse where a run looks: a folder of tables, figures and one page with everything, next to its controls.
 
     Args:
       run: Run directory.
       out: The folder; by default analysis in the run directory.
-      people: A CSV file of people's fixations on the first test images, to compare with.
     """
     from foveax.report import write_report  # imports matplotlib
 
-    folder = write_report(run, out or None, people=people or None, new_data=flags.data or None, **flags.options())
+    folder = write_report(run, out or None, people=gaze.table(), new_data=flags.data or None, **flags.options())
     print(f"tables, figures and the page are in {folder}; open {folder / 'report.html'}")
 
 

@@ -11,6 +11,7 @@ from foveax.analysis.decisions import reading_time as reading_time
 from foveax.analysis.decisions import speed_accuracy as speed_accuracy
 from foveax.analysis.density import density_entropy as density_entropy
 from foveax.analysis.density import density_map as density_map
+from foveax.analysis.gaze_file import read_csv as read_csv
 from foveax.analysis.information import map_entropy as map_entropy
 from foveax.analysis.information import mutual_information as mutual_information
 from foveax.analysis.information import shuffled_information as shuffled_information
@@ -36,7 +37,6 @@ from foveax.analysis.similarity import scanmatch as scanmatch
 from foveax.analysis.table import FixationTable as FixationTable
 from foveax.analysis.table import fixation_table as fixation_table
 from foveax.analysis.table import from_pandas as from_pandas
-from foveax.analysis.table import read_csv as read_csv
 from foveax.analysis.table import to_pandas as to_pandas
 from foveax.analysis.table import to_scanpaths as to_scanpaths
 from foveax.analysis.table import write_csv as write_csv

@@ -1,7 +1,7 @@
 """The fixation table: one row per fixation, of a model or of people, as CSV, as a pandas frame, as scanpaths."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -46,6 +46,8 @@ class FixationTable(NamedTuple):
 
 INTEGERS = ("image", "glimpse", "seed", "label", "predicted", "correct")
 REQUIRED = ("image", "glimpse", "x", "y")
+CENTRED_SHARE = 0.2
+"""Where more of the places have a negative coordinate, and none is beyond 1, they are measured from a centre."""
 
 
 def fixation_table(
@@ -135,35 +137,12 @@ def to_scanpaths(table: FixationTable, *, length: int | None = None) -> np.ndarr
 
 
 def write_csv(path: str | Path, table: FixationTable) -> None:
-    """Writes the columns that are known, numbers in full precision: `read_csv` gives the same table."""
+    """Writes the columns that are known, numbers in full precision: `foveax.analysis.read_csv` gives the same table."""
     columns = known_columns(table)
     with Path(path).open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
-
-
-def read_csv(path: str | Path) -> FixationTable:
-    """Reads a table of fixations, ours or of people; columns that the table does not know are left out.
-
-    As from a spreadsheet, it may begin with a byte-order mark, hold blank lines, and leave onsets and durations empty,
-    which become NaN.
-
-    Raises:
-      InputError: if it cannot be read, columns are missing, or a value is no number; the message names line and column.
-        If most x and y are beyond 2: they must be fractions of the image, not pixels.
-    """
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if row]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"fixations must be a CSV file; {path} cannot be read: {error}") from None
-    header, body = (rows[0], rows[1:]) if rows else ([], [])
-    for line, row in enumerate(body, start=2):
-        if len(row) != len(header):
-            raise InputError(f"{path}, line {line}, must have {len(header)} values; got {len(row)}")
-    columns = {name.strip(): np.array([row[index] for row in body], dtype=str) for index, name in enumerate(header)}
-    return table_of_columns(columns, source=str(path))
 
 
 def to_pandas(table: FixationTable) -> "pandas.DataFrame":
@@ -174,8 +153,10 @@ def to_pandas(table: FixationTable) -> "pandas.DataFrame":
 
 
 def from_pandas(frame: "pandas.DataFrame") -> FixationTable:
-    """The table of a pandas frame, under the rules of `read_csv`."""
-    return table_of_columns({str(name): frame[name].to_numpy() for name in frame.columns}, source="the frame")
+    """The table of a pandas frame, whose columns are named and measured as the table's are."""
+    table = table_of_columns({str(name): frame[name].to_numpy() for name in frame.columns}, source="the frame")
+    check_fractions(table, "the frame")
+    return table
 
 
 def known_columns(table: FixationTable) -> dict[str, np.ndarray]:
@@ -183,21 +164,32 @@ def known_columns(table: FixationTable) -> dict[str, np.ndarray]:
     return {name: column for name, column in table._asdict().items() if column is not None}
 
 
-def table_of_columns(columns: Mapping[str, np.ndarray], *, source: str) -> FixationTable:
-    """A table of columns by name, each converted to its type; an `InputError` names the source."""
+def table_of_columns(
+    columns: Mapping[str, np.ndarray], *, source: str, lines: Sequence[int] | None = None
+) -> FixationTable:
+    """A table of columns by name, each converted to its type; an `InputError` names the source and the line."""
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
         raise InputError(f"fixations must have the columns {', '.join(REQUIRED)}; {source} has no {', '.join(missing)}")
     known = [name for name in FixationTable._fields if name in columns]
-    table = FixationTable(**{name: _converted(columns[name], name, source) for name in known})
-    largest = np.maximum(np.abs(table.x), np.abs(table.y))
-    if largest.size and np.median(largest) > 2:  # people look past the image, but not mostly
-        bounds = f"beyond 2, up to {largest.max():g}, as pixels are"
-        raise InputError(f"x and y must be fractions of the image, pixel / (size - 1); most in {source} are {bounds}")
-    return table
+    return FixationTable(**{name: _converted(columns[name], name, source, lines) for name in known})
 
 
-def _converted(column: np.ndarray, name: str, source: str) -> np.ndarray:
+def check_fractions(table: FixationTable, source: str) -> None:
+    """Refuses places that are plainly no fractions of the image: people look past it, but not mostly."""
+    places = np.stack([table.x, table.y])
+    if not places.size:
+        return
+    low, high = places.min(), places.max()
+    must = "x and y must be fractions of the image, from 0 to 1"
+    if np.median(np.abs(places).max(axis=0)) > 2:
+        cure = "--units pixel --image-rect LEFT TOP WIDTH HEIGHT"
+        raise InputError(f"{must}; most in {source} are beyond 2, up to {high:g}, as pixels are: {cure}")
+    if (places.min(axis=0) < 0).mean() > CENTRED_SHARE and max(-low, high) <= 1:
+        raise InputError(f"{must}; those in {source} are from {low:g} to {high:g}, as about a centre: --units centred")
+
+
+def _converted(column: np.ndarray, name: str, source: str, lines: Sequence[int] | None) -> np.ndarray:
     if name == "subject":
         return np.asarray(column, dtype=str)
     kind, wanted = (int, "an integer") if name in INTEGERS else (float, "a number")
@@ -210,5 +202,6 @@ def _converted(column: np.ndarray, name: str, source: str) -> np.ndarray:
                 raise ValueError
             numbers[index] = number
         except (ValueError, TypeError):
-            raise InputError(f"{source}, line {index + 2}: {name} must be {wanted}; got {str(value)!r}") from None
+            line = index + 2 if lines is None else lines[index]
+            raise InputError(f"{source}, line {line}: {name} must be {wanted}; got {str(value)!r}") from None
     return numbers

@@ -22,6 +22,20 @@ Parts = dict[str, tuple[str, Part]]
 Makers = Parts[Callable[[], Part]]
 
 
+class People(NamedTuple):
+    """People's fixations, cut to one length.
+
+    Attributes:
+      images: ``[M]``, the numbers of the test images.
+      observers: ``[S, M, T, 2]``, by subject.
+      given: how many fixations the table held.
+    """
+
+    images: np.ndarray
+    observers: np.ndarray
+    given: int
+
+
 class Track(NamedTuple):
     """The places ``[N, T, 2]`` of one agent, or of a gaze that is not one agent's alone (``"memory.NAME"``).
 
@@ -41,7 +55,7 @@ class Findings:
     """The data of a report: the run, its data of the training in words, its evaluations and its diagnoses by agent.
 
     Evaluations are of the test split under the pipeline's own policy, first, and under its controls. Passes, eight of
-    the sampled policy on the first 200 test images, and people are observers ``[O, N, T, 2]``; None without a gaze.
+    the sampled policy on the first 200 test images, are observers ``[O, N, T, 2]``; None without a gaze.
     """
 
     run: LoadedRun
@@ -50,7 +64,7 @@ class Findings:
     evaluations: dict[str, Evaluation]
     diagnoses: dict[str, dict[str, Any]]
     passes: np.ndarray | None
-    people: np.ndarray | None
+    people: People | None
 
     @property
     def own(self) -> Evaluation:
@@ -97,15 +111,16 @@ class Findings:
         return tracks
 
 
-def collect_findings(run: LoadedRun, record: RunRecord, trained_on: str, people: np.ndarray | None) -> Findings:
+def collect_findings(run: LoadedRun, record: RunRecord, trained_on: str, people: People | None) -> Findings:
     """Evaluates, controls, diagnoses and samples a run with saccades; refuses people it cannot be compared with."""
     graph = run.graph
     test = run.data.test
     images, height, width, _ = test["image"].shape
     if people is not None and not graph.roles.gaze:
         raise InputError("a graph must declare a gaze (Roles) to be compared with people; this one declares none")
-    if people is not None and people.shape[1] > images:
-        raise InputError(f"people must have looked at the test images, {images}; got fixations on {people.shape[1]}")
+    if people is not None and not 0 <= people.images.min() <= people.images.max() < images:
+        which = f"got fixations on {people.images.min()} to {people.images.max()}"
+        raise InputError(f"people must have looked at the test images, 0 to {images - 1}; {which}")
     if graph.length == 1:
         raise InputError("a run must make saccades to be analysed; this one has a single glimpse")
     key, sample_key = jax.random.split(jax.random.key(run.config.seed))

@@ -9,11 +9,12 @@ import numpy as np
 
 from foveax import analysis
 from foveax._types import InputError
+from foveax.analysis.table import known_columns
 from foveax.data.dataset import Data
 from foveax.pipelines.named import Build, Pipeline
 from foveax.plot.scanpath import animate_trial
 from foveax.report.figures import figures_of_run, figures_of_track, representative_trial
-from foveax.report.findings import Findings, Makers, Part, Parts, Track, collect_findings
+from foveax.report.findings import Findings, Makers, Part, Parts, People, Track, collect_findings
 from foveax.report.page import page
 from foveax.report.tables import expanded, tables_of_observers, tables_of_track
 from foveax.runs.directory import read_single_run
@@ -25,7 +26,7 @@ def write_report(
     run: str | Path,
     out: str | Path | None = None,
     *,
-    people: str | Path | None = None,
+    people: analysis.FixationTable | str | Path | None = None,
     data: Data | None = None,
     new_data: Data | str | None = None,
     pipeline: Build | Pipeline | None = None,
@@ -42,9 +43,10 @@ def write_report(
     data, the page says so. Returns the path of the folder, by default ``analysis`` in the run directory, or
     ``analysis-on-NAME`` on new data.
 
-    People's fixations are a CSV file (`foveax.analysis.read_csv`) on the first test images, each of which every subject
-    has looked at; its column ``image`` counts from 0. All scanpaths are cut to the length of the shortest, and
-    fixations outside the image are left out where maps are scored.
+    People's fixations are a table, or a CSV file as `foveax.analysis.read_csv` reads it without options; its column
+    ``image`` counts the test images from 0. They are compared on the images that every subject has looked at for long
+    enough, over as many fixations of each: the length is chosen so that as many fixations as can be are compared, and
+    is said. Fixations outside the image are left out where maps are scored.
 
     Raises:
       InputError: if the run or the people's fixations cannot be read, or the pipeline makes no saccades.
@@ -57,7 +59,8 @@ def write_report(
       ...     sorted(path.name for path in write_report(f"{folder}/run").iterdir())
       ['figures', 'report.html', 'tables']
     """
-    observers = None if people is None else _people(people)  # refused before anything that takes long
+    table = analysis.read_csv(people) if isinstance(people, str | Path) else people
+    observers = None if table is None else people_of(table)  # refused before anything that takes long
     loaded = load_run(run, data, new_data=new_data, pipeline=pipeline, data_dir=data_dir)
     record = read_single_run(loaded.path)
     trained_on = loaded.config.data if data is None else "arrays given in Python"
@@ -86,18 +89,25 @@ def write_report(
     return folder
 
 
-def _people(file: str | Path) -> np.ndarray:
-    """People's fixations as ``[S, N, T, 2]``, T that of the shortest scanpath."""
-    table = analysis.read_csv(file)
+def people_of(table: analysis.FixationTable) -> People:
+    """The fixations on images that all subjects looked at for a length, chosen so that most are compared."""
     if table.subject is None:
-        raise InputError(f"people's fixations must have the column subject; {file} has none")
-    images = np.unique(table.image)
-    subjects, numbers = np.unique(table.subject, return_inverse=True)
-    _, lengths = np.unique(np.stack([table.image, numbers]), axis=1, return_counts=True)
-    paths = analysis.to_scanpaths(table, length=int(lengths.min(initial=len(table.image))))
-    if images.tolist() != list(range(len(images))) or len(paths) != len(images) * len(subjects):
-        raise InputError(f"every subject in {file} must have looked at the same first test images, numbered from 0")
-    return paths.reshape(len(images), len(subjects), *paths.shape[1:]).swapaxes(0, 1)
+        raise InputError("people's fixations must have the column subject; these have none")
+    images, image = np.unique(table.image, return_inverse=True)
+    subjects, subject = np.unique(table.subject, return_inverse=True)
+    counts = np.zeros((len(images), len(subjects)), int)
+    np.add.at(counts, (image, subject), 1)
+    shortest = counts.min(axis=1, initial=len(table.image))  # of an image, 0 where a subject has not looked at it
+    length = max(range(1, counts.max(initial=0) + 1), key=lambda count: count * (shortest >= count).sum(), default=0)
+    chosen = images[shortest >= length] if length else images[:0]
+    if len(chosen) < 2:
+        raise InputError(f"all subjects must have looked at two images or more in common; got {len(chosen)}")
+    rows = np.isin(table.image, chosen)
+    known = known_columns(table)
+    kept = analysis.FixationTable(**{name: column[rows] for name, column in known.items()})
+    paths = analysis.to_scanpaths(kept._replace(seed=None), length=length)
+    observers = paths.reshape(len(chosen), len(subjects), length, 2).swapaxes(0, 1)
+    return People(chosen, observers, len(table.image))
 
 
 def _of_tracks(makers: Callable[[Findings, Track], Makers[Part]], findings: Findings) -> Makers[Part]:

@@ -23,6 +23,15 @@ class Table(NamedTuple):
     rows: list[list[Cell]]
 
 
+class Observers(NamedTuple):
+    """Scanpaths ``[O, M, T, 2]`` on some test images ``[M]``, the name of the gaze beside them, and what was kept."""
+
+    images: np.ndarray
+    paths: np.ndarray
+    gaze: str
+    kept: str
+
+
 def tables_of_track(findings: Findings, track: Track) -> Makers[Table]:
     """The tables of one agent, or of the gaze."""
     tables: Makers[Table] = {}
@@ -42,16 +51,21 @@ def tables_of_track(findings: Findings, track: Track) -> Makers[Table]:
 
 def tables_of_observers(findings: Findings) -> Makers[Table]:
     """The comparison with the policy's passes and with people; maps are scored by two subjects or more."""
+    groups: dict[str, Observers] = {}
+    if findings.passes is not None:
+        images = np.arange(findings.passes.shape[1])
+        groups["the policy's own passes"] = Observers(images, findings.passes, "its mode", "")
+    if findings.people is not None:
+        images, observers, given = findings.people
+        kept = f" These are {observers[..., 0].size:,} of people's {given:,} fixations, on {len(images):,} images."
+        groups["people"] = Observers(images, observers, "the model", kept)
     tables: Makers[Table] = {}
-    groups = {"the policy's own passes": (findings.passes, "its mode"), "people": (findings.people, "the model")}
-    for name, (observers, gaze) in groups.items():
-        if observers is None:
-            continue
+    for name, group in groups.items():
         file = name.replace(" ", "_").replace("'", "")
-        likeness = functools.partial(_similarity_table, findings, name, observers, gaze)
+        likeness = functools.partial(_similarity_table, findings, name, group)
         tables[f"similarity_to_{file}"] = (f"Likeness to {name}", likeness)
-        if len(observers) > 1:
-            prediction = functools.partial(_density_table, findings, name, observers)
+        if len(group.paths) > 1:
+            prediction = functools.partial(_density_table, findings, name, group)
             tables[f"prediction_of_{file}"] = (f"Predicting {name}", prediction)
     return tables
 
@@ -141,34 +155,35 @@ def _speed_table(evaluations: Mapping[str, Evaluation]) -> Table:
     return Table(note, header, rows)
 
 
-def _similarity_table(findings: Findings, name: str, observers: np.ndarray, gaze: str) -> Table:
-    """Similarity of the gaze to scanpaths ``[O, N, T, 2]`` of observers, both cut to the shorter length."""
+def _similarity_table(findings: Findings, name: str, group: Observers) -> Table:
+    """Similarity of the gaze to the scanpaths of observers, both cut to the shorter length."""
     fixations = findings.own.fixations
     assert fixations is not None
-    length = min(observers.shape[2], fixations.shape[1])
-    candidates = {gaze: fixations[: observers.shape[1], :length]}
+    length = min(group.paths.shape[2], fixations.shape[1])
+    candidates = {group.gaze: fixations[group.images, :length]}
     note = (
         f"Scanpaths compared with those of {name} on the same image, next to controls and the ceiling between "
         "observers, each with its 95 % interval over images. MultiMatch and ScanMatch: 1 is alike; levenshtein in "
         f"edits and time warping in pixels: 0 is alike. Of each scanpath, on both sides, the first {length} fixations."
+        f"{group.kept}"
     )
-    return _table_of_scores(
-        note, "", analysis.compare_scanpaths(observers[:, :, :length], candidates, **findings.sides)
-    )
+    scores = analysis.compare_scanpaths(group.paths[:, :, :length], candidates, **findings.sides)
+    return _table_of_scores(note, "", scores)
 
 
-def _density_table(findings: Findings, name: str, observers: np.ndarray) -> Table:
-    """Scores of the density of the policy's passes where observers ``[O, N, T, 2]``, not they themselves, look."""
+def _density_table(findings: Findings, name: str, group: Observers) -> Table:
+    """Scores of the density of the policy's passes where observers, not they themselves, look."""
     passes = findings.passes
     assert passes is not None
-    images = min(observers.shape[1], passes.shape[1])
-    model = {"the model": analysis.observed_densities(passes[:, :images], **findings.sides)}
-    maps = {} if observers is passes else model
+    shown = group.images < passes.shape[1]
+    images, observers = group.images[shown], group.paths[:, shown]
+    model = {"the model": analysis.observed_densities(passes[:, images], **findings.sides)}
+    maps = {} if group.paths is passes else model
     note = (
         f"Maps scored by where half of {name} land; the ceiling is the map of the other half. Information gain in "
-        "bits over the map of all other images, KL in nats; all with their 95 % intervals over images."
+        f"bits over the map of all other images, KL in nats; all with their 95 % intervals over images.{group.kept}"
     )
-    return _table_of_scores(note, "", analysis.compare_densities(observers[:, :images], maps, **findings.sides))
+    return _table_of_scores(note, "", analysis.compare_densities(observers, maps, **findings.sides))
 
 
 def _table_of_scores(note: str, corner: str, scores: Mapping[str, Mapping[str, Cell]]) -> Table:

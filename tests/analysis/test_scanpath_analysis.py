@@ -6,6 +6,7 @@ import pytest
 
 import foveax as fx
 from foveax import analysis
+from foveax.analysis.gaze_file import GazeWarning
 from foveax.modules import following
 
 SIDES = {"height": 28, "width": 28}
@@ -141,7 +142,7 @@ def test_table_holds_fixations_and_beliefs(rng):
 
 
 def test_table_survives_csv_and_pandas_to_the_last_digit(rng, tmp_path):
-    table = believed(rng)[0]._replace(subject=np.array(["a, b", 'c"d'] * 12))
+    table = believed(rng)[0]._replace(subject=np.repeat(["a, b", 'c"d'], 12))
     analysis.write_csv(tmp_path / "table.csv", table)
     for back in (analysis.read_csv(tmp_path / "table.csv"), analysis.from_pandas(analysis.to_pandas(table))):
         for name, column in table._asdict().items():
@@ -184,13 +185,17 @@ def test_people_s_fixations_drive_the_classifier(rng, tmp_path, digits, small_co
 
 
 BAD_FILES = {
-    "": "must have the columns",
-    "image,glimpse,x\n1,1,0.5\n": "has no y",
+    "": "must have a line of names and a line for each; .* is empty",
+    "image,glimpse,x\n1,1,0.5\n": "must have the columns y; .* has image, glimpse, x: name them as --columns y=...",
+    "image,fixation,x,y\n1,1,0.5,0.5\n": "must have the columns glimpse; .*--columns glimpse=...",
     "image,glimpse,x,y\n1,1,0.5\n": "line 2, must have 4 values; got 3",
     "image,glimpse,x,y\n1,1,0.5,0.5\n1,2,left,0.5\n": "line 3: x must be a number; got 'left'",
     "image,glimpse,x,y\n1.5,1,0.5,0.5\n": "line 2: image must be an integer",
-    "image,glimpse,x,y\n1,1,0.5,nan\n": "line 2: y must be a number; got 'nan'",
-    "image,glimpse,x,y\n1,1,400,300\n": "must be fractions of the image.*up to 400, as pixels are",
+    "image,glimpse,x,y\n\n1,1,0.5,inf\n": "line 3: y must be a number; got 'inf'",
+    "image,glimpse,x,y\n1,1,400,300\n": "must be fractions of the image.*up to 400, as pixels are: --units pixel",
+    "image,glimpse,x,y\n1,1,-0.5,0.5\n1,2,0.9,0.5\n": "from -0.5 to 0.9, as about a centre: --units centred",
+    "image,glimpse,x,y,duration\n1,1,0.5,0.5,210\n": "must be in seconds; half of those in .* --times ms",
+    "image,glimpse,x,y\n1,1,0.5,0.5\n1,1,0.6,0.5\n": "fixation 1 on image 1 comes twice",
 }
 
 
@@ -208,6 +213,50 @@ def test_files_as_spreadsheets_write_them_are_read(tmp_path):
     assert table.image.tolist() == [1, 1]
     assert table.onset[0] == 0.25
     assert np.isnan(table.onset[1])
+
+
+TABLE = {"subject": ["anna"] * 3 + ["ben"] * 2, "image": [4, 4, 7, 4, 4], "x": [0.0, 0.5, 1.0, 0.25, 0.75],
+         "y": [0.5, 0.25, 0.0, 1.0, 0.5], "duration": [0.2, 0.25, 0.3, 0.1, 0.15]}  # fmt: skip
+WRITTEN = {
+    "as ours": ({}, "{:g}", ",", "utf-8", (0.0, 1.0), 1.0),
+    "semicolons and decimal commas": ({}, "{:g}", ";", "utf-8-sig", (0.0, 1.0), 1.0),
+    "tabs in UTF-16": ({}, "{:g}", "\t", "utf-16", (0.0, 1.0), 1.0),
+    "pixels and ms": ({"units": "pixel", "image_rect": (100, 50, 401, 401), "times": "ms"}, "{:g}", ",", "utf-8",
+                      (100.0, 400.0), 1000.0),
+    "about the centre": ({"units": "centred"}, "{:g}", ",", "utf-8", (-1.0, 2.0), 1.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRITTEN)
+def test_one_table_is_read_however_it_is_written(case, tmp_path):
+    """Names in capitals or others, fixations counted from 0 with a blink between, and values of other units."""
+    options, form, delimiter, encoding, (low, span), per_second = WRITTEN[case]
+    rows = [["WHO", "Trial", "fixation", "X", "y", "DURATION"]]
+    for number in range(5):
+        x, y = (low + span * TABLE[name][number] for name in ("x", "y"))
+        y = y - 50 if case == "pixels and ms" else y
+        values = [form.format(value) for value in (x, y, per_second * TABLE["duration"][number])]
+        if "commas" in case:
+            values = [value.replace(".", ",") for value in values]
+        first = [TABLE["subject"][number], str(TABLE["image"][number]), str(2 * (number % 3))]
+        rows += [first + values, [*first[:2], str(2 * (number % 3) + 1), ".", "", ""]]
+    text = "\n".join(delimiter.join(row) for row in rows) + "\n\n"
+    (tmp_path / "gaze.csv").write_text(text, encoding=encoding)
+    names = {"subject": "who", "image": "trial", "glimpse": "Fixation"}
+    with pytest.warns(GazeWarning, match="5 of 10 rows of .* have no place"):
+        table = analysis.read_csv(tmp_path / "gaze.csv", columns=names, **options)
+    for name in ("subject", "image"):
+        assert getattr(table, name).tolist() == TABLE[name]
+    for name in ("x", "y", "duration"):
+        np.testing.assert_allclose(getattr(table, name), TABLE[name], rtol=1e-6)
+    assert table.glimpse.tolist() == [1, 2, 1, 1, 2]
+
+
+def test_pixels_and_their_place_come_together(tmp_path):
+    (tmp_path / "gaze.csv").write_text("image,glimpse,x,y\n1,1,0.5,0.5\n")
+    for options in ({"units": "pixel"}, {"image_rect": (0, 0, 10, 10)}, {"units": "pixel", "image_rect": (0, 0, 1, 1)}):
+        with pytest.raises(fx.InputError, match="place of the image"):
+            analysis.read_csv(tmp_path / "gaze.csv", **options)
 
 
 def test_scanpaths_are_cut_to_a_length(rng):

@@ -30,15 +30,9 @@ def final_accuracy(config):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("problem", "method"),
-    [
-        ("cued_place", "ppo"),
-        pytest.param("one_place", "ppo", marks=pytest.mark.nightly),
-        pytest.param("cued_place", "reinforce", marks=pytest.mark.nightly),
-        pytest.param("one_place", "reinforce", marks=pytest.mark.nightly),
-    ],
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("problem", GLIMPSES)
+@pytest.mark.parametrize("method", METHODS)
 def test_policy_gradient_finds_where_to_look(problem, method):
     assert final_accuracy(config(problem, **METHODS[method])) >= 0.95
 

@@ -25,7 +25,9 @@ def test_readme_runs(capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["getting_started", "graph", pytest.param("environments", marks=pytest.mark.nightly)])
+@pytest.mark.parametrize(
+    "page", ["graph", *(pytest.param(page, marks=pytest.mark.nightly) for page in ("getting_started", "environments"))]
+)
 def test_documentation_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = run_python_of(ROOT / "docs" / f"{page}.md")

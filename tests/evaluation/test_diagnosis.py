@@ -135,6 +135,7 @@ def test_controls_move_the_eye_of_the_same_classifier(digits, small_config):
         np.testing.assert_allclose(run.probabilities[:, 0], runs["learned"].probabilities[:, 0], atol=1e-5)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_whole_image_network_sees_the_whole_image(digits, small_config):
     pipeline = dataclasses.replace(small_config, hidden=64, features=64)

@@ -114,7 +114,7 @@ def value_at(values, port):
     return values[module][name]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.nightly) for name in NAMES[1:])])
 def test_split_at_the_retina_gives_the_compiled_trajectory(name, graphs, digits):
     """Given its glimpses one after the other, the rest of the graph computes what the compiled graph does."""
     graph = graphs[name]

@@ -19,6 +19,8 @@ import foveax as fx
 from foveax import analysis
 from foveax.report import write_report
 from foveax.report.figures import learning_curves, representative_trial
+from foveax.report.findings import People
+from foveax.report.report import people_of
 from foveax.report.tables import tables_of_observers
 
 TABLES = ("accuracy", "statistics", "directions", "information", "speed")
@@ -195,13 +197,27 @@ def test_scanpaths_are_compared_over_as_many_fixations_of_either_side(model, peo
     paths = np.random.default_rng(0).random((4, 6, 2))
     own = SimpleNamespace(fixations=paths[:, :model])
     sides = {"height": 28, "width": 28}
-    findings = SimpleNamespace(own=own, passes=None, people=paths[None, :, :people], sides=sides)
+    shown = People(np.arange(4), paths[None, :, :people], 24)
+    findings = SimpleNamespace(own=own, passes=None, people=shown, sides=sides)
     table = tables_of_observers(findings)["similarity_to_people"][1]()
     scores = dict(zip(table.header, table.rows[0], strict=True))
     assert scores[""] == "the model"
     assert scores["levenshtein"] == (0, 0, 0)
     assert scores["scanmatch"] == pytest.approx((1, 1, 1))
-    assert table.note.endswith("on both sides, the first 3 fixations.")
+    assert "on both sides, the first 3 fixations. These are" in table.note
+
+
+def test_people_are_compared_where_most_of_their_fixations_can_be():
+    """Of two subjects, on images 2, 7 and 9, as long as here; one has not seen the last."""
+    lengths = {("anna", 2): 5, ("anna", 7): 4, ("anna", 9): 1, ("ben", 2): 5, ("ben", 7): 3}
+    rows = [(who, image, glimpse) for (who, image), length in lengths.items() for glimpse in range(1, length + 1)]
+    subject, image, glimpse = (np.array(column) for column in zip(*rows, strict=True))
+    x = np.random.default_rng(0).random(len(rows))
+    shown = people_of(analysis.FixationTable(image, glimpse, x, 1 - x, subject=subject))
+    assert shown.images.tolist() == [2, 7]
+    assert shown.observers.shape == (2, 2, 3, 2)
+    assert shown.given == 18
+    np.testing.assert_array_equal(shown.observers[1, 1, :, 0], x[(subject == "ben") & (image == 7)])
 
 
 @pytest.mark.slow
@@ -324,7 +340,7 @@ def test_pipeline_without_gaze_is_reported_too(tmp_path):
     notes = " ".join(page.texts["p note"])
     assert "declares no gaze" in notes
     assert "there is no verdict" in notes
-    (tmp_path / "people.csv").write_text("subject,image,glimpse,x,y\nanna,0,1,0.5,0.5\n")
+    (tmp_path / "people.csv").write_text("subject,image,glimpse,x,y\nanna,0,1,0.5,0.5\nanna,1,1,0.5,0.5\n")
     with pytest.raises(fx.InputError, match="must declare a gaze"):
         write_report(tmp_path / "blind", data=image_set(1), pipeline=blind, people=tmp_path / "people.csv")
 
@@ -340,7 +356,9 @@ def test_what_cannot_be_analysed_is_refused(run, tmp_path):
     alone.write_text("image,glimpse,x,y\n0,1,0.5,0.5\n")
     refused("must have the column subject", run, people=alone)
     alone.write_text("subject,image,glimpse,x,y\nanna,4,1,0.5,0.5\n")
-    refused("numbered from 0", run, people=alone)
+    refused("must have looked at two images or more in common; got 1", run, people=alone)
+    alone.write_text("subject,image,glimpse,x,y\nanna,4,1,0.5,0.5\nanna,1000,1,0.5,0.5\n")
+    refused("must have looked at the test images, 0 to 999; got fixations on 4 to 1000", run, people=alone)
     alone.write_text("subject,image,glimpse,x,y\nanna,0,1,14,14\n")
     refused("as pixels are", run, people=alone)
     still = fx.TrainingConfig(images=96, shift=0, pipeline=fx.PipelineConfig(glimpses=1, crop_size=5, **SIZES))
@@ -349,6 +367,7 @@ def test_what_cannot_be_analysed_is_refused(run, tmp_path):
     refused("must be those that run", tmp_path / "still", data=image_set(1, seed=1))
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_an_eye_that_never_moves_is_analysed_too(tmp_path):
     """Its saccades have no length, and so no direction."""

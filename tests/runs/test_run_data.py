@@ -156,6 +156,7 @@ def test_a_new_set_is_judged_and_named_in_what_is_printed_and_written(trained, o
     assert len(after) == len(before) + 2
 
 
+@pytest.mark.nightly
 def test_a_report_on_a_new_set_says_so(trained, other, capsys):
     run, _ = trained
     output = printed(capsys, "analyze", run, "--data", other)

@@ -119,9 +119,8 @@ def wait_for(file: Path, process) -> None:
         time.sleep(0.002)
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.nightly)]
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_a_command_with_its_code_and_the_same_command_resumes(number, code, tmp_path):
     command = [sys.executable, "-m", "foveax.cli", "train", "--images", "64000", "--hidden", "8", "--features", "8",
                "--dispatch", "20", "--no-evaluate", "--out", str(tmp_path / "run")]  # fmt: skip
