@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+import jax
 import tyro
 
 from foveax import commands
@@ -37,6 +38,9 @@ def main(arguments: list[str] | None = None) -> None:
     Exit codes are 2 for input that is refused or a place that cannot be written, 1 for a training that diverged or a
     run that verification finds to differ, 130 for SIGINT and 143 for SIGTERM.
     """
+    is_process = arguments is None
+    if is_process:
+        os.environ["MPLBACKEND"] = "agg"  # figures are files, whatever shows them elsewhere
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments == ["--version"]:
         print(f"foveax {own_version()}")
@@ -50,9 +54,28 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(1) from None
     except (InputError, DivergenceError) as error:
         _end(str(error), 2 if isinstance(error, InputError) else 1)
+    except Exception:
+        if not _has_device():
+            _end(f"a device must be there; JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')} finds none", 2)
+        raise
     except KeyboardInterrupt as error:
         message = str(error) or "interrupted"
-        _end(message, 128 + (error.signal if isinstance(error, Interrupted) else signal.SIGINT))
+        code = 128 + (error.signal if isinstance(error, Interrupted) else signal.SIGINT)
+        try:
+            _end(message, code)
+        finally:
+            if is_process:  # a compilation may go on in another thread, and would not survive an orderly exit
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+
+
+def _has_device() -> bool:
+    """Whether JAX finds a device; an unexpected error may be due to that."""
+    try:
+        return bool(jax.devices())
+    except Exception:  # noqa: BLE001 - it raises several, and fails an assertion
+        return False
 
 
 def _end(message: str, code: int) -> NoReturn:

@@ -1,8 +1,12 @@
 """The command line as a user meets it: files, exit codes, one clear sentence."""
 
+import functools
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -242,3 +246,53 @@ def test_a_result_is_printed_in_three_lines():
     assert lines[0] == "Result of 96 training images"
     assert f"learned {100 * result.evaluations['learned'].accuracy[-1]:.2f}, best sequence" in lines[1]
     assert len(lines) == 3
+
+
+ENVIRONMENTS = {
+    "JAX_ENABLE_X64=1": "switch JAX_ENABLE_X64 off",
+    "PYTHONOPTIMIZE=2": "run Python without -OO",
+    "SOURCE_DATE_EPOCH=x": "with SOURCE_DATE_EPOCH a number or not set",
+    "JAX_PLATFORMS=cuda": "a device must be there; JAX_PLATFORMS=cuda finds none",
+    "PYTHONWARNINGS=error": "",
+    "MPLBACKEND=nonsense": "",
+    "LC_ALL=C": "",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+@pytest.mark.parametrize("setting", ENVIRONMENTS)
+def test_in_odd_environments_a_training_ends_well_or_with_a_sentence(setting, tmp_path):
+    name, _, value = setting.partition("=")
+    data, out = tiny.write_npz(tmp_path / "tiny.npz"), tmp_path / "ordn\u00e9r"
+    command = [sys.executable, "-m", "foveax.cli", "train", *tiny.FLAGS, "--evaluate", "--data", data, "--out", out]
+    done = subprocess.run(command, env={**os.environ, name: value}, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    message = ENVIRONMENTS[setting]
+    assert done.returncode == (2 if message else 0), done.stderr
+    assert message in done.stderr
+    assert bool(message) != (out / "summary.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+@pytest.mark.parametrize("seconds", [5, 8, 11])
+def test_an_interrupt_before_the_first_step_ends_a_command_with_its_code(seconds):
+    command = [sys.executable, "-m", "foveax.cli", "train", "--images", "6400000", "--no-evaluate"]
+    handled = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=handled) as process:
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=300)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert errors.splitlines()[-1].startswith("foveax: interrupted")
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+def test_whoever_stops_reading_sees_no_traceback():
+    command = f"{sys.executable} -m foveax.cli train --help | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
+    assert done.stdout.startswith("usage: foveax")
+    assert done.stderr == ""

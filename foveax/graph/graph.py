@@ -294,7 +294,8 @@ def _wire(graph: Graph, before: Graph | None) -> Wiring:
     for name, source in writes.items():
         given, held = describe(_spec(source, outputs, f"memory.{name}")), describe(outputs["memory"][name])
         if given != held:
-            raise GraphError(f"{source} gives {given}, but memory.{name} begins with {held}")
+            wide = ": switch JAX_ENABLE_X64 off" if "64" in given and jnp.result_type(float) == jnp.float64 else ""
+            raise GraphError(f"{source} gives {given}, but memory.{name} begins with {held}{wide}")
     wiring = Wiring(tuple(order), sources, inputs, outputs, writes)
     _check_roles(graph.roles, wiring)
     for name, module in graph.modules.items():

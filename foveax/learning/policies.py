@@ -7,7 +7,9 @@ explores: the standard deviation of a Gaussian before it is squashed, the temper
 """
 
 import functools
+import importlib
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -131,9 +133,7 @@ def grid_categorical(side: int) -> Policy:
         raise InputError(f"side must be at least 1 cell; got {side}")
 
     def distribution(heads: Array, scale: Array) -> Any:
-        import distrax
-
-        return distrax.Categorical(logits=heads / scale[0])
+        return _distrax().Categorical(logits=heads / scale[0])
 
     def fixation(action: Array, position: Array) -> Array:
         return (jnp.stack([action % side, action // side]).astype(jnp.float32) + 0.5) / side
@@ -187,6 +187,15 @@ def _log_slope(action: Array) -> Array:
 
 
 def _gaussian(loc: Array, scale: Array) -> Any:
-    import distrax  # slow to import, and needed only when a policy is traced
+    return _distrax().MultivariateNormalDiag(loc, scale)
 
-    return distrax.MultivariateNormalDiag(loc, scale)
+
+def _distrax() -> Any:
+    """The library, which is slow to import, and needed only when a policy is traced."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what it imports, where warnings are errors
+            return importlib.import_module("distrax")
+    except (TypeError, ValueError) as error:
+        cure = "run Python without -OO, and with SOURCE_DATE_EPOCH a number or not set"
+        raise InputError(f"distrax must be importable; it is not ({error}): {cure}") from error
