@@ -1,6 +1,7 @@
 """Data sets by name: the bundled digits, a file or a folder of arrays, or any image classification set of TFDS."""
 
 import importlib.resources
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from foveax.data.known_answers import cued_place, hidden_target, one_place
 from foveax.data.mapped import map_folder
 from foveax.data.shapes import SHAPE_SETS
 from foveax.data.tfds import load_tfds
+from foveax.runtime.machine import check_memory
 
 BUNDLED = "mnist5k"
 DRAWN = {"one_place": one_place, "cued_place": cued_place, "hidden_target": hidden_target, **SHAPE_SETS}
@@ -65,6 +67,11 @@ def absolute_name(name: str) -> str:
 
 
 def _load_npz(path: Path) -> Data:
+    if path.exists() and not path.is_file():
+        raise InputError(f"data must be an .npz file of plain arrays; {path} is not: it is no plain file")
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            check_memory(f"data {path}", sum(entry.file_size for entry in archive.infolist()))
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}

@@ -19,6 +19,8 @@ def map_folder(folder: Path) -> dict[str, np.ndarray]:
     """
     arrays = {}
     for file in sorted(folder.glob("*.npy")):
+        if not file.is_file():
+            raise InputError(f"data must be plain files; {file} is not")
         try:
             arrays[file.stem] = np.load(file, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:

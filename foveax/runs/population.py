@@ -25,7 +25,7 @@ from foveax.runs.config import ExecutionConfig, TrainingConfig
 from foveax.runs.directory import RunRecord, run_path
 from foveax.runs.pipeline import STOCK, build_graph, find_pipeline, stock_pipeline
 from foveax.runs.run import open_run
-from foveax.runs.train import describe_pipeline, prepare
+from foveax.runs.train import check_size, describe_pipeline, prepare
 from foveax.runtime.metrics_file import read_metrics
 from foveax.training.fit import fit
 from foveax.training.learner import make_learner
@@ -121,6 +121,7 @@ def train_population(
     graph, hypers = _vary_graph(members[: len(members) // seeds], data)
     hyper = jax.tree.map(lambda *values: np.asarray(values, np.float32), *hypers * seeds)
     learner = make_learner(graph, config.learning, steps=config.steps)
+    check_size(graph, learner, config, members=len(members))
     keys = jnp.stack([jax.random.key(member.config.seed) for member in members])
     described = describe_pipeline(find_pipeline(config, pipeline), graph)
     varied = {"seeds": seeds, "vary": {name: [float(value) for value in values] for name, values in vary.items()}}

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from foveax._types import InputError
 from foveax.data.dataset import Data
@@ -17,10 +19,11 @@ from foveax.runs.directory import RunRecord, run_path
 from foveax.runs.pipeline import build_graph, find_pipeline
 from foveax.runs.run import Listener, fork_point, open_run
 from foveax.runs.summary import Result, conclude
+from foveax.runtime.machine import check_memory
 from foveax.runtime.processes import check_alike, main_first
 from foveax.runtime.watchdog import watchdog
 from foveax.training.fit import fit
-from foveax.training.learner import make_learner
+from foveax.training.learner import Learner, make_learner
 from foveax.training.mesh import check_divides, local_copy, place, training_mesh
 
 
@@ -83,6 +86,7 @@ def train(
     if mesh:
         check_divides(mesh, config.batch)
     learner = make_learner(graph, config.learning, steps=config.steps)
+    check_size(graph, learner, config)
     initial = learner.init(jax.random.key(config.seed))
     initial = place(initial, mesh) if mesh else initial
     begin = fork_point(path, origin, initial, config, prints)
@@ -111,6 +115,25 @@ def prepare(config: TrainingConfig, data: Data | None, execution: ExecutionConfi
     if config.batch > size:
         raise InputError(f"batch must be at most the number of training images, {size}; got {config.batch}")
     return prepared, data_fingerprint(data)
+
+
+def check_size(graph: Graph, learner: Learner, config: TrainingConfig, *, members: int = 1) -> None:
+    """Refuses a training of which state, gradients and a batch's values at all glimpses do not fit into memory.
+
+    On an accelerator, whose memory is its own, XLA says so.
+    """
+    if jax.default_backend() != "cpu":
+        return
+    state = jax.eval_shape(learner.init, jax.random.key(0))
+    sizes = {name: _bytes(part) for name, part in graph.wiring.outputs.items()}
+    needed = _bytes(state) + _bytes(state.params) + config.batch * graph.length * sum(sizes.values())
+    check_memory("a training's state and a batch", members * needed)
+
+
+def _bytes(tree: Any) -> int:
+    """Of all arrays in a tree, or of their shapes; a key counts as nothing."""
+    leaves = [leaf for leaf in jax.tree.leaves(tree) if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)]
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
 
 
 def describe_pipeline(pipeline: Pipeline, graph: Graph) -> dict:

@@ -1,6 +1,7 @@
 """The machine and the software: with what, on what and by which command figures are made."""
 
 import importlib.metadata
+import math
 import os
 import platform
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
+
+from foveax._types import InputError
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "distrax", "numpy")
 
@@ -41,6 +44,21 @@ def _processor() -> str:
     file = Path("/proc/cpuinfo")
     lines = file.read_text().splitlines() if file.exists() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def check_memory(what: str, needed: int) -> None:
+    """Refuses, with an `InputError`, what needs more bytes of memory than are free."""
+    free = free_memory()
+    if needed > free:
+        sizes = f"of which {free / 2**30:,.1f} GB are free; it needs {needed / 2**30:,.1f} GB"
+        raise InputError(f"{what} must fit into memory, {sizes}")
+
+
+def free_memory() -> float:
+    """Bytes that can be taken, where Linux tells; infinity elsewhere."""
+    file = Path("/proc/meminfo")
+    lines = file.read_text().splitlines() if file.exists() else []
+    return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), math.inf)
 
 
 def provenance() -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Files of data that are damaged: refused in a sentence that names them, or read to the last bit."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -102,3 +103,20 @@ def test_a_damaged_cache_is_decoded_again(prepared, tmp_path, monkeypatch):
     cached.write_bytes(content)
     found = fx.load("mnist", data_dir=prepared.parent.parent)
     np.testing.assert_array_equal(found.train["image"], expected.train["image"])
+
+
+def test_an_archive_that_would_fill_the_memory_is_refused_unread(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "bomb.npz", train_image=np.zeros((1000, 64, 64), np.uint8))
+    monkeypatch.setattr("foveax.runtime.machine.free_memory", lambda: 2.0**20)
+    with pytest.raises(
+        fx.InputError, match=r"bomb.npz must fit into memory, of which 0.0 GB are free; it needs 0.0 GB"
+    ):
+        fx.load(str(tmp_path / "bomb.npz"))
+
+
+@pytest.mark.parametrize("name", ["data.npz", "data/train_image.npy"])
+def test_a_pipe_in_the_place_of_arrays_is_refused(name, tmp_path):
+    (tmp_path / "data").mkdir()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(fx.InputError, match=r"must be .*plain (arrays|files); .* is not"):
+        fx.load(str(tmp_path / name.partition("/")[0]))

@@ -254,3 +254,22 @@ def test_an_exception_of_a_listener_loses_nothing(tmp_path):
     tiny.train(tmp_path / "whole")
     ours, theirs = ((tmp_path / name / "metrics.jsonl").read_bytes() for name in ("run", "whole"))
     assert ours == theirs
+
+
+@pytest.mark.parametrize("train", [fx.train, fx.train_population])
+@pytest.mark.parametrize("size", ["classes", "hidden", "batch"])
+def test_what_does_not_fit_into_memory_is_refused_before_it_is_made(size, train):
+    """A hundred million classes, a layer of a million, or a batch of 100,000 images at 1,000 glimpses."""
+    data, config = tiny.data(), dataclasses.replace(tiny.CONFIG, batch=8)
+    if size == "classes":
+        data = data._replace(classes=10**8)
+    elif size == "hidden":
+        config = dataclasses.replace(config, pipeline=fx.PipelineConfig(hidden=10**6, crop_size=3))
+    else:
+        image = np.broadcast_to(data.train["image"][:1], (10**5, 24, 24, 1))
+        data = data._replace(train={"image": image, "label": np.zeros(10**5, np.int32)})
+        config = dataclasses.replace(config, batch=10**5, images=10**5, pipeline=fx.PipelineConfig(glimpses=1000))
+    with pytest.raises(
+        fx.InputError, match=r"a training's state and a batch must fit into memory, of which .* it needs"
+    ):
+        train(config, data)
