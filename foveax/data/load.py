@@ -1,5 +1,6 @@
 """Data sets by name: the bundled digits, a file or a folder of arrays, or any image classification set of TFDS."""
 
+import contextlib
 import importlib.resources
 import zipfile
 from pathlib import Path
@@ -69,9 +70,8 @@ def absolute_name(name: str) -> str:
 def _load_npz(path: Path) -> Data:
     if path.exists() and not path.is_file():
         raise InputError(f"data must be an .npz file of plain arrays; {path} is not: it is no plain file")
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            check_memory(f"data {path}", sum(entry.file_size for entry in archive.infolist()))
+    with contextlib.suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:  # else NumPy says why
+        check_memory(f"data {path}", sum(entry.file_size for entry in archive.infolist()))
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}

@@ -24,7 +24,7 @@ FEATURES = {
         "text_feature.Text",
         "tensor_feature.Tensor",
         "scalar.Scalar",
-        "bbox_feature.BBoxFeature",
+        "bounding_boxes.BBoxFeature",
         "sequence_feature.Sequence",
     )
 }
