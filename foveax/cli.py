@@ -26,7 +26,7 @@ from foveax.runtime.signals import Interrupted, raising_signals
 
 DESCRIPTION = "Networks that see through eye movements: train, test and analyse them."
 CONFIGURED = (commands.train, commands.train_sb3, commands.population, commands.config)
-"""Commands whose flags start from a preset."""
+"""Commands whose flags start from a preset, a file or a run."""
 OTHERS = (commands.evaluate, commands.diagnose, commands.analyze, commands.recipe, commands.export, commands.predict,
           commands.verify)  # fmt: skip
 
@@ -61,13 +61,8 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt as error:
         message = str(error) or "interrupted"
         code = 128 + (error.signal if isinstance(error, Interrupted) else signal.SIGINT)
-        try:
-            _end(message, code)
-        finally:
-            if is_process:  # a compilation may go on in another thread, and would not survive an orderly exit
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
+        # a compilation may go on in another thread, and would not survive an orderly exit
+        _end(message, code, at_once=is_process)
 
 
 def _has_device() -> bool:
@@ -78,10 +73,14 @@ def _has_device() -> bool:
         return False
 
 
-def _end(message: str, code: int) -> NoReturn:
+def _end(message: str, code: int, *, at_once: bool = False) -> NoReturn:
     letters = (letter if letter.isprintable() else ascii(letter)[1:-1] for letter in message)
     printable = "".join(letters)  # a file's name may be no text, or hold a line's end
     print(f"foveax: {printable}", file=sys.stderr)
+    if at_once:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     raise SystemExit(code) from None
 
 

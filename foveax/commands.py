@@ -19,6 +19,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from foveax._types import InputError
 from foveax.analysis import FixationTable, read_csv
+from foveax.analysis.gaze_file import Times, Units
 from foveax.data.load import load
 from foveax.data.pictures import picture_files, read_picture
 from foveax.evaluation.controls import evaluate_with_controls
@@ -217,11 +218,11 @@ class PeopleFlags:
     """A CSV file of people's fixations on test images, to compare with."""
     columns: tuple[str, ...] = ()
     """The file's names of columns where they differ from ours, each as ours=theirs: x=x_px glimpse=fixation."""
-    units: Literal["fraction", "pixel", "centred"] = "fraction"
+    units: Units = "fraction"
     """Of x and y: fractions of the image, pixels of the screen, or -1 to 1 about the centre."""
     image_rect: tuple[float, ...] = ()
     """Where the image was on the screen, in pixels: left top width height."""
-    times: Literal["s", "ms"] = "s"
+    times: Times = "s"
     """The unit of onsets and durations."""
 
     def table(self) -> FixationTable | None:

@@ -28,7 +28,7 @@ import foveax.runs.summary
 
 # Tracing makes many small objects that live on: looking for cycles among them is seldom worth it.
 gc.set_threshold(200_000, 20, 100)
-# One glimpse is compiled, not six, in a third less time; `unrolled` compiles them as users do.
+# One glimpse is compiled, not six, since small programs compile sooner; `unrolled` compiles them as users do.
 UNROLL = foveax.graph.compile.UNROLL
 foveax.graph.compile.UNROLL = 1
 # Searches for the best sequence are short, and sheets of scanpaths small; `searched` searches in full.

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,7 +110,7 @@ BAD_VALUES = {
     ("--policy", "given"): "no output port 'fixations' on 'input'",
     ("--policy", "sequence"): "sequence must hold 5 fixations, one per saccade; got 0",
     ("--data", "mnst", "--data-dir", "nowhere"): "data 'mnst' must be prepared: no dataset_info.json below",
-    ("--data", "gone.npz"): "gone.npz",
+    ("--data", "gone.npz"): f"data must be there: no file {Path('gone.npz').absolute()}",
 }
 
 
@@ -238,6 +240,14 @@ def test_a_finished_run_is_extended_in_a_directory_of_its_own(tmp_path, capsys):
 
 def test_the_version_is_printed(capsys):
     assert printed(capsys, "--version").startswith("foveax 0.")
+
+
+def test_a_source_tree_that_is_not_installed_says_so(monkeypatch, capsys):
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    assert printed(capsys, "--version") == "foveax not installed\n"
 
 
 def test_a_result_is_printed_in_three_lines():

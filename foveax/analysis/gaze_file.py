@@ -82,10 +82,10 @@ def read_csv(
 
 def _rows(path: Path) -> tuple[list[str], list[int], list[list[str]]]:
     """The names of the columns, and the rows with the numbers of their lines."""
+    if not path.is_file():
+        raise InputError(f"fixations must be in a plain file; {path} is none")
     try:
-        content = path.read_bytes() if path.is_file() else None
-        if content is None:
-            raise InputError(f"fixations must be in a plain file; {path} is none")
+        content = path.read_bytes()
         wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         text = content.decode("utf-16" if wide else "utf-8-sig")
     except OSError as error:

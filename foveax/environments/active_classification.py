@@ -12,7 +12,6 @@ Such an environment must be:
 Its reward is reported, and not learnt from: the saccader is paid by the graph's own reward, as in all of foveax.
 """
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -170,7 +169,7 @@ def _pipeline(config: PipelineConfig, shape: tuple[int, ...], classes: int) -> G
     graph = graph.reroute(f"memory.{GAZE}", f"{RETINA}.position")
     inputs = {name: spec for name, spec in graph.inputs.items() if name != "image"}
     roles = Roles(belief=graph.roles.belief, label=graph.roles.label)
-    return dataclasses.replace(graph, before=graph, inputs=inputs, roles=roles)
+    return graph.replace(inputs=inputs, roles=roles)
 
 
 def split_at_retina(graph: Graph) -> tuple[Callable[..., Any], Callable[..., Any]]:

@@ -1,6 +1,5 @@
 """Evaluation: the mode of the policy, one pass, and the table of its numbers."""
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -65,7 +64,7 @@ def greedy(graph: Graph) -> Graph:
     """The same graph, whose agents take the mode of their policy instead of a sample."""
     modes = {name: module.agent.mode for name, module in graph.modules.items() if module.agent}
     modules = {name: graph.modules[name]._replace(apply=mode) for name, mode in modes.items()}
-    return dataclasses.replace(graph, before=graph, modules={**graph.modules, **modules})
+    return graph.replace(modules={**graph.modules, **modules})
 
 
 def evaluate(graph: Graph, params: dict[str, Params], split: Split, *, key: Key, batch: int = 500) -> Evaluation:

@@ -125,6 +125,10 @@ class Graph:
         """The modules' declared metrics."""
         return [Source(name, port) for name, module in self.modules.items() for port in module.metrics]
 
+    def replace(self, **fields: Any) -> "Graph":
+        """The same graph with other fields; modules that stay, and are fed the same, are not evaluated again."""
+        return dataclasses.replace(self, before=self, **fields)
+
     def add(
         self,
         *links: str,
@@ -137,9 +141,7 @@ class Graph:
 
         A module takes the place of one of its name; a link takes the place of one into the same port.
         """
-        return dataclasses.replace(
-            self,
-            before=self,
+        return self.replace(
             modules={**self.modules, **modules},
             links=list(_by_target([*self.links, *links]).values()),
             memory={**self.memory, **(memory or {})},
@@ -154,7 +156,7 @@ class Graph:
             if port not in fed:
                 raise GraphError(f"no link leads into {port}; links lead into {_list(fed)}")
         links = [link for port, link in fed.items() if port not in ports]
-        return dataclasses.replace(self, before=self, links=links)
+        return self.replace(links=links)
 
     def remove(self, *names: str) -> "Graph":
         """The same graph without some modules, the links into and out of them, and the roles that they had."""
@@ -164,7 +166,7 @@ class Graph:
         links = [link for link in self.links if not {end.module for end in _parse(link)} & set(names)]
         lost = {role: "" for role in ("belief", "label") if getattr(self.roles, role).partition(".")[0] in names}
         roles = self.roles._replace(**lost)
-        return dataclasses.replace(self, before=self, modules=modules, links=links, roles=roles)
+        return self.replace(modules=modules, links=links, roles=roles)
 
     def swap(self, name: str, module: Module, *links: str) -> "Graph":
         """The same graph with another module in the place of one; links into ports that it lacks are dropped.
@@ -176,7 +178,7 @@ class Graph:
         fitting = [link for link, to in targets.items() if to.module != name or to.port in module.inputs]
         fed = _by_target([*fitting, *links])
         modules = {**self.modules, name: module}
-        return dataclasses.replace(self, before=self, modules=modules, links=list(fed.values()))
+        return self.replace(modules=modules, links=list(fed.values()))
 
     def reroute(self, source: str, to: str, **modules: Module) -> "Graph":
         """The same graph in which all links from one output port, ``"module.port"``, lead from another instead.
@@ -188,7 +190,7 @@ class Graph:
         if source not in there:
             raise GraphError(f"no link leads from {source}; links lead from {_list(there)}")
         links = [f"{to} -> {target}" if str(read) == source else link for link, (read, target) in ends.items()]
-        return dataclasses.replace(self, before=self, modules={**self.modules, **modules}, links=links)
+        return self.replace(modules={**self.modules, **modules}, links=links)
 
     def _check_there(self, name: str, act: str) -> None:
         if name not in self.modules:

@@ -1,6 +1,5 @@
 """Eyes that do not learn: modules with the output ``fixation`` ``[2]``."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -80,7 +79,7 @@ def following(graph: Graph, port: Source | str, reach: float | None = None, posi
         links.append(f"{position} -> {name}.position")
     inputs = {**graph.inputs, "fixations": jax.ShapeDtypeStruct((graph.length - 1, 2), jnp.float32)}
     modules = {**graph.modules, name: given_fixations(reach)}
-    extended = dataclasses.replace(graph, before=graph, inputs=inputs, modules=modules, links=[*graph.links, *links])
+    extended = graph.replace(inputs=inputs, modules=modules, links=[*graph.links, *links])
     return extended.reroute(str(port), f"{name}.fixation")
 
 

@@ -181,7 +181,7 @@ def _density_table(findings: Findings, name: str, group: Observers) -> Table:
     maps = {} if group.paths is passes else model
     note = (
         f"Maps scored by where half of {name} land; the ceiling is the map of the other half. Information gain in "
-        f"bits over the map of all other images, KL in nats; all with their 95 % intervals over images.{group.kept}"
+        f"bits over the map of all other images, KL in nats; all with their 95 % intervals over {len(images):,} images."
     )
     return _table_of_scores(note, "", analysis.compare_densities(observers, maps, **findings.sides))
 

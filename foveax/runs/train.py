@@ -125,8 +125,8 @@ def check_size(graph: Graph, learner: Learner, config: TrainingConfig, *, member
     if jax.default_backend() != "cpu":
         return
     state = jax.eval_shape(learner.init, jax.random.key(0))
-    sizes = {name: _bytes(part) for name, part in graph.wiring.outputs.items()}
-    needed = _bytes(state) + _bytes(state.params) + config.batch * graph.length * sum(sizes.values())
+    values = config.batch * graph.length * _bytes(graph.wiring.outputs)
+    needed = _bytes(state) + _bytes(state.params) + values
     check_memory("a training's state and a batch", members * needed)
 
 

@@ -472,3 +472,21 @@ def test_parameters_of_a_module_do_not_depend_on_the_others():
     key = jax.random.key(5)
     for ours, theirs in zip(*(jax.tree.leaves(fx.init(g, key)["classifier"]) for g in (alone, together)), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_an_edit_evaluates_only_modules_that_are_new_or_fed_otherwise():
+    seen = []
+
+    def look(glimpse):
+        seen.append(glimpse.shape)
+        return glimpse.mean()
+
+    first = graph(links=["retina.glimpse -> look.glimpse"], look=fx.from_function(look))
+    assert seen == [(3, 3, 1)]
+    first.add(more=fx.from_function(lambda: 0.0)).remove("more")
+    assert seen == [(3, 3, 1)]
+    wider = first.swap("retina", fx.cropper(5))
+    assert seen == [(3, 3, 1), (5, 5, 1)]
+    assert wider.wiring.outputs["look"] == first.wiring.outputs["look"]
+    first.swap("look", fx.from_function(look))
+    assert seen == [(3, 3, 1), (5, 5, 1), (3, 3, 1)]

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import chex
 import jax
@@ -184,7 +185,7 @@ def test_new_sets_that_do_not_fit_are_refused(trained, digits, other, tmp_path, 
     more = digits._replace(classes=11)
     with pytest.raises(fx.InputError, match="must have at most its 10 classes; got 11"):
         fx.load_run(run, new_data=more)
-    assert "gone.npz" in refused(capsys, "evaluate", run, "--data", "gone.npz")
+    assert f"no file {Path('gone.npz').absolute()}" in refused(capsys, "evaluate", run, "--data", "gone.npz")
     # verification is of the run's own data alone
     assert f"data must be those that run {run} was trained on" in refused(capsys, "verify", run, "--data", other)
 
