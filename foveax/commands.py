@@ -7,7 +7,7 @@ import functools
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,9 +24,18 @@ from foveax.data.load import load
 from foveax.data.pictures import picture_files, read_picture
 from foveax.evaluation.controls import evaluate_with_controls
 from foveax.evaluation.diagnosis import diagnose as measure
-from foveax.evaluation.diagnosis import format_diagnosis
-from foveax.evaluation.evaluate import as_arrays, class_balance, format_balance, format_table, scores, table_title
+from foveax.evaluation.diagnosis import format_diagnosis, format_gain, paired_gain
+from foveax.evaluation.evaluate import (
+    Evaluation,
+    as_arrays,
+    class_balance,
+    format_balance,
+    format_table,
+    scores,
+    table_title,
+)
 from foveax.evaluation.evaluate import evaluate as show
+from foveax.evaluation.retraining import retrained_controls
 from foveax.evaluation.whole_image import whole_image_accuracy
 from foveax.pipelines.named import import_object, import_pipeline
 from foveax.recipes import RECIPES, Recipe, format_results, run_recipe
@@ -34,13 +43,14 @@ from foveax.runs.config import ExecutionConfig, TrainingConfig
 from foveax.runs.load import LoadedRun, load_run
 from foveax.runs.loggers import logger
 from foveax.runs.population import format_population, train_population
-from foveax.runs.summary import Result, matters
+from foveax.runs.summary import Result
 from foveax.runs.train import train as train_run
 from foveax.runs.verify import verify as train_again
 from foveax.runtime.compilation_cache import keep_compilation_cache
 from foveax.runtime.files import write_json, write_npz
 from foveax.runtime.processes import is_main, start_processes
 
+Control = Literal["best_sequence", "another_image", "random", "centre"]
 LONGEST_NAME = 100
 """Characters of a data set's name in that of a file."""
 
@@ -175,7 +185,7 @@ def evaluate(run: Positional[str], /, flags: OmitArgPrefixes[RunFlags] = OWN_DAT
     Args:
       run: Run directory.
     """
-    _tested(flags.load(run), rounds=4)
+    _tested(flags.load(run))
 
 
 def diagnose(
@@ -183,22 +193,22 @@ def diagnose(
     /,
     flags: OmitArgPrefixes[RunFlags] = OWN_DATA,
     *,
-    rounds: int = 12,
     whole_image: int = 300_000,
+    retrain: tuple[Control, ...] = (),
 ) -> None:
     """Report whether a run's eye does anything: its controls, its measures, and a verdict; writes diagnosis.json.
 
     Args:
       run: Run directory.
-      rounds: Of the search for the best fixed sequence.
       whole_image: Images on which a network that sees the whole image is trained, for comparison, at most the run's; 0:
         none.
+      retrain: Controls to train the pipeline anew with, each as long as the run: what is it worth to learn to look?
     """
     loaded = flags.load(run)
     config, data = loaded.config, loaded.data
-    evaluations, rows = _tested(loaded, rounds=rounds)
+    evaluations, rows = _tested(loaded)
     height, width = data.test["image"].shape[1:3]
-    measures = measure(evaluations, loaded.graph, height=height, width=width, matters=matters(config))
+    measures = measure(evaluations, loaded.graph, height=height, width=width)
     print(format_diagnosis(measures))
     report: dict[str, Any] = {"judged_on": loaded.judged_on, "test": rows, "diagnosis": measures}
     if whole_image and loaded.graph.roles.belief and not loaded.judged_on:
@@ -207,7 +217,26 @@ def diagnose(
             data, config.pipeline, config.learning, images=images, batch=config.batch, seed=config.seed
         )
         print(f"a network of like size that sees the whole image: {100 * report['whole_image']:.2f} %")
+    if retrain:
+        report["retrained"] = _retrained(loaded, evaluations, [name.replace("_", " ") for name in retrain])
     write_json(loaded.path / f"diagnosis{suffix(loaded)}.json", report)
+
+
+def _retrained(run: LoadedRun, evaluations: dict[str, Evaluation], controls: Sequence[str]) -> dict[str, Any]:
+    """The scores of controls with a classifier of their own, and the run's gain over each, which are printed."""
+    config, data = run.config, run.data
+    height, width = data.test["image"].shape[1:3]
+    trained = retrained_controls(
+        run.graph, run.params, data, evaluations, learning=config.learning, steps=config.steps, batch=config.batch,
+        seed=config.seed, controls=controls,
+    )  # fmt: skip
+    own, rows = next(iter(evaluations.values())), {}
+    for name, evaluation in trained:
+        gain = paired_gain(own, evaluation)
+        rows[name] = {**scores(evaluation, height=height, width=width), "gain": gain._asdict()}
+        last = f"{100 * evaluation.accuracy[-1]:.2f}; the run gains {format_gain(gain)}"
+        print(f"{name}: {last}")
+    return rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -397,11 +426,11 @@ def _report(result: Result) -> None:
     print(speed.format_map(summary))
 
 
-def _tested(run: LoadedRun, *, rounds: int) -> tuple[dict, dict]:
+def _tested(run: LoadedRun) -> tuple[dict, dict]:
     """The evaluations of a run and its controls, and the rows of their table, which is printed."""
     height, width = run.data.test["image"].shape[1:3]
     key = jax.random.key(run.config.seed)
-    evaluations = evaluate_with_controls(run.graph, run.params, run.data, key=key, rounds=rounds)
+    evaluations = evaluate_with_controls(run.graph, run.params, run.data, key=key)
     rows = {name: scores(evaluation, height=height, width=width) for name, evaluation in evaluations.items()}
     own = next(iter(evaluations.values()))
     print(format_table(rows, table_title(own)))

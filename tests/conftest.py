@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 import foveax as fx
-import foveax.evaluation.controls
+import foveax.evaluation.best_sequence
 import foveax.graph.compile
 import foveax.report.figures
 import foveax.runs.summary
@@ -32,8 +32,10 @@ gc.set_threshold(200_000, 20, 100)
 UNROLL = foveax.graph.compile.UNROLL
 foveax.graph.compile.UNROLL = 1
 # Searches for the best sequence are short, and sheets of scanpaths small; `searched` searches in full.
-CANDIDATES = foveax.evaluation.controls.CANDIDATES
-foveax.evaluation.controls.CANDIDATES = 4
+SEARCH = {"CANDIDATES": 4, "LOOKED_AT": 32, "FITTED_IMAGES": 64, "STARTS": 1, "STEPS": 2, "ROUNDS": 2, "DRAWS": 1}
+LONG_SEARCH = {name: getattr(foveax.evaluation.best_sequence, name) for name in SEARCH}
+for name, value in SEARCH.items():
+    setattr(foveax.evaluation.best_sequence, name, value)
 foveax.runs.summary.SHEET_TRIALS = 4
 foveax.report.figures.SHEET_TRIALS = 2
 
@@ -67,7 +69,8 @@ def unrolled(monkeypatch):
 @pytest.fixture
 def searched(monkeypatch):
     """The best sequence is searched for as outside of tests."""
-    monkeypatch.setattr(foveax.evaluation.controls, "CANDIDATES", CANDIDATES)
+    for name, value in LONG_SEARCH.items():
+        monkeypatch.setattr(foveax.evaluation.best_sequence, name, value)
 
 
 @pytest.fixture(scope="session")

@@ -1,55 +1,100 @@
-"""Diagnosis: is the eye doing anything? Its controls, its measures, and a verdict."""
+"""Diagnosis: what looking is worth, and a verdict on each eye, in words."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from foveax import analysis
+from foveax._types import REFIXATION_PIXELS
 from foveax.evaluation.controls import control_targets, controls_of, own_name
 from foveax.evaluation.evaluate import Evaluation
 from foveax.graph.graph import Graph
 
-COLLAPSE_SHARE = 0.5
-"""The eye has collapsed if more than this share of its late fixations are refixations, or lie on the border."""
-GAIN = 0.01
-"""What the eye must gain over the best fixed sequence where looking matters, as a share of the images."""
-REMEDIES = {
-    "refixation": "explore more (--scale-start, --entropy), pay what each glimpse adds (--reward cross_entropy_drop), "
-    "link the number of the glimpse and the gaze to the saccader",
-    "border": "raise --entropy, which draws the eye inwards, or lower --policy-learning-rate",
-    "fixed": "train longer, raise --policy-learning-rate, or let the retina see further (--scales)",
-}
+MARGIN = 0.005
+"""A gain of less than this share of the images is none."""
+DWELL_SHARE = 0.5
+"""An eye stays if more than this share of its late fixations are at one place, or on the border."""
 
 
-def diagnose(
-    evaluations: dict[str, Evaluation], graph: Graph, *, height: int, width: int, matters: bool = False
-) -> dict[str, dict[str, Any]]:
-    """The measures of each eye of a pipeline, and whether it has collapsed.
+class Gain(NamedTuple):
+    """By how much the score after the last glimpse exceeds a control's, and the bounds of its 95 % interval."""
 
-    An eye has *collapsed* if, from the second half of its glimpses on, more than half its places lie within 3 pixels
-    of an earlier one, or within a pixel of the border; or if, where looking must matter (`matters`: on a canvas), it
-    gains less than 1 point over the best fixed sequence. The evaluations are those of `evaluate_with_controls`, the
-    height and width of the images in pixels.
+    mean: float
+    low: float
+    high: float
+
+
+def diagnose(evaluations: dict[str, Evaluation], graph: Graph, *, height: int, width: int) -> dict[str, dict[str, Any]]:
+    """What looking is worth to each eye of a pipeline, its measures, and a verdict.
+
+    The verdicts, on the evaluations of `evaluate_with_controls`, for images of some height and width in pixels:
+
+    - *a gaze*: the eye gains over the best fixed sequence and over another image's fixations: both intervals lie
+      above 0.
+    - *collapsed*: no gaze, and from the second half of its glimpses on more than half its places lie within half a crop
+      of the mean of those it chose in the trial, or within a pixel of the border; and the best fixed sequence serves
+      better, or the classifier reads no other place (random fixations lose what the first glimpse told).
+    - *an itinerary*: one of the two gains is less than half a point, by its whole interval: what it does could be done
+      without looking at the image.
+    - *cannot be told*: all else; from more images it could.
+
+    The intervals are of paired differences between images (`paired_gain`).
 
     Returns:
-      JSON types, by agent (by the memory of the gaze, if there are none). Per saccade: ``information`` and
-      ``information_shuffled``, between class and place in bits, with its control, and ``map_entropy`` in bits; in all:
-      ``coverage``, ``refixation``, ``refixation_late``, ``border``, ``border_late`` (shares), ``amplitude_median``
-      (pixels) and ``gain_over_sequence`` (a share of the images); ``collapsed``, and the ``reasons``, each with its
-      remedy. Measures that the graph's roles do not allow are left out; a pipeline that makes no saccades has none.
+      JSON types, by agent (by the memory of the gaze, if there are none). ``verdict`` and ``because``, a sentence;
+      ``collapsed``; ``gain_over_sequence`` and ``gain_over_another``, each a `Gain` as a share of the images. Per
+      saccade: ``information`` and ``information_shuffled``, between class and place in bits, with its control, and
+      ``map_entropy`` in bits; in all: ``coverage``, ``refixation``, ``refixation_late``, ``border``, ``border_late``,
+      ``dwell_late`` (shares) and ``amplitude_median`` (pixels). Measures that the graph's roles do not allow are left
+      out; a pipeline that makes no saccades has none.
     """
     own = evaluations[own_name(graph)]
     diagnoses = {}
     for name in control_targets(graph) if graph.length > 1 else ():
         places = own.tracks.get(name, own.fixations)
         assert places is not None
-        sequence = controls_of(evaluations, name)["best sequence"]
-        gain = float(own.accuracy[-1] - sequence.accuracy[-1])
-        measures = {**_measures(places, own.label, graph.roles.crop_size, height, width), "gain_over_sequence": gain}
-        reasons = _reasons(measures, _late(places) + 1, matters=matters)
-        diagnoses[name] = {**measures, "collapsed": bool(reasons), "reasons": reasons}
+        controls = controls_of(evaluations, name)
+        sequence, another = (paired_gain(own, controls[control]) for control in ("best sequence", "another image"))
+        measures = _measures(places, own.label, graph.roles.crop_size, height, width)
+        reads_elsewhere = controls["random"].accuracy[-1] >= own.accuracy[0]
+        verdict, because = _verdict(sequence, another, measures, len(places), reads_elsewhere=bool(reads_elsewhere))
+        if verdict == "collapsed":
+            because += f"; try: {_remedies(graph, name)}"
+        diagnoses[name] = {
+            **measures,
+            "gain_over_sequence": sequence._asdict(),
+            "gain_over_another": another._asdict(),
+            "verdict": verdict,
+            "because": because,
+            "collapsed": verdict == "collapsed",
+        }
     return diagnoses
+
+
+def paired_gain(own: Evaluation, control: Evaluation) -> Gain:
+    """The gain of one evaluation over another on the same images, after the last glimpse.
+
+    Of decisions the 95 % interval is that of Bonett and Price (2012, Journal of Educational and Behavioral Statistics
+    37): Wald's for the difference of paired proportions, with one image added to each kind of disagreement, so that it
+    keeps its width where few images differ. Of other scores it is the mean's, by the normal distribution.
+
+    Example:
+      >>> label = np.zeros(100, np.int32)
+      >>> right, wrong = (np.tile(row, (100, 1, 1)).astype(np.float32) for row in ([[1, 0]], [[0, 1]]))
+      >>> none = np.zeros((100, 1), np.float32)
+      >>> gain = paired_gain(*(Evaluation(each, label, None, {}, none, {}) for each in (right, wrong)))
+      >>> round(gain.low, 3), gain.mean
+      (0.955, 1.0)
+    """
+    difference = (own.score[:, -1] - control.score[:, -1]).astype(np.float64)
+    mean, size = difference.mean(), len(difference)
+    centre, error = mean, difference.std() / np.sqrt(size)
+    if own.probabilities is not None and own.label is not None:
+        better, worse = (np.sum(difference > 0) + 1) / (size + 2), (np.sum(difference < 0) + 1) / (size + 2)
+        centre = better - worse
+        error = np.sqrt((better + worse - centre**2) / (size + 2))
+    return Gain(float(mean), float(centre - 1.96 * error), float(centre + 1.96 * error))
 
 
 def has_collapsed(diagnoses: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -82,20 +127,46 @@ def _measures(places: np.ndarray, label: Any, crop_size: int, height: int, width
     for name, rate in (("refixation", analysis.refixation_rate), ("border", analysis.border_share)):
         measures[name] = rate(places, **sides)
         measures[f"{name}_late"] = rate(places, begin=_late(places), **sides)
+    chosen = places[:, 1:] * np.array([width - 1, height - 1])
+    distance = np.linalg.norm(chosen - chosen.mean(axis=1, keepdims=True), axis=-1)[:, _late(places) - 1 :]
+    measures["dwell_late"] = float((distance <= (crop_size or 2 * REFIXATION_PIXELS) / 2).mean())
     measures["amplitude_median"] = float(np.median(analysis.saccade_amplitudes(places, **sides)))
     return measures
 
 
-def _reasons(measures: dict[str, Any], late: int, *, matters: bool) -> list[str]:
-    """Why an eye counts as collapsed, each reason with what to try."""
-    refixation, border, gain = (measures[name] for name in ("refixation_late", "border_late", "gain_over_sequence"))
-    since = f"of its fixations from glimpse {late} on"
-    cases = (
-        (refixation > COLLAPSE_SHARE, "refixation", f"{refixation:.0%} {since} return to an earlier one"),
-        (border > COLLAPSE_SHARE, "border", f"{border:.0%} {since} lie on the border"),
-        (matters and gain < GAIN, "fixed", f"it gains {100 * gain:.1f} points over the best fixed sequence"),
+def _verdict(
+    sequence: Gain, another: Gain, measures: Mapping[str, Any], images: int, *, reads_elsewhere: bool
+) -> tuple[str, str]:
+    """The verdict and why, as `diagnose` describes them."""
+    over = (
+        f"{format_gain(sequence)} over the best fixed sequence",
+        f"{format_gain(another)} over another image's places",
     )
-    return [f"{reason}; try: {REMEDIES[kind]}" for met, kind, reason in cases if met]
+    gains = f"it gains {' and '.join(over)}"
+    dwell, border = measures["dwell_late"], measures["border_late"]
+    if sequence.low > 0 and another.low > 0:
+        return "a gaze", gains
+    if max(dwell, border) > DWELL_SHARE and (sequence.high < 0 or not reads_elsewhere):
+        place = "at one place" if dwell >= border else "on the border"
+        return "collapsed", f"{max(dwell, border):.0%} of its late fixations are {place}; {gains}"
+    if min(sequence.high, another.high) < MARGIN:
+        return "an itinerary", gains
+    return f"cannot be told from {images:,} images", gains
+
+
+def format_gain(gain: Gain) -> str:
+    """A gain in points, with its interval."""
+    return f"{100 * gain.mean:.1f} points ({100 * gain.low:.1f} to {100 * gain.high:.1f})"
+
+
+def _remedies(graph: Graph, agent: str) -> str:
+    """What can be tried against a collapse that is not in force already."""
+    scale = graph.hyperparameters.get("scale_start")
+    now = "" if scale is None else f", now {float(scale):g}"
+    sources = graph.wiring.sources.get(agent, {})
+    missing = [port for port in ("index", "position") if port in graph.modules.get(agent, graph).inputs]
+    links = [f"a link into {agent}.{port}" for port in missing if port not in sources]
+    return ", ".join([f"more exploration (--scale-start{now}; --entropy)", *links])
 
 
 def _format(measures: Mapping[str, Any]) -> str:
@@ -108,10 +179,10 @@ def _format(measures: Mapping[str, Any]) -> str:
     for name, title in titles.items():
         if name in measures:
             lines.append(f"{title:<34}" + "".join(f"{value:>8.2f}" for value in measures[name]))
-    shares = ("coverage", "refixation", "refixation_late", "border", "border_late")
+    shares = ("coverage", "refixation", "refixation_late", "border", "border_late", "dwell_late")
     present = [name for name in shares if name in measures]
     lines.append(", ".join(f"{name.replace('_', ' ')} {100 * measures[name]:.0f} %" for name in present))
-    gain = f"gain over the best sequence {100 * measures['gain_over_sequence']:.1f} points"
-    lines.append(f"median saccade {measures['amplitude_median']:.1f} px, {gain}")
-    lines += [f"COLLAPSED: {reason}" for reason in measures["reasons"]] or ["not collapsed"]
+    lines.append(f"median saccade {measures['amplitude_median']:.1f} px")
+    verdict = measures["verdict"].upper() if measures["collapsed"] else measures["verdict"]
+    lines.append(f"{verdict}: {measures['because']}")
     return "\n".join(lines)

@@ -47,22 +47,53 @@ def given_fixations(reach: float | None = None) -> Module:
     a link must then feed, it moves as far as it can.
     """
 
-    def nearby(index: Array, fixations: Array, position: Array) -> Array:
-        return within_reach(_next_of(index, fixations), position, cast(float, reach))
+    def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
+        return {"fixation": _reached(_next_of(inputs["index"], inputs["fixations"]), inputs, reach)}, state
 
-    ports = {"index": INDEX, "fixations": Port(("T - 1", 2), (jnp.float32,)), "position": POINT}
-    return from_function(_next_of if reach is None else nearby, outputs="fixation", ports=ports)
+    return Module({**_ports(reach), "fixations": Port(("T - 1", 2), (jnp.float32,))}, apply)
+
+
+def learned_sequence(initial: Any, reach: float | None = None) -> Module:
+    """An eye whose saccades, the same on every image, are parameters ``places`` ``[T - 1, 2]``.
+
+    They begin at `initial`, and learn by the gradient of the losses through the retina. Index, position and reach are
+    as for `given_fixations`.
+    """
+    points = jnp.asarray(check_fixations(initial))
+
+    def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
+        wanted = jnp.clip(_next_of(inputs["index"], params["places"]), 0.0, 1.0)
+        return {"fixation": _reached(wanted, inputs, reach)}, state
+
+    return Module(_ports(reach), apply, init=lambda key, inputs: {"places": points})
+
+
+def drawn_scanpath(scanpaths: Any, reach: float | None = None) -> Module:
+    """An eye that follows one of some scanpaths ``[M, T - 1, 2]``, drawn anew for each rollout, whatever the image.
+
+    Index, position and reach are as for `given_fixations`.
+    """
+    bank = jnp.asarray(check_fixations(scanpaths))
+
+    def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
+        row = jnp.where(inputs["index"] == 0, jax.random.randint(cast(Key, key), (), 0, len(bank)), state)
+        return {"fixation": _reached(_next_of(inputs["index"], bank[row]), inputs, reach)}, row
+
+    return Module(_ports(reach), apply, begin=lambda inputs: jnp.zeros((), jnp.int32), random=True)
+
+
+def _ports(reach: float | None) -> dict[str, Port]:
+    return {"index": INDEX, **({} if reach is None else {"position": POINT})}
+
+
+def _reached(wanted: Array, inputs: Values, reach: float | None) -> Array:
+    return wanted if reach is None else within_reach(wanted, inputs["position"], reach)
 
 
 def following(graph: Graph, port: Source | str, reach: float | None = None, position: str = "") -> Graph:
     """The same graph, in which fixations given with each image take the place of an output port.
 
-    The graph has a further input, ``fixations`` ``[T - 1, 2]``, and a module `given_fixations` under a name that is
-    free; all links from the port lead from that module instead. The parameters of the other modules fit both graphs.
-
-    The port, which gives the next fixation ``[2]``, is named as ``"module.port"``. The reach is as in
-    `given_fixations`; with one, `position` names the port that gives the present fixation. Raises `GraphError` if no
-    fixation can take the place of what the port gives.
+    As `moved_by` with `given_fixations`: the graph has a further input, ``fixations`` ``[T - 1, 2]``.
 
     Example:
       >>> import foveax as fx
@@ -71,15 +102,26 @@ def following(graph: Graph, port: Source | str, reach: float | None = None, posi
       >>> followed.inputs["fixations"].shape, str(followed.wiring.writes["fixation"])
       ((5, 2), 'given.fixation')
     """
+    return moved_by(graph, port, given_fixations(reach), position)
+
+
+def moved_by(graph: Graph, port: Source | str, eye: Module, position: str = "") -> Graph:
+    """The same graph, in which another eye, without inputs but those of this file, takes the place of an output port.
+
+    The eye is a module with an output ``fixation``, under a name that is free; all links from the port, which gives the
+    next fixation ``[2]`` and is named as ``"module.port"``, lead from that module instead. The parameters of the other
+    modules fit both graphs. `position` names the port that gives the present fixation, to an eye of limited reach.
+    Raises `GraphError` if no fixation can take the place of what the port gives.
+    """
     name = "given"
     while name in graph.modules:
         name += "_fixations"
-    links = [f"loop.index -> {name}.index", f"input.fixations -> {name}.fixations"]
-    if reach is not None:
-        links.append(f"{position} -> {name}.position")
-    inputs = {**graph.inputs, "fixations": jax.ShapeDtypeStruct((graph.length - 1, 2), jnp.float32)}
-    modules = {**graph.modules, name: given_fixations(reach)}
-    extended = graph.replace(inputs=inputs, modules=modules, links=[*graph.links, *links])
+    sources = {"index": "loop.index", "fixations": "input.fixations", "position": position}
+    links = [f"{sources[own]} -> {name}.{own}" for own in eye.inputs if sources[own]]
+    inputs = dict(graph.inputs)
+    if "fixations" in eye.inputs:
+        inputs["fixations"] = jax.ShapeDtypeStruct((graph.length - 1, 2), jnp.float32)
+    extended = graph.replace(inputs=inputs, modules={**graph.modules, name: eye}, links=[*graph.links, *links])
     return extended.reroute(str(port), f"{name}.fixation")
 
 

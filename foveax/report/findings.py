@@ -14,7 +14,6 @@ from foveax.evaluation.diagnosis import diagnose
 from foveax.evaluation.evaluate import Evaluation, place_port, sample_scanpaths
 from foveax.runs.directory import RunRecord
 from foveax.runs.load import LoadedRun
-from foveax.runs.summary import matters
 
 Part = TypeVar("Part")
 Parts = dict[str, tuple[str, Part]]
@@ -123,9 +122,13 @@ def collect_findings(run: LoadedRun, record: RunRecord, trained_on: str, people:
         raise InputError(f"people must have looked at the test images, 0 to {images - 1}; {which}")
     if graph.length == 1:
         raise InputError("a run must make saccades to be analysed; this one has a single glimpse")
-    key, sample_key = jax.random.split(jax.random.key(run.config.seed))
+    key = jax.random.key(run.config.seed)  # as at the end of the training: the same controls
     evaluations = evaluate_with_controls(graph, run.params, run.data, key=key)
-    diagnoses = diagnose(evaluations, graph, height=height, width=width, matters=matters(run.config))
+    diagnoses = diagnose(evaluations, graph, height=height, width=width)
     first = {name: array[:200] for name, array in test.items()}
-    passes = sample_scanpaths(graph, run.params, first, key=sample_key, passes=8) if graph.roles.gaze else None
+    passes = (
+        sample_scanpaths(graph, run.params, first, key=jax.random.fold_in(key, 1), passes=8)
+        if graph.roles.gaze
+        else None
+    )
     return Findings(run, record, trained_on, evaluations, diagnoses, passes, people)

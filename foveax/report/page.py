@@ -86,9 +86,8 @@ def _verdicts(diagnoses: Mapping[str, Mapping[str, Any]]) -> list[str]:
     paragraphs = []
     for name, measures in diagnoses.items():
         eye = "The eye" if len(diagnoses) == 1 else name
-        reasons = "; ".join(measures["reasons"])
-        sentence = f"{eye} has collapsed: {reasons}" if reasons else f"{eye} has not collapsed."
-        paragraphs.append(f'<p class="verdict{" collapsed" * bool(reasons)}">{escape(sentence)}</p>')
+        sentence = f"{eye}: {measures['verdict']}: {measures['because']}."
+        paragraphs.append(f'<p class="verdict{" collapsed" * measures["collapsed"]}">{escape(sentence)}</p>')
     return paragraphs
 
 

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from foveax._types import InputError
-from foveax.evaluation.diagnosis import COLLAPSE_SHARE
 from foveax.runs.checkpoint import Checkpoints
 from foveax.runs.config import TrainingConfig
 from foveax.runs.directory import RunRecord, check_data, check_run, is_run, read_single_run, record_start, write_run
@@ -27,6 +26,8 @@ from foveax.training.learner import TrainState
 
 SAVE_SECONDS = 30.0
 """Between two checkpoints."""
+ALARM_SHARE = 0.8
+"""A training warns when more than this share of the late modes return or lie on the border."""
 SAVE_COST = 0.3
 """Seconds that a training may wait for a checkpoint: those that take longer are made less often, in proportion."""
 TIMING = ("images_per_second", "compile_seconds", "train_seconds", "wall_seconds")
@@ -291,7 +292,7 @@ def _warn_of_collapse(metrics: Mapping[str, Any], config: TrainingConfig) -> boo
     reports: dict[str, list[str]] = {}
     for name, value in metrics.items():
         agent, _, sign = name.rpartition("/")
-        if agent and sign in signs and np.min(value) > COLLAPSE_SHARE:
+        if agent and sign in signs and np.min(value) > ALARM_SHARE:
             reports.setdefault(agent, []).append(f"{float(np.min(value)):.0%} {signs[sign]}")
     for agent, shares in reports.items():
         late = f"of its late fixations {' and '.join(shares)}"

@@ -14,7 +14,6 @@ from foveax.evaluation.evaluate import Evaluation, class_balance, scores
 from foveax.evaluation.evaluate import evaluate as show
 from foveax.graph.graph import Graph
 from foveax.plot.scanpath import fixation_sheet
-from foveax.runs.config import TrainingConfig
 from foveax.runs.run import Run
 from foveax.runtime.files import write_atomically, write_json
 from foveax.runtime.machine import versions
@@ -74,7 +73,7 @@ def conclude(run: Run, data: Data, graph: Graph, params: dict[str, Params], *, e
             "test": {name: scores(evaluation, height=height, width=width) for name, evaluation in evaluations.items()},
             "balance": class_balance(evaluations[own_name(graph)], data.train["label"]),
             "train": train.accuracy.tolist(),
-            "diagnosis": diagnose(evaluations, graph, height=height, width=width, matters=matters(config)),
+            "diagnosis": diagnose(evaluations, graph, height=height, width=width),
         }
     summary |= run.timing
     if run.path is not None and is_main():
@@ -82,11 +81,6 @@ def conclude(run: Run, data: Data, graph: Graph, params: dict[str, Params], *, e
         if evaluate:
             _write_sheet(run.path / "fixations.png", data, graph, evaluations[own_name(graph)])
     return Result(graph, params, evaluations, summary)
-
-
-def matters(config: TrainingConfig) -> bool:
-    """Whether looking must matter in a task: where the object has to be found."""
-    return config.task != "original"
 
 
 def _write_sheet(path: Path, data: Data, graph: Graph, evaluation: Evaluation) -> None:

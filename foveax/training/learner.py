@@ -248,7 +248,8 @@ def bonus_at(hyper: Hyperparameters, progress: Array, learning: LearningConfig) 
 def _gaze(episode: Mapping[str, Array], graph: Graph, name: str) -> Metrics:
     """Signs of collapse: the share of the late modes that return to an earlier one, or lie on the border.
 
-    Late is from the second half of the glimpses on. Nothing of an agent whose modes do not go into a memory of places.
+    Late is from the second half of the glimpses on, to return to come within a third of a crop. Nothing of an agent
+    whose modes do not go into a memory of places.
     """
     memories = [memory for memory, source in graph.wiring.writes.items() if source.module == name]
     held = [describe(graph.wiring.outputs["memory"][memory]) for memory in memories]
@@ -262,8 +263,9 @@ def _gaze(episode: Mapping[str, Array], graph: Graph, name: str) -> Metrics:
     ends = points[:, 1 + late :]
     distance = jnp.linalg.norm(ends[:, :, None] - points[:, None, :], axis=-1)
     earlier = jnp.tri(modes.shape[1] + 1, k=-1, dtype=bool)[None, 1 + late :]
+    near = graph.roles.crop_size / 3 or REFIXATION_PIXELS
     border = jnp.minimum(ends, sides[None, None, :] - ends) <= BORDER_PIXELS
     return {
-        "refixation": jnp.mean(((distance <= REFIXATION_PIXELS) & earlier).any(axis=-1).astype(jnp.float32)),
+        "refixation": jnp.mean(((distance <= near) & earlier).any(axis=-1).astype(jnp.float32)),
         "border": jnp.mean(border.any(axis=-1).astype(jnp.float32)),
     }
