@@ -130,9 +130,8 @@ class Run:
         self._save_seconds = self._saved - began
 
     def rescue(self) -> None:
-        """Saves the newest state, if it has not been handed on, on the way out of a training that an exception ends."""
-        gone = any(leaf.is_deleted() for leaf in jax.tree.leaves(self._state))
-        if self._state is None or gone or jax.process_count() > 1:  # the others would not come to save their share
+        """Saves the newest state on the way out of a training that an exception ends."""
+        if self._state is None or jax.process_count() > 1:  # the others would not come to save their share
             return
         self._listeners = [self._metrics.write] if self._metrics else []
         with contextlib.suppress(InputError):

@@ -12,7 +12,7 @@ from foveax.graph.graph import Graph, module_key
 from foveax.learning.hyperparameters import LearningConfig
 from foveax.learning.ppo import with_credit
 from foveax.training.collectives import averaged, gathered
-from foveax.training.learner import bonus_at, is_finite, make_optimizer, progress_at, replayed_loss, update
+from foveax.training.learner import bonus_at, check_steps, is_finite, make_optimizer, progress_at, replayed_loss, update
 
 
 class AgentState(NamedTuple):
@@ -42,7 +42,7 @@ def make_agent_learner(graph: Graph, learning: LearningConfig, *, steps: int, ag
     gradient is not finite, only the step is counted. Learning rate and entropy bonus fall along the `steps`.
 
     Raises:
-      InputError: if the graph has no such agent.
+      InputError: if the graph has no such agent, or `steps` is no whole number, at least 1.
 
     Example:
       >>> import foveax as fx, jax, jax.numpy as jnp
@@ -61,6 +61,7 @@ def make_agent_learner(graph: Graph, learning: LearningConfig, *, steps: int, ag
     """
     if agent not in graph.agents:
         raise InputError(f"agent must be one of the graph's agents, {', '.join(graph.agents) or 'none'}; got {agent!r}")
+    check_steps(steps)
     module, inputs = graph.modules[agent], graph.wiring.inputs[agent]
     hyper = learning.hyperparameters(dict(graph.hyperparameters))
     optimizer = make_optimizer(module, learning, hyper, steps=steps)

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from foveax._types import BORDER_PIXELS, REFIXATION_PIXELS, Array, Batch, Key, Metrics, Params
+from foveax._types import BORDER_PIXELS, REFIXATION_PIXELS, Array, Batch, InputError, Key, Metrics, Params
 from foveax.graph.compile import Trajectory, number
 from foveax.graph.compile import compile as compile_graph
 from foveax.graph.graph import Graph, Source, as_initial, batch_size, init, parse_port
@@ -48,26 +49,29 @@ class Learner(NamedTuple):
       step: ``(state, batch, hyperparameters=None) -> (state, metrics)``; a batch holds, with a leading ``[B]``, the
         graph's inputs by name; without hyper-parameters the step takes those below.
       hyperparameters: of the configuration and the graph.
+      steps: of the training, along which rates and scales fall.
     """
 
     init: Callable[[Key], TrainState]
     step: Callable[..., tuple[TrainState, Metrics]]
     hyperparameters: Hyperparameters
+    steps: int
 
 
 def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learner:
     """The learner of a graph: one forward pass, one backward pass, one update of each module.
 
-    Learning rates, scales and the entropy bonus fall along the `steps` of the training. A step minimises the sum of all
-    modules' declared losses, over all parameters but the agents', and for each agent its policy and value losses less
-    its entropy bonus. The pass that produced the trajectory is the one that is differentiated; later PPO epochs compute
-    the agent again, on the experience of that pass. If a loss or a gradient is not finite, no module is updated, and
-    the step is counted as skipped. Metrics are scalars: ``loss/MODULE.PORT`` for each declared loss, without its
-    weight; ``MODULE.PORT`` for each declared metric; ``accuracy`` if the graph declares a belief and a label; and per
-    agent ``policy_loss``, ``value_loss``, ``entropy``, ``kl`` (between the policies before and after the epochs) and
-    ``reward`` (mean sum over an episode), each under the agent's name; and where the agent has a port ``mode``, acts on
-    a memory, and the graph has an input ``image``, the signs of collapse ``refixation`` and ``border``
-    (`foveax.diagnose`), of its modes.
+    Learning rates, scales and the entropy bonus fall along the `steps` of the training, the most that `fit` makes. A
+    step minimises the sum of all modules' declared losses, over all parameters but the agents', and for each agent its
+    policy and value losses less its entropy bonus. The pass that produced the trajectory is the one that is
+    differentiated; later PPO epochs compute the agent again, on the experience of that pass. If a loss or a gradient of
+    any epoch is not finite, no module is updated, and the step is counted as skipped. Metrics are scalars:
+    ``loss/MODULE.PORT`` for each declared loss, without its weight; ``MODULE.PORT`` for each declared metric;
+    ``accuracy`` if the graph declares a belief and a label; and per agent ``policy_loss``, ``value_loss``, ``entropy``,
+    ``kl`` (between the policies before and after the epochs) and ``reward`` (mean sum over an episode), each under the
+    agent's name; and where the agent has a port ``mode``, acts on a memory, and the graph has an input ``image``, the
+    signs of collapse ``refixation`` and ``border`` (`foveax.diagnose`), of its modes. Raises `InputError` if `steps` is
+    no whole number, at least 1.
 
     Example:
       >>> import foveax as fx, jax, jax.numpy as jnp
@@ -78,6 +82,7 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
       >>> int(state.step), round(float(metrics["loss/decision.cross_entropy"]), 1)
       (1, 2.3)
     """
+    check_steps(steps)
     moving = graph.length > 1  # with a single glimpse no action is credited
     agents = {name: agent for name, module in graph.modules.items() if (agent := module.agent) and moving}
     replays = learning.epochs > 1  # an agent is computed again from all that it gave
@@ -96,7 +101,7 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
         params_key, step_key = jax.random.split(key)
         params = init(graph, params_key)
         optimizer = {name: own.init(params[name]) for name, own in optimizers(defaults).items()}
-        step, skipped, consecutive = (jnp.zeros((), jnp.int32) for _ in range(3))  # each its own: they are donated
+        step, skipped, consecutive = (jnp.zeros((), jnp.int32) for _ in range(3))  # each its own, to be donated
         return TrainState(params, optimizer, step, step_key, skipped, consecutive)
 
     def objective(
@@ -145,7 +150,7 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
         consecutive = jnp.where(made, 0, state.consecutive_skips + 1)
         return state._replace(skipped=skipped, consecutive_skips=consecutive), metrics
 
-    return Learner(jax.jit(start), step, defaults)  # init is many small operations, compiled as one
+    return Learner(jax.jit(start), step, defaults, steps)  # init is many small operations, compiled as one
 
 
 def replayed_loss(
@@ -166,6 +171,12 @@ def replayed_loss(
     credit = ("reward", "return", "advantage", "baselined")
     own = {port: value for port, value in episodes.items() if port not in credit}
     return agent_loss(jax.vmap(replay)(own), episodes, hyper, entropy)
+
+
+def check_steps(steps: int) -> None:
+    """Refuses a length of a training that is no number of steps."""
+    if not isinstance(steps, int | np.integer) or steps < 1:
+        raise InputError(f"steps must be a whole number, at least 1; got {steps!r}")
 
 
 def progress_at(step: Array, steps: int) -> Array:
