@@ -142,7 +142,7 @@ class Run:
 
         Raises:
           Interrupted: if a signal ended it.
-          DivergenceError: after too many consecutive skipped updates; the last good parameters are saved.
+          DivergenceError: after too many consecutive skipped updates; the parameters of the last update are saved.
           InputError: if it cannot be saved.
         """
         self._flush()
@@ -155,7 +155,10 @@ class Run:
             resumes, lost = "the same command resumes from there", "nothing is kept, since there is no run directory"
             raise Interrupted(number, f"interrupted at step {self._step}; {resumes if self._checkpoints else lost}")
         if self._diverged:
-            place = "the last good parameters are in the run directory, from which --fork begins another run"
+            place = (
+                "the parameters of the last update are in the run directory, though what they give may not be finite: "
+                "--fork begins another run from them, and if that diverges at once, begin anew"
+            )
             nowhere = "nothing was saved, since there is no run directory"
             raise divergence(self._step, self._config, place if self._checkpoints else nowhere)
 

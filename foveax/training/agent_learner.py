@@ -39,7 +39,8 @@ def make_agent_learner(graph: Graph, learning: LearningConfig, *, steps: int, ag
 
     A step is that of `foveax.make_learner` for the agent alone: given the same experience it makes the same update, but
     that no pathwise gradient reaches the agent; `learning.epochs` passes are made over each batch. If the loss or a
-    gradient is not finite, only the step is counted. Learning rate and entropy bonus fall along the `steps`.
+    gradient of one is not finite, only the step is counted. Metrics are the agent's terms there. Learning rate and
+    entropy bonus fall along the `steps`.
 
     Raises:
       InputError: if the graph has no such agent, or `steps` is no whole number, at least 1.
@@ -75,11 +76,15 @@ def make_agent_learner(graph: Graph, learning: LearningConfig, *, steps: int, ag
         bonus = bonus_at(hyper, progress_at(state.step, steps), learning)
         again = jax.value_and_grad(functools.partial(replayed_loss, module, inputs), has_aux=True)
         metrics: Metrics = {}
+        made, after = jnp.bool_(True), state
         for _ in range(learning.epochs):
-            (loss, metrics), grads = averaged(again(state.params, episodes, hyper, bonus))
-            params, moments = update(optimizer, grads, state.optimizer, state.params)
-            moved = state._replace(params=params, optimizer=moments)
-            state = jax.tree.map(functools.partial(jnp.where, is_finite(loss, {agent: grads})), moved, state)
+            (loss, metrics), grads = averaged(again(after.params, episodes, hyper, bonus))
+            params, moments = update(optimizer, grads, after.optimizer, after.params)
+            after = after._replace(params=params, optimizer=moments)
+            made &= is_finite(loss, {agent: grads})
+        if learning.epochs > 1:  # once more, after the last update
+            metrics = averaged(replayed_loss(module, inputs, after.params, episodes, hyper, bonus)[1])
+        state = jax.tree.map(functools.partial(jnp.where, made), after, state)
         return state._replace(step=state.step + 1), metrics
 
     return AgentLearner(jax.jit(init), step)
