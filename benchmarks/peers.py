@@ -90,7 +90,7 @@ def _foveax(data: fx.Data, batch: int, devices: int) -> Callable[[], None]:
     ours, theirs = sum(leaf.size for leaf in jax.tree.leaves(state.params)), sum(p.numel() for p in RAM().parameters())
     if ours != theirs:
         raise SystemExit(f"the networks must be of one size; foveax's has {ours} parameters, PyTorch's {theirs}")
-    dispatches = fx.fit(learner, data, state, steps=TRAINING, batch=batch, dispatch=STEPS, mesh=training_mesh(devices))
+    dispatches = fx.fit(learner, data, state, batch=batch, dispatch=STEPS, mesh=training_mesh(devices))
 
     def run() -> None:
         jax.block_until_ready(next(dispatches))

@@ -106,7 +106,7 @@ def time_step(batch: int) -> float:
     data, steps = fx.load("mnist5k"), DISPATCH * (ROUNDS + 1)
     learner = fx.make_learner(fx.standard_pipeline(data), fx.LearningConfig(), steps=steps)
     state, times, began = learner.init(jax.random.key(0)), [], time.perf_counter()
-    for _, metrics in fx.fit(learner, data, state, steps=steps, batch=batch, dispatch=DISPATCH, mesh=training_mesh(1)):
+    for _, metrics in fx.fit(learner, data, state, batch=batch, dispatch=DISPATCH, mesh=training_mesh(1)):
         jax.block_until_ready(metrics)
         times.append(time.perf_counter() - began)
         began = time.perf_counter()

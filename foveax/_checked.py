@@ -8,7 +8,9 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Self
 
+import jax
 import numpy as np
+from jax.core import Tracer
 
 from foveax._types import InputError
 
@@ -47,7 +49,7 @@ class Checked:
             if name not in fields:
                 near = difflib.get_close_matches(str(name), fields, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(fields)}"
-                raise InputError(f"{cls.__name__} has no field {_repr(name)}{hint}")
+                raise InputError(f"{cls.__name__} has no field {in_line(name)}{hint}")
         return cls(**{name: _from_json(name, fields[name].type, value) for name, value in values.items()})
 
 
@@ -55,7 +57,7 @@ def _from_json(name: str, kind: Any, value: Any) -> Any:
     """A field's value from JSON: a configuration in it, and lists as tuples, where and as deeply as it has them."""
     if isinstance(kind, type) and issubclass(kind, Checked):
         if not isinstance(value, Mapping):
-            raise InputError(f"{name} must be a JSON object, a {kind.__name__}; got {_repr(value)}")
+            raise InputError(f"{name} must be a JSON object, a {kind.__name__}; got {in_line(value)}")
         return kind.from_json(value)
     if typing.get_origin(kind) is not tuple or not isinstance(value, list):
         return value
@@ -66,12 +68,12 @@ def _check_value(field: dataclasses.Field, value: Any) -> None:
     kind: Any = field.type
     choices = typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else ()
     if choices and not (isinstance(value, str) and value in choices):
-        raise InputError(f"{field.name} must be one of {', '.join(map(repr, choices))}; got {_repr(value)}")
+        raise InputError(f"{field.name} must be one of {', '.join(map(repr, choices))}; got {in_line(value)}")
     if typing.get_origin(kind) is tuple and not _fits(kind, value):
         items = "text" if "str" in str(kind) else "finite numbers"
-        raise InputError(f"{field.name} must be {kind} of {items}; got {_repr(value)}")
+        raise InputError(f"{field.name} must be {kind} of {items}; got {in_line(value)}")
     if isinstance(kind, type) and issubclass(kind, Checked) and not isinstance(value, kind):
-        raise InputError(f"{field.name} must be a {kind.__name__}; got {_repr(value)}")
+        raise InputError(f"{field.name} must be a {kind.__name__}; got {in_line(value)}")
     if kind in (int, float, bool, str):
         _check_scalar(field, value)
 
@@ -92,14 +94,14 @@ def _check_scalar(field: dataclasses.Field, value: Any) -> None:
     kind: Any = field.type
     accepted = (int, float) if kind is float else (kind,)
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        raise InputError(f"{field.name} must be {kind.__name__}; got {_repr(value)}")
+        raise InputError(f"{field.name} must be {kind.__name__}; got {in_line(value)}")
     if kind not in (int, float):
         return
     bounds = {"low": -math.inf, "high": math.inf, "above": -math.inf, **field.metadata}
     if not (_finite(value) and bounds["low"] <= value <= bounds["high"] and value > bounds["above"]):
         words = {"above": "more than", "low": "at least", "high": "at most"}
         parts = [f"{words[name]} {bounds[name]}" for name in words if math.isfinite(bounds[name])]
-        raise InputError(f"{field.name} must be {' and '.join(parts) or 'finite'}; got {_repr(value)}")
+        raise InputError(f"{field.name} must be {' and '.join(parts) or 'finite'}; got {in_line(value)}")
 
 
 def _finite(value: float) -> bool:
@@ -110,10 +112,29 @@ def _finite(value: float) -> bool:
         return False
 
 
-def _repr(value: Any) -> str:
-    """What came, as far as it can be said in a line."""
+def in_line(value: Any) -> str:
+    """What came, or what an error says, as far as it can be said in a line.
+
+    Example:
+      >>> in_line(np.zeros((2, 2)))
+      'array([[0., 0.], [0., 0.]])'
+    """
     try:
-        text = repr(value)
+        text = str(value) or type(value).__name__ if isinstance(value, Exception) else repr(value)
     except (ValueError, RecursionError):
         return f"a {type(value).__name__} too large to print"
-    return text if len(text) <= 200 else f"{text[:200]}..."
+    text, most = " ".join(text.split()), 600 if isinstance(value, Exception) else 200
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is one finite number, within the range of float32; one that is being traced is taken for it.
+
+    Example:
+      >>> is_number(np.float32(0.5)), is_number("0.5"), is_number(1e300), is_number([0.5])
+      (True, False, False, False)
+    """
+    if isinstance(value, Tracer):
+        return value.shape == ()
+    array = np.asarray(value) if isinstance(value, int | float | np.number | np.ndarray | jax.Array) else np.array("")
+    return array.shape == () and array.dtype.kind in "biuf" and bool(abs(array) <= np.finfo(np.float32).max)

@@ -59,7 +59,7 @@ STEPS = 400
 accuracy = {}
 for name, edited in edits.items():
     learner = fx.make_learner(edited, fx.LearningConfig(), steps=STEPS)
-    for state, _ in fx.fit(learner, data, learner.init(jax.random.key(0)), steps=STEPS, batch=32):
+    for state, _ in fx.fit(learner, data, learner.init(jax.random.key(0)), batch=32):
         pass
     accuracy[name] = fx.evaluate(edited, state.params, data.test, key=jax.random.key(1)).accuracy
 

@@ -44,7 +44,7 @@ edited = fx.standard_pipeline(data).add(
     memory={"efference": (0.5, 0.5)},
 )
 learner = fx.make_learner(edited, fx.LearningConfig(), steps=300)
-for state, metrics in fx.fit(learner, data, learner.init(jax.random.key(0)), steps=300, batch=32):
+for state, metrics in fx.fit(learner, data, learner.init(jax.random.key(0)), batch=32):
     print(int(metrics["step"]), round(float(metrics["accuracy"]), 3))
 
 # %%

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from foveax._checked import in_line
 from foveax._types import Batch, InputError, Key
 from foveax.data.mapped import take
 
@@ -155,7 +156,7 @@ def from_named(path: Path, arrays: dict[str, np.ndarray]) -> Data:
 
 
 def _check_split(split_name: str, split: Mapping[str, Any]) -> Split:
-    arrays = {name: np.asarray(array) for name, array in split.items()}
+    arrays = {name: _as_array(f"{split_name} {name}", array) for name, array in split.items()}
     for name in ("image", "label"):
         if name not in arrays:
             raise InputError(f"{split_name} must hold an array {name!r}; it holds {', '.join(arrays) or 'none'}")
@@ -165,12 +166,30 @@ def _check_split(split_name: str, split: Mapping[str, Any]) -> Split:
     if len(set(lengths.values())) != 1:
         raise InputError(f"the arrays of {split_name} must have one length; got {lengths}")
     for name in arrays.keys() - {"image", "label"}:
-        array = arrays[name]
-        if array.dtype.kind not in "biuf":
-            raise InputError(f"{split_name} {name} must hold numbers; got {array.dtype}")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise InputError(f"{split_name} {name} must be finite; got {array[~np.isfinite(array)][0]}")
-    return {name: array.astype(np.float32) if array.dtype == np.float64 else array for name, array in arrays.items()}
+        arrays[name] = _check_numbers(f"{split_name} {name}", arrays[name])
+    return arrays
+
+
+def _as_array(name: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except (RuntimeError, TypeError, ValueError) as error:  # rows of several lengths; a tensor that lies elsewhere
+        raise InputError(f"{name} must be an array; it is not: {in_line(error)}") from None
+
+
+def _check_numbers(name: str, array: np.ndarray) -> np.ndarray:
+    """An array of your own, floats as float32 or less; refuses what 32 bits do not hold."""
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name} must hold numbers; got {array.dtype}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError(f"{name} must be finite; got {array[~np.isfinite(array)][0]}")
+    if array.dtype.itemsize <= 4 or not array.size:
+        return array
+    limits = {"f": np.finfo(np.float32), "i": np.iinfo(np.int32), "u": np.iinfo(np.uint32)}[array.dtype.kind]
+    low, high = array.min(), array.max()
+    if low < limits.min or high > limits.max:
+        raise InputError(f"{name} must fit into 32 bits; got values from {low} to {high}")
+    return array.astype(np.float32) if array.dtype.kind == "f" else array
 
 
 def check_image(name: str, image: np.ndarray) -> np.ndarray:

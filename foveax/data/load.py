@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from foveax._checked import in_line
 from foveax._types import InputError
 from foveax.data.dataset import Data, from_named
 from foveax.data.known_answers import cued_place, hidden_target, one_place
@@ -78,5 +79,5 @@ def _load_npz(path: Path) -> Data:
     except FileNotFoundError:
         raise InputError(f"data must be there: no file {path}") from None
     except Exception as error:  # a damaged file makes its reader raise anything
-        raise InputError(f"data must be an .npz file of plain arrays; {path} is not: {error}") from error
+        raise InputError(f"data must be an .npz file of plain arrays; {path} is not: {in_line(error)}") from error
     return from_named(path, arrays)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from foveax._checked import in_line
 from foveax._types import InputError
 
 IN_PLACE = (np.uint8, np.float32)
@@ -24,7 +25,7 @@ def map_folder(folder: Path) -> dict[str, np.ndarray]:
         try:
             arrays[file.stem] = np.load(file, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"data must be .npy files of plain arrays; {file} is not: {error}") from None
+            raise InputError(f"data must be .npy files of plain arrays; {file} is not: {in_line(error)}") from None
         if file.stem.endswith("_image") and arrays[file.stem].dtype not in IN_PLACE:
             raise InputError(f"{file} must be uint8 or float32, which are read in place; got {arrays[file.stem].dtype}")
     return arrays

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from foveax._checked import in_line
 from foveax._types import InputError
 
 MODES = {1: "L", 3: "RGB"}
@@ -42,7 +43,7 @@ def read_picture(file: Path, *, height: int, width: int, channels: int) -> tuple
                 raise InputError(f"pictures must be of 8 bits a channel; {file} is of the mode {opened.mode}")
             picture = ImageOps.exif_transpose(opened).convert(MODES[channels])
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"pictures must be readable; {file} is not: {error}") from None
+        raise InputError(f"pictures must be readable; {file} is not: {in_line(error)}") from None
     scaled = picture.size != (width, height)
     picture = picture.resize((width, height), Image.Resampling.BILINEAR) if scaled else picture
     return np.asarray(picture).reshape(height, width, channels), scaled

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from foveax._checked import in_line
 from foveax._types import InputError
 from foveax.data.dataset import Data, from_named
 from foveax.runtime.files import read_json, write_npz
@@ -80,7 +81,7 @@ def _download(name: str, root: Path) -> None:
     try:
         tfds.builder(name, data_dir=root, file_format="array_record").download_and_prepare()
     except Exception as error:  # TFDS raises whatever the network and the set's own code raise
-        raise InputError(f"data {name!r} could not be downloaded to {root}: {error}") from error
+        raise InputError(f"data {name!r} could not be downloaded to {root}: {in_line(error)}") from error
 
 
 def _decode(prepared: Path) -> dict[str, np.ndarray]:
@@ -90,7 +91,7 @@ def _decode(prepared: Path) -> dict[str, np.ndarray]:
     try:
         builder: Any = tfds.builder_from_directory(prepared)
     except Exception as error:
-        raise InputError(f"data must be prepared by TFDS; {prepared} is not readable: {error}") from error
+        raise InputError(f"data must be prepared by TFDS; {prepared} is not readable: {in_line(error)}") from error
     if builder.info.file_format.value != "array_record":
         raise InputError(
             f"data must be prepared as array_record; {prepared} is {builder.info.file_format.value}. Prepare it again: "
@@ -151,7 +152,7 @@ def _decode_split(builder: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     except Exception as error:  # array_record raises its own
         shard = bisect.bisect_right(list(itertools.accumulate(info.shard_lengths)), index)
         place = info.filepaths[min(shard, len(info.filepaths) - 1)]
-        raise InputError(f"data must be whole; record {index} of {name} in {place} is not: {error}") from error
+        raise InputError(f"data must be whole; record {index} of {name} in {place} is not: {in_line(error)}") from error
     return images, labels
 
 

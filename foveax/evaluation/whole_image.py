@@ -26,6 +26,6 @@ def whole_image_accuracy(
     graph, steps = standard_pipeline(data, config), max(images // batch, 1)
     learner = make_learner(graph, learning, steps=steps)
     state = learner.init(jax.random.key(seed))
-    for state, _ in fit(learner, data, state, steps=steps, batch=batch):  # noqa: B007
+    for state, _ in fit(learner, data, state, batch=batch):  # noqa: B007
         pass
     return float(evaluate(graph, state.params, data.test, key=jax.random.key(seed)).accuracy[-1])

@@ -12,7 +12,7 @@ from foveax.graph.modules import Factor, State, Values
 from foveax.graph.ports import GraphError
 
 UNROLL = 8
-"""Glimpses unrolled into one turn of the compiled loop, so that XLA fuses across them."""
+"""Glimpses unrolled into one turn of the compiled loop, so that XLA fuses across them, and compiles no more of them."""
 
 Trajectory = dict[str, dict[str, Array]]
 """What a rollout recorded: ``{module: {port: value}}``, each value with a leading ``[T]``."""
@@ -69,10 +69,14 @@ def compile(graph: Graph, record: Sequence[str] | None = None) -> Callable[..., 
                 values[name], states[name] = apply(params.get(name, {}), states[name], arriving, keys.get(name))
             return (states, remembered(graph, values)), select(values, recorded)
 
-        xs = (jnp.arange(graph.length), keys)
-        return jax.lax.scan(glimpse, begin(graph), xs, unroll=min(graph.length, UNROLL))[1]
+        return scan_glimpses(glimpse, begin(graph), (jnp.arange(graph.length), keys))
 
     return rollout
+
+
+def scan_glimpses(glimpse: Callable[[Any, Any], tuple[Any, Any]], begin: Any, xs: Any) -> Any:
+    """What each glimpse of a loop gives, with a leading ``[T]``: `jax.lax.scan`, a few glimpses at a turn."""
+    return jax.lax.scan(glimpse, begin, xs, unroll=min(len(jax.tree.leaves(xs)[0]), UNROLL))[1]
 
 
 def recorded_ports(graph: Graph, record: Sequence[str] | None = None) -> list[Source]:

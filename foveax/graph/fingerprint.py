@@ -1,5 +1,6 @@
 """A graph's fingerprint: what is compared to know a pipeline again."""
 
+import json
 from typing import Any
 
 import jax
@@ -31,13 +32,18 @@ def fingerprint(graph: Graph) -> dict[str, Any]:
         },
         "links": sorted(" -> ".join(end.strip() for end in link.split("->")) for link in graph.links),
         "memory": {
-            name: [describe(graph.wiring.outputs["memory"][name]), np.asarray(value, float).tolist()]
+            name: [describe(graph.wiring.outputs["memory"][name]), _as_json(value)]
             for name, value in sorted(graph.memory.items())
         },
         "hyperparameters": sorted(graph.hyperparameters),
         "length": graph.length,
         "roles": graph.roles._asdict(),
     }
+
+
+def _as_json(initial: Any) -> Any:
+    """Numbers as nested lists; those that are not finite, for which JSON has no word, as text."""
+    return json.loads(json.dumps(np.asarray(initial, float).tolist()), parse_constant=str)
 
 
 def _module(module: Module, inputs: Any, outputs: Any, params: Any) -> dict[str, Any]:

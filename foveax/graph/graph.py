@@ -9,10 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from foveax._checked import in_line, is_number
 from foveax._types import InputError, Key, Params
-from foveax.graph.modules import AGENT_OUTPUTS, Factor, Loss, Module, Values
+from foveax.graph.modules import AGENT_OUTPUTS, Factor, Loss, Module, Values, check_module
 from foveax.graph.ports import GraphError, describe
 
+MOST_GLIMPSES = 2**31 - 1
 RESERVED = ("input", "loop", "memory", "hyperparameter")
 """Names that stand for the graph's own ports."""
 
@@ -85,8 +87,8 @@ class Graph:
 
     Raises:
       GraphError: for an unknown module or port (the message lists those that exist), an input with no source or two,
-        a shape or dtype that differ (both sides are printed), a cycle within a glimpse (the cycle is printed), or a
-        role, reward or weight that names what does not exist.
+        a shape or dtype that differ (both sides are printed), a cycle within a glimpse (the cycle is printed), a role,
+        reward or weight that names what does not exist, or a part of another kind than is named here.
 
     Example:
       >>> import foveax as fx
@@ -127,10 +129,14 @@ class Graph:
 
     def replace(self, **fields: Any) -> "Graph":
         """The same graph with other fields; modules that stay, and are fed the same, are not evaluated again."""
+        there = [field.name for field in dataclasses.fields(self) if field.init]
+        if unknown := [name for name in fields if name not in there]:
+            raise GraphError(f"a graph has {_list(there)}; got {_list(unknown)}")
         return dataclasses.replace(self, before=self, **fields)
 
     def add(
         self,
+        /,
         *links: str,
         memory: Mapping[str, Any] | None = None,
         hyperparameters: Mapping[str, float] | None = None,
@@ -144,8 +150,8 @@ class Graph:
         return self.replace(
             modules={**self.modules, **modules},
             links=list(_by_target([*self.links, *links]).values()),
-            memory={**self.memory, **(memory or {})},
-            hyperparameters={**self.hyperparameters, **(hyperparameters or {})},
+            memory={**self.memory, **_as_mapping("memory", memory or {})},
+            hyperparameters={**self.hyperparameters, **_as_mapping("hyper-parameter", hyperparameters or {})},
             roles=self.roles if roles is None else roles,
         )
 
@@ -153,7 +159,7 @@ class Graph:
         """The same graph without the links into these ports, each given as ``"module.port"``."""
         fed = _by_target(self.links)
         for port in ports:
-            if port not in fed:
+            if str(parse_port(port)) not in fed:
                 raise GraphError(f"no link leads into {port}; links lead into {_list(fed)}")
         links = [link for port, link in fed.items() if port not in ports]
         return self.replace(links=links)
@@ -187,13 +193,13 @@ class Graph:
         """
         ends = {link: _parse(link) for link in self.links}
         there = dict.fromkeys(str(read) for read, _ in ends.values())
-        if source not in there:
+        if str(parse_port(source)) not in there:
             raise GraphError(f"no link leads from {source}; links lead from {_list(there)}")
         links = [f"{to} -> {target}" if str(read) == source else link for link, (read, target) in ends.items()]
         return self.replace(modules={**self.modules, **modules}, links=links)
 
     def _check_there(self, name: str, act: str) -> None:
-        if name not in self.modules:
+        if not isinstance(name, str) or name not in self.modules:
             raise GraphError(f"no module {name!r} to {act}; modules are {_list(self.modules)}")
 
 
@@ -214,8 +220,12 @@ def init(graph: Graph, key: Key) -> dict[str, Params]:
 def as_initial(value: Any) -> jax.Array:
     """A memory's initial value as an array: Python floats as float32, integers as int32."""
     array = np.asarray(value)
-    narrow = {np.dtype(np.float64): np.float32, np.dtype(np.int64): np.int32}.get(array.dtype, array.dtype)
-    return jnp.asarray(array.astype(narrow))
+    return jnp.asarray(array.astype(_narrow(array.dtype)))
+
+
+def _narrow(dtype: np.dtype) -> np.dtype:
+    """A dtype of at most 32 bits, of the same kind."""
+    return np.dtype(f"{dtype.kind}4") if dtype.kind in "fiu" and dtype.itemsize > 4 else dtype
 
 
 def batch_size(graph: Graph, batch: Mapping[str, Any], kind: str) -> int:
@@ -243,6 +253,8 @@ def loop_values(graph: Graph, index: Any, progress: Any) -> dict[str, Any]:
 
 def parse_port(port: str) -> Source:
     """A port given as ``"module.port"``; a port's own name may hold dots, as those of inner layers do."""
+    if not isinstance(port, str):
+        raise GraphError(f'a port must read "module.port"; got {in_line(port)}')
     module, _, name = port.partition(".")
     return Source(module, name)
 
@@ -263,7 +275,7 @@ def _list(names: Any) -> str:
 def _parse(link: str) -> tuple[Source, Source]:
     ends = [end.strip() for end in link.split("->")] if isinstance(link, str) else []
     if len(ends) != 2 or not all(all(end.partition(".")) for end in ends):
-        raise GraphError(f'a link must read "module.port -> module.port"; got {link!r}')
+        raise GraphError(f'a link must read "module.port -> module.port"; got {in_line(link)}')
     source, target = map(parse_port, ends)
     return source, target
 
@@ -273,8 +285,15 @@ def _by_target(links: Iterable[str]) -> dict[str, str]:
     return {str(_parse(link)[1]): link for link in links}
 
 
+def _as_mapping(kind: str, values: Any) -> Mapping[str, Any]:
+    """Values by name; refuses what is no dictionary."""
+    if not isinstance(values, Mapping):
+        raise GraphError(f"each {kind} must be given by its name, in a dictionary; got {in_line(values)}")
+    return values
+
+
 def _wire(graph: Graph, before: Graph | None) -> Wiring:
-    _check_names(graph)
+    _check_parts(graph)
     sources, writes = _connect(graph)
     order = _sort(sources)
     outputs: dict[str, Mapping[str, Any]] = {
@@ -305,33 +324,47 @@ def _wire(graph: Graph, before: Graph | None) -> Wiring:
     return wiring
 
 
-def _check_names(graph: Graph) -> None:
+def _check_parts(graph: Graph) -> None:
+    """Refuses names, and values by these names, that no graph can have."""
     if isinstance(graph.length, bool) or not isinstance(graph.length, int) or graph.length < 1:
-        raise GraphError(f"length must be a whole number, at least 1 glimpse; got {graph.length!r}")
+        raise GraphError(f"length must be a whole number, at least 1 glimpse; got {in_line(graph.length)}")
+    if graph.length > MOST_GLIMPSES:
+        raise GraphError(f"length must be at most {MOST_GLIMPSES} glimpses; got {in_line(graph.length)}")
     kinds = {"module": graph.modules, "memory": graph.memory, "hyper-parameter": graph.hyperparameters}
-    for kind, names in kinds.items():
-        for name in names:
-            if not isinstance(name, str) or not name or "." in name:
-                raise GraphError(f"the name of a {kind} must be text without dots; got {name!r}")
+    for kind, values in {**kinds, "input": graph.inputs}.items():
+        for name in _as_mapping(kind, values):
+            if not isinstance(name, str) or not name or (kind in kinds and "." in name):
+                raise GraphError(f"the name of a {kind} must be text without dots; got {in_line(name)}")
     for name in RESERVED:
         if name in graph.modules:
             raise GraphError(f"a module must not be called {name!r}: that name stands for the graph's own ports")
+    for name, spec in graph.inputs.items():
+        if not isinstance(spec, jax.ShapeDtypeStruct):
+            raise GraphError(f"the input {name!r} must be a jax.ShapeDtypeStruct; got {in_line(spec)}")
+    for name, module in graph.modules.items():
+        check_module(name, module)
+    if not isinstance(graph.links, list | tuple):
+        raise GraphError(f"links must be a list of texts; got {in_line(graph.links)}")
     for name, value in graph.memory.items():
         _check_initial(name, value)
     for name, value in graph.hyperparameters.items():
-        if not isinstance(value, int | float | np.number | np.ndarray | jax.Array) or np.shape(value):
-            raise GraphError(f"the hyper-parameter {name!r} must be a number; got {value!r}")
+        if not is_number(value):
+            raise GraphError(f"the hyper-parameter {name!r} must be a number; got {in_line(value)}")
 
 
 def _check_initial(name: str, value: Any) -> None:
     try:
         array = np.asarray(value)
     except (TypeError, ValueError):
-        array = None
-    if array is None or not (array.dtype == bool or jnp.issubdtype(array.dtype, jnp.number)):
-        raise GraphError(f"memory {name!r} must begin with numbers of one shape; got {value!r}")
-    if array.dtype == np.int64 and (array != array.astype(np.int32)).any():
-        raise GraphError(f"memory {name!r} must begin with integers of 32 bits; got {value!r}")
+        array = np.array("no numbers")
+    if not any(jnp.issubdtype(array.dtype, kind) for kind in (bool, jnp.integer, jnp.floating)):
+        raise GraphError(f"memory {name!r} must begin with numbers of one shape; got {in_line(value)}")
+    with np.errstate(over="ignore"):
+        narrow = array.astype(_narrow(array.dtype))
+    if array.dtype.kind in "iu" and (array != narrow).any():
+        raise GraphError(f"memory {name!r} must begin with integers of 32 bits; got {in_line(value)}")
+    if array.dtype.kind == "f" and (np.isfinite(array) != np.isfinite(narrow)).any():
+        raise GraphError(f"memory {name!r} must begin with numbers in the range of float32; got {in_line(value)}")
 
 
 def _connect(graph: Graph) -> tuple[dict[str, dict[str, Source]], dict[str, Source]]:
@@ -404,18 +437,21 @@ def _infer(name: str, module: Module, inputs: Values) -> dict[str, jax.ShapeDtyp
 
     try:
         outputs, after, before = jax.eval_shape(one_glimpse, jax.random.key(0), dict(inputs))
-    except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except Exception as error:
         takes = ", ".join(f"{port} {describe(value)}" for port, value in inputs.items())
-        raise GraphError(f"module {name!r} cannot take {takes or 'no inputs'}: {error}") from error
-    if not isinstance(outputs, Mapping):
+        raise GraphError(f"module {name!r} cannot take {takes or 'no inputs'}: {in_line(error)}") from error
+    if not isinstance(outputs, Mapping) or not all(isinstance(port, str) for port in outputs):
         raise GraphError(f"module {name!r} must give its outputs as a dictionary by port; it gives {describe(outputs)}")
     if jax.tree.map(describe, before) != jax.tree.map(describe, after):
-        raise GraphError(f"module {name!r} begins with the state {before} but leaves {after}; they must be alike")
+        states = f"begins with the state {describe(before)} but leaves {describe(after)}"
+        raise GraphError(f"module {name!r} {states}; they must be alike")
     return dict(outputs)
 
 
 def _check_roles(roles: Roles, wiring: Wiring) -> None:
     outputs = wiring.outputs
+    if not isinstance(roles, Roles) or list(map(type, roles)) != [str, str, str, int, int]:
+        raise GraphError(f"roles must be Roles, of a memory, two ports and two whole numbers; got {in_line(roles)}")
     if roles.crop_size < 0 or roles.scales < 1:
         raise GraphError(f"crop_size must be at least 0 and scales at least 1; got {roles.crop_size}, {roles.scales}")
     if roles.gaze:

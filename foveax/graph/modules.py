@@ -6,8 +6,9 @@ from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 
+from foveax._checked import in_line, is_number
 from foveax._types import Array, Key, Params
-from foveax.graph.ports import Port
+from foveax.graph.ports import GraphError, Port
 
 Values = Mapping[str, Any]
 """The values at a module's ports, by the port's name."""
@@ -95,6 +96,39 @@ class Module(NamedTuple):
     fit_every: int = 1
 
 
+def check_module(name: str, module: Any) -> None:
+    """Refuses what is no module, or one with a part of another kind than `Module` says."""
+    if not isinstance(module, Module):
+        raise GraphError(f"{name!r} must be a Module, as from_function and from_linen make them; got {in_line(module)}")
+    agent = module.agent
+    parts = {
+        "inputs": (_all_are(module.inputs, Port, Port.is_well_formed), "a dictionary of Port, of sizes and dtypes"),
+        "apply": (callable(module.apply), "a function"),
+        "init": (callable(module.init), "a function"),
+        "begin": (callable(module.begin), "a function"),
+        "losses": (_all_are(module.losses, Loss, _is_loss), "a dictionary of Loss, of a weight and a schedule"),
+        "metrics": (isinstance(module.metrics, tuple | list), "a tuple of ports"),
+        "agent": (agent is None or (isinstance(agent, Agent) and _is_factor(agent.pathwise)), "an Agent or None"),
+        "fit_every": (isinstance(module.fit_every, int) and module.fit_every >= 1, "a whole number, at least 1"),
+    }
+    for part, (fits, kind) in parts.items():
+        if not fits:
+            raise GraphError(f"{part} of module {name!r} must be {kind}; got {in_line(getattr(module, part))}")
+
+
+def _all_are(values: Any, kind: type, fits: Callable[[Any], bool]) -> bool:
+    return isinstance(values, Mapping) and all(isinstance(value, kind) and fits(value) for value in values.values())
+
+
+def _is_loss(loss: Loss) -> bool:
+    scheduled = loss.schedule is None or callable(loss.schedule)
+    return scheduled and _is_factor(loss.weight) and loss.glimpses in ("each", "last")
+
+
+def _is_factor(factor: Any) -> bool:
+    return isinstance(factor, str) or is_number(factor)
+
+
 Losses = Iterable[str] | Mapping[str, Loss]
 """The outputs to minimise: names, each with weight 1 at every glimpse, or a `Loss` by name."""
 
@@ -146,9 +180,13 @@ def signature_ports(function: Callable[..., Any], ports: Mapping[str, Port], ski
 
     They are universal unless `ports` says more.
     """
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        raise GraphError(f"a function must say what it takes to be a module; {in_line(function)} does not") from None
     return {
         parameter.name: ports.get(parameter.name, Port())._replace(required=parameter.default is parameter.empty)
-        for parameter in list(inspect.signature(function).parameters.values())[skip:]
+        for parameter in parameters[skip:]
         if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
     }
 

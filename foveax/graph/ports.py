@@ -33,6 +33,15 @@ class Port(NamedTuple):
     dtypes: tuple[Any, ...] | None = None
     required: bool = True
 
+    def is_well_formed(self) -> bool:
+        """Whether shape and dtypes are of the kinds that are named above."""
+        try:
+            [np.dtype(dtype) for dtype in self.dtypes or ()]
+        except TypeError:
+            return False
+        axes = () if self.shape is None else self.shape
+        return isinstance(axes, tuple) and all(isinstance(axis, int | str) for axis in axes)
+
     def refuses(self, value: jax.ShapeDtypeStruct, sizes: dict[str, int]) -> str | None:
         """Why `value` does not fit, or None. `sizes` holds what the module's letters stand for, and is added to."""
         if self.shape is None and self.dtypes is None:

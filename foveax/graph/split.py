@@ -122,6 +122,9 @@ def split(graph: Graph, *names: str, record: tuple[str, ...] = ()) -> tuple[Envi
       (1, ())
     """
     names = names or tuple(graph.agents)
+    for name in names:
+        if not isinstance(name, str) or name not in graph.modules:
+            raise GraphError(f"no module {name!r} to split off; modules are {', '.join(graph.modules)}")
     waiting = waiting_for(graph.wiring, names)
     recorded = recorded_ports(graph, record)
     _check_split(graph, names, waiting, recorded)
@@ -194,9 +197,6 @@ def acting_ports(graph: Graph, names: tuple[str, ...]) -> list[Source]:
 
 
 def _check_split(graph: Graph, names: tuple[str, ...], waiting: set[str], recorded: list[Source]) -> None:
-    for name in names:
-        if name not in graph.modules:
-            raise GraphError(f"no module {name!r} to split off; modules are {', '.join(graph.modules)}")
     if not names:
         raise GraphError("the modules to split off must be named in a graph without agents; got none")
     for name in names:

@@ -50,13 +50,13 @@ class LearningConfig(Checked):
     """Passes of PPO over a batch; from the second on only the agents are computed again."""
     normalize: Literal["glimpse", "batch", "none"] = "glimpse"
     """Standardise the advantages: over the batch at each glimpse, so that late saccades, whose rewards are small, learn
-    as fast as the first; over batch and glimpses together; or not."""
+    as fast as the first; over batch and glimpses together; or not, as a batch of one image needs it."""
     gradient_clip: float = bounded(10.0, above=0.0)
     """Largest norm of each module's gradient."""
     fit_every: int = bounded(1, 1, 10**6)
     """Batches after which all modules but the agents are updated, with the mean of their gradients."""
     max_skips: int = bounded(10, 1, 10**6)
-    """Stop after this many consecutive updates that were skipped, since losses or gradients were not finite."""
+    """Stop after this many consecutive steps that were skipped, since losses or gradients were not finite."""
 
     def hyperparameters(self, graph: dict[str, Any] | None = None) -> Hyperparameters:
         """The numbers, with those of a graph, by name (`Graph.hyperparameters`).

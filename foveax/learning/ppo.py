@@ -6,7 +6,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from foveax._types import Array, Metrics
+from foveax._types import Array, InputError, Metrics
 from foveax.learning.hyperparameters import Hyperparameters
 from foveax.learning.losses import approximate_kl, clipped_surrogate_loss, reinforce_loss, value_loss
 from foveax.learning.returns import discounted_returns, truncated_generalized_advantage_estimation
@@ -20,7 +20,8 @@ def agent_loss(episodes: Episodes, acted: Episodes, hyper: Hyperparameters, entr
 
     ``L = ppo L_clip + reinforce L_reinforce + value L_value - entropy H``, each the mean over the batch. The `episodes`
     hold ``log_prob``, ``value`` and ``entropy`` under the parameters that learn; `acted` holds ``log_prob`` under those
-    that acted, and what `with_credit` adds; `entropy` is the weight of the entropy bonus now.
+    that acted, and what `with_credit` adds; `entropy` is the weight of the entropy bonus now. Where both parameters are
+    the same, ``kl`` is 0 and PPO's part of ``policy_loss`` minus the mean advantage, whatever its gradient.
     """
     log_prob, old_log_prob = episodes["log_prob"], jax.lax.stop_gradient(acted["log_prob"])
     surrogate = jax.vmap(clipped_surrogate_loss, in_axes=(0, 0, 0, None))
@@ -36,6 +37,13 @@ def agent_loss(episodes: Episodes, acted: Episodes, hyper: Hyperparameters, entr
     return policy_loss + hyper.value * terms["value_loss"] - entropy * terms["entropy"], terms
 
 
+def check_compared(batch: int, actions: int, normalize: Literal["glimpse", "batch", "none"]) -> None:
+    """Refuses a batch of which each advantage, standardised by itself, would be 0, and no action credited."""
+    if {"glimpse": batch, "batch": batch * actions, "none": 2}[normalize] == 1:
+        how = f"where advantages are standardised (normalize {normalize}), since one alone becomes 0"
+        raise InputError(f"batch must be at least 2 {how}; got 1: choose normalize none")
+
+
 def with_credit(
     episodes: Episodes,
     hyper: Hyperparameters,
@@ -47,7 +55,7 @@ def with_credit(
 
     PPO credits the ``advantage``, REINFORCE the return less the value as it was, ``baselined``. The episodes hold
     ``reward`` and ``value``; `normalize` is as in `LearningConfig`; where a batch is divided, `gather` leads from a
-    shard's arrays to those of the whole batch.
+    shard's arrays to those of the whole batch. Raises `InputError` if there is only one value to standardise.
     """
     reward, value = episodes["reward"], jax.lax.stop_gradient(episodes["value"])
     estimate = jax.vmap(truncated_generalized_advantage_estimation, in_axes=(0, 0, None, None))
@@ -56,7 +64,9 @@ def with_credit(
     credit = {"advantage": advantages, "baselined": returns - value}
     if normalize != "none":
         axis = 0 if normalize == "glimpse" else None
-        for name, whole in gather(credit).items():
+        compared = gather(credit)
+        check_compared(*compared["advantage"].shape, normalize)
+        for name, whole in compared.items():
             centred = credit[name] - jnp.mean(whole, axis, keepdims=True)
             credit[name] = centred / (jnp.std(whole, axis, keepdims=True) + 1e-6)
     return {**episodes, "return": returns, **credit}

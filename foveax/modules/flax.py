@@ -1,15 +1,18 @@
 """Modules of flax networks, linen or nnx: every inner layer becomes an output port."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
 import jax
+from flax import errors
 from flax.traverse_util import flatten_dict
 
+from foveax._checked import in_line
 from foveax._types import Key, Params
 from foveax.graph.modules import Losses, Module, State, Values, as_losses, signature_ports, zeros_like
-from foveax.graph.ports import Port
+from foveax.graph.ports import GraphError, Port
 
 if TYPE_CHECKING:
     from flax import nnx
@@ -30,19 +33,23 @@ def from_linen(module: nn.Module, *, ports: Ports | None = None, losses: Losses 
       ports: what the input ports accept, by name; those not named take anything.
       losses: the outputs, scalars, that training minimises: names, or a `Loss` by name.
 
+    A graph refuses one that draws random numbers (dropout must be deterministic) or keeps other collections, such as
+    ``batch_stats``. Raises `GraphError` for what is no linen module.
+
     Example:
       >>> import foveax as fx, flax.linen as nn, jax
       >>> module = fx.from_linen(nn.Sequential([nn.Dense(8), nn.relu, nn.Dense(10)]), ports={})
     """
 
     def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
-        outputs, inner = module.apply(params, **inputs, **CAPTURE)
+        with stateless(module):
+            outputs, inner = module.apply(params, **inputs, **CAPTURE)
         return _with_layers(outputs, inner["intermediates"]), state
 
     def init(key: Key, inputs: Values) -> Params:
         return {"params": module.init(key, **zeros_like(inputs)).get("params", {})}
 
-    fed = signature_ports(type(module).__call__, ports or {}, skip=1)
+    fed = _linen_ports(module, ports, skip=1)
     return Module(fed, apply, init, losses=as_losses(losses))
 
 
@@ -57,14 +64,17 @@ def from_linen_cell(module: nn.Module, *, ports: Ports | None = None, losses: Lo
       >>> list(fx.from_linen_cell(nn.GRUCell(16)).inputs)
       ['inputs']
     """
-    fed = signature_ports(type(module).__call__, ports or {}, skip=2)
+    fed = _linen_ports(module, ports, skip=2)
+    if not fed or not hasattr(module, "initialize_carry"):
+        raise GraphError(f"a cell must have initialize_carry, and an input next to its carry; got {in_line(module)}")
     first = next(iter(fed))
 
     def begin(inputs: Values) -> State:
         return module.initialize_carry(jax.random.key(0), inputs[first].shape)  # pyright: ignore
 
     def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
-        (state, outputs), inner = module.apply(params, state, **inputs, **CAPTURE)
+        with stateless(module):
+            (state, outputs), inner = module.apply(params, state, **inputs, **CAPTURE)
         return _with_layers(outputs, inner["intermediates"]), state
 
     def init(key: Key, inputs: Values) -> Params:
@@ -78,7 +88,8 @@ def from_nnx(
 ) -> Module:
     """Makes a module of a flax nnx module that keeps no state; otherwise as `from_linen`.
 
-    `construct` makes the module, for one example, from `flax.nnx.Rngs`; it must hold no variables but `nnx.Param`.
+    `construct` makes the module, for one example, from `flax.nnx.Rngs`; it must hold no variables but `nnx.Param`, or
+    `GraphError` is raised.
 
     Example:
       >>> import foveax as fx
@@ -89,6 +100,11 @@ def from_nnx(
     from flax import nnx  # slow to import, and needed only here
 
     abstract = nnx.eval_shape(lambda: construct(nnx.Rngs(0)))
+    variables = jax.tree.leaves(nnx.state(abstract), is_leaf=lambda leaf: isinstance(leaf, nnx.Variable))
+    held = {type(variable).__name__ for variable in variables} - {"Param"}
+    if held:
+        cure = "normalise by LayerNorm or GroupNorm, and leave dropout out"
+        raise GraphError(f"a flax module must hold Param alone; it holds {', '.join(sorted(held))}: {cure}")
     graphdef, _ = nnx.split(abstract, nnx.Param)
 
     def init(key: Key, inputs: Values) -> Params:
@@ -103,6 +119,32 @@ def from_nnx(
 
     fed = signature_ports(type(abstract).__call__, ports or {}, skip=1)
     return Module(fed, apply, init, losses=as_losses(losses))
+
+
+@contextlib.contextmanager
+def stateless(module: nn.Module) -> Iterator[None]:
+    """Says in one sentence what a linen module keeps or draws that a graph cannot give it."""
+    name = type(module).__name__
+    try:
+        yield
+    except errors.InvalidRngError as error:
+        cure = "make it deterministic, or draw in a module of your own that is random"
+        raise GraphError(f"{name} must draw no random numbers; it draws {_quoted(error, 'PRNG for')}: {cure}") from None
+    except (errors.ModifyScopeVariableError, errors.ScopeCollectionNotFound) as error:
+        cure = "normalise by LayerNorm or GroupNorm; what lasts from glimpse to glimpse is a carry (from_linen_cell)"
+        kept = _quoted(error, "collection")
+        raise GraphError(f"{name} must keep the collection params alone; it keeps {kept}: {cure}") from None
+
+
+def _quoted(error: Exception, before: str) -> str:
+    """What an error names in quotes after some words."""
+    return str(error).partition(f'{before} "')[2].partition('"')[0]
+
+
+def _linen_ports(module: Any, ports: Ports | None, skip: int) -> dict[str, Port]:
+    if not isinstance(module, nn.Module):
+        raise GraphError(f"a flax linen module must be given, an instance; got {in_line(module)}")
+    return signature_ports(type(module).__call__, ports or {}, skip=skip)
 
 
 def _with_layers(outputs: Any, intermediates: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,15 +1,16 @@
 """The saccader as a module: an agent that chooses where to look next."""
 
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import jax
 import jax.numpy as jnp
 
+from foveax._checked import in_line
 from foveax._types import Array, InputError, Key, Params
 from foveax.graph.modules import Agent, Factor, Module, State, Values, zeros_like
 from foveax.graph.ports import FLOATS, POINT, Port
 from foveax.learning.policies import Policy, scheduled_scale, squashed_gaussian
-from foveax.modules.flax import from_linen
+from foveax.modules.flax import from_linen, stateless
 from foveax.networks.encoders import fourier_features, index_features
 from foveax.networks.saccaders import Activation, Heads, Perceptron, SaccadeNetwork, Squash
 
@@ -53,8 +54,8 @@ def saccader(
       pathwise: the weight of the gradient that losses send through the fixation (`foveax.graph.modules.Agent`).
 
     Raises:
-      InputError: if a scale is not positive, or is scheduled without a link to ``progress``, or a policy of limited
-        reach has no link to ``position``.
+      InputError: if an argument is of another kind, a scale is not positive, or is scheduled without a link to
+        ``progress``, or a policy of limited reach has no link to ``position``.
 
     Example:
       >>> import foveax as fx
@@ -64,7 +65,11 @@ def saccader(
     """
     if not (scale_start > 0 and scale_end > 0):
         raise InputError(f"scale must be more than 0; got {scale_start} to {scale_end}")
+    if exploration not in get_args(Exploration):
+        raise InputError(f"exploration must be one of {', '.join(get_args(Exploration))}; got {exploration!r}")
     policy = squashed_gaussian() if policy is None else policy
+    if not isinstance(policy, Policy):
+        raise InputError(f"policy must be a Policy, such as squashed_gaussian(); got {in_line(policy)}")
     net = network or SaccadeNetwork(policy.size, initial=policy.initial, initial_scale=scale_start)
 
     def scale_of(heads: Heads, experience: Values) -> Array:
@@ -76,7 +81,8 @@ def saccader(
 
     def judge(params: Params, state: State, action: Array | None, read: Values, key: Key | None) -> tuple[Any, State]:
         """Outputs for the action given; without one, for a sample, or for the mode if there is no key either."""
-        state, heads = cast(tuple[State, Heads], net.apply(params, state, read["observed"], read.get("index")))
+        with stateless(net):
+            state, heads = cast(tuple[State, Heads], net.apply(params, state, read["observed"], read.get("index")))
         scale, usual = scale_of(heads, read), policy.mode(heads.policy)
         position = read.get("position", jnp.full(2, 0.5, jnp.float32))
         if action is None:

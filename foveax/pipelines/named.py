@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from foveax._checked import in_line
 from foveax._types import InputError
 from foveax.data.dataset import Data
 from foveax.graph.graph import Graph
@@ -111,7 +112,7 @@ def describe_error(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not any(name in frame.filename for name in foreign)]
     place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
-    return f"{type(error).__name__}: {error}{place}"
+    return f"{type(error).__name__}: {in_line(error)}{place}"
 
 
 def _run(file: Path) -> Any:
@@ -132,8 +133,8 @@ def _source(function: Any) -> str:
 
 
 def _as_json(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments as they are read back from a file; what is no JSON as its text."""
-    return json.loads(json.dumps(arguments, default=repr, skipkeys=True))
+    """Arguments as they are read back from a file; what is no JSON, such as an infinite number, as its text."""
+    return json.loads(json.dumps(arguments, default=repr, skipkeys=True), parse_constant=str)
 
 
 def _parse_argument(argument: str) -> tuple[str, Any]:

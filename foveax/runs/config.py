@@ -126,8 +126,8 @@ class ExecutionConfig(Checked):
 
     def fit_options(self, config: TrainingConfig) -> dict[str, Any]:
         """Arguments of `foveax.fit`, by name."""
-        options = {"steps": config.steps, "batch": config.batch, "dispatch": self.dispatch}
-        return {**options, "resident_bytes": self.resident_megabytes * 2**20}
+        resident = self.resident_megabytes * 2**20
+        return {"batch": config.batch, "dispatch": self.dispatch, "resident_bytes": resident}
 
 
 _PAID_AT_LAST = PipelineConfig(contrast=False, core="rnn", features=128, reward="correct_last", scale_start=0.7)

@@ -38,6 +38,6 @@ def warn_of_skips(metrics: Mapping[str, Any], config: TrainingConfig) -> bool:
 
 
 def divergence(step: int, config: TrainingConfig, place: str) -> DivergenceError:
-    """The error that ends a training at a step; `place` says where the last good parameters are."""
+    """The error that ends a training at a step; `place` says where those of the last update are."""
     skips = f"by step {step} losses or gradients were not finite in {config.learning.max_skips} consecutive steps"
     return DivergenceError(f"training diverged: {skips}; usual causes: {CAUSES.format_map(vars(config))}; {place}")

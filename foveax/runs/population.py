@@ -81,7 +81,7 @@ def train_population(
     Each member is the training of its own configuration: the same parameters at the start, the same images in the
     same order, the same exploration; the numbers agree but for the rounding of batched matrix products, which small
     differences a long training amplifies as it does those between devices. A member whose losses or gradients are no
-    longer finite keeps its last good parameters, while the others go on.
+    longer finite keeps the parameters of its last update, while the others go on.
 
     Args:
       config: of all members; its seed is the first.

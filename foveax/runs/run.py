@@ -131,9 +131,8 @@ class Run:
         self._save_seconds = self._saved - began
 
     def rescue(self) -> None:
-        """Saves the newest state, if it has not been handed on, on the way out of a training that an exception ends."""
-        gone = any(leaf.is_deleted() for leaf in jax.tree.leaves(self._state))
-        if self._state is None or gone or jax.process_count() > 1:  # the others would not come to save their share
+        """Saves the newest state on the way out of a training that an exception ends."""
+        if self._state is None or jax.process_count() > 1:  # the others would not come to save their share
             return
         self._listeners = [self._metrics.write] if self._metrics else []
         with contextlib.suppress(InputError):
@@ -144,7 +143,7 @@ class Run:
 
         Raises:
           Interrupted: if a signal ended it.
-          DivergenceError: after too many consecutive skipped updates; the last good parameters are saved.
+          DivergenceError: after too many consecutive skipped updates; the parameters of the last update are saved.
           InputError: if it cannot be saved.
         """
         self._flush()
@@ -157,7 +156,10 @@ class Run:
             resumes, lost = "the same command resumes from there", "nothing is kept, since there is no run directory"
             raise Interrupted(number, f"interrupted at step {self._step}; {resumes if self._checkpoints else lost}")
         if self._diverged:
-            place = "the last good parameters are in the run directory, from which --fork begins another run"
+            place = (
+                "the parameters of the last update are in the run directory, though what they give may not be finite: "
+                "--fork begins another run from them, and if that diverges at once, begin anew"
+            )
             nowhere = "nothing was saved, since there is no run directory"
             raise divergence(self._step, self._config, place if self._checkpoints else nowhere)
 

@@ -13,6 +13,7 @@ from foveax.data.fingerprint import fingerprint as data_fingerprint
 from foveax.data.load import load
 from foveax.graph.fingerprint import fingerprint as graph_fingerprint
 from foveax.graph.graph import Graph
+from foveax.learning.ppo import check_compared
 from foveax.pipelines.named import Build, Pipeline
 from foveax.runs.config import ExecutionConfig, TrainingConfig
 from foveax.runs.directory import RunRecord, run_path
@@ -64,7 +65,8 @@ def train(
         written; and if the run directory can no longer be written.
       Interrupted: a KeyboardInterrupt, on SIGINT or SIGTERM, once the running dispatch is done and saved in `out`.
       DivergenceError: after `LearningConfig.max_skips` consecutive updates that were skipped, for losses or gradients
-        that are not finite; the last good parameters are saved in `out`.
+        that are not finite; the parameters of the last update are saved in `out`, finite themselves, though what
+        they give may not be.
 
     Example:
       >>> import foveax as fx
@@ -118,10 +120,13 @@ def prepare(config: TrainingConfig, data: Data | None, execution: ExecutionConfi
 
 
 def check_size(graph: Graph, learner: Learner, config: TrainingConfig, *, members: int = 1) -> None:
-    """Refuses a training of which state, gradients and a batch's values at all glimpses do not fit into memory.
+    """Refuses a training of which a batch is too small to credit an agent's actions, or too large for the memory.
 
-    On an accelerator, whose memory is its own, XLA says so.
+    There must be room for state, gradients and a batch's values at all glimpses. On an accelerator, whose memory is its
+    own, XLA says so.
     """
+    if graph.agents and graph.length > 1:
+        check_compared(config.batch, graph.length - 1, config.learning.normalize)
     if jax.default_backend() != "cpu":
         return
     state = jax.eval_shape(learner.init, jax.random.key(0))

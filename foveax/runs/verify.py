@@ -1,6 +1,5 @@
 """Verification: the first steps of a run, trained again and compared with what it recorded."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from foveax.pipelines.named import Build, Pipeline
 from foveax.runs.directory import read_single_run, read_starts
 from foveax.runs.load import run_data, run_graph, run_pipeline
 from foveax.runs.run import metrics_as_numbers
+from foveax.runtime.files import null_for_nan
 from foveax.runtime.machine import provenance
 from foveax.runtime.metrics_file import TIMED, read_metrics
 from foveax.training.fit import fit
@@ -95,7 +95,7 @@ def verify(
     differences: dict[str, tuple[int, Any, Any]] = {}
     for then, now in zip(recorded, again, strict=False):
         for name in (then | now).keys() - set(TIMED):
-            if json.dumps(then.get(name)) != json.dumps(now.get(name)):  # in which NaN is equal to itself
+            if null_for_nan(then.get(name)) != null_for_nan(now.get(name)):  # as NaN is not equal to itself
                 differences.setdefault(name, (then["step"], then.get(name), now.get(name)))
     same = not differences and len(recorded) == len(again)
     return Verification(same, recorded[-1]["step"], differences, _circumstances(path))

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import stat
 from collections import Counter
@@ -63,8 +64,23 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Writes JSON, whole or not at all."""
-    write_atomically(path, lambda file: file.write((json.dumps(values, indent=2) + "\n").encode()))
+    """Writes JSON, whole or not at all; a number that is not finite is null."""
+    text = json.dumps(null_for_nan(values), indent=2, allow_nan=False)
+    write_atomically(path, lambda file: file.write((text + "\n").encode()))
+
+
+def null_for_nan(values: Any) -> Any:
+    """Values of JSON types, with None in the place of numbers that are not finite, for which JSON has no word.
+
+    Example:
+      >>> null_for_nan({"loss": float("inf"), "of each": [0.5, float("nan")]})
+      {'loss': None, 'of each': [0.5, None]}
+    """
+    if isinstance(values, Mapping):
+        return {name: null_for_nan(value) for name, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [null_for_nan(value) for value in values]
+    return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import math
 import os
 import warnings
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from foveax._types import InputError
-from foveax.runtime.files import DamageWarning, write_atomically, writing
+from foveax.runtime.files import DamageWarning, null_for_nan, write_atomically, writing
 
 TIMED = ("images_per_second",)
 """Reported to listeners, not written: the file is the same whenever and however often a training is interrupted."""
@@ -41,8 +42,9 @@ class MetricsFile:
         self._file.close()
 
     def write(self, metrics: Mapping[str, Any]) -> None:
-        """Adds a line."""
-        line = json.dumps({name: value for name, value in metrics.items() if name not in TIMED}).encode() + b"\n"
+        """Adds a line, in which a number that is not finite is null."""
+        values = null_for_nan({name: value for name, value in metrics.items() if name not in TIMED})
+        line = json.dumps(values, allow_nan=False).encode() + b"\n"
         with writing("file", self._path):
             if self._file.write(line) != len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -57,7 +59,7 @@ class MetricsFile:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics file, but for a torn last one.
+    """The lines of a metrics file, but for a torn last one; null is read as NaN.
 
     Raises `InputError` if it cannot be read, or a line is not a JSON object with a number ``step``.
     """
@@ -68,7 +70,14 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     for number, (_, metrics) in enumerate(lines, start=1):
         if not metrics:
             raise InputError(f"{path} must hold a JSON object with a step in each line; line {number} does not")
-    return [metrics for _, metrics in lines]
+    return [{name: _nan_for_null(value) for name, value in metrics.items()} for _, metrics in lines]
+
+
+def _nan_for_null(value: Any) -> Any:
+    """A metric, or those of the members of a population."""
+    if isinstance(value, list):
+        return [_nan_for_null(item) for item in value]
+    return math.nan if value is None else value
 
 
 def _parsed_lines(content: bytes) -> list[tuple[bytes, dict[str, Any]]]:

@@ -12,7 +12,7 @@ from foveax.graph.graph import Graph, module_key
 from foveax.learning.hyperparameters import LearningConfig
 from foveax.learning.ppo import with_credit
 from foveax.training.collectives import averaged, gathered
-from foveax.training.learner import bonus_at, is_finite, make_optimizer, progress_at, replayed_loss, update
+from foveax.training.learner import bonus_at, check_steps, is_finite, make_optimizer, progress_at, replayed_loss, update
 
 
 class AgentState(NamedTuple):
@@ -39,10 +39,11 @@ def make_agent_learner(graph: Graph, learning: LearningConfig, *, steps: int, ag
 
     A step is that of `foveax.make_learner` for the agent alone: given the same experience it makes the same update, but
     that no pathwise gradient reaches the agent; `learning.epochs` passes are made over each batch. If the loss or a
-    gradient is not finite, only the step is counted. Learning rate and entropy bonus fall along the `steps`.
+    gradient of one is not finite, only the step is counted. Metrics are the agent's terms there. Learning rate and
+    entropy bonus fall along the `steps`.
 
     Raises:
-      InputError: if the graph has no such agent.
+      InputError: if the graph has no such agent, or `steps` is no whole number, at least 1.
 
     Example:
       >>> import foveax as fx, jax, jax.numpy as jnp
@@ -61,6 +62,7 @@ def make_agent_learner(graph: Graph, learning: LearningConfig, *, steps: int, ag
     """
     if agent not in graph.agents:
         raise InputError(f"agent must be one of the graph's agents, {', '.join(graph.agents) or 'none'}; got {agent!r}")
+    check_steps(steps)
     module, inputs = graph.modules[agent], graph.wiring.inputs[agent]
     hyper = learning.hyperparameters(dict(graph.hyperparameters))
     optimizer = make_optimizer(module, learning, hyper, steps=steps)
@@ -74,11 +76,15 @@ def make_agent_learner(graph: Graph, learning: LearningConfig, *, steps: int, ag
         bonus = bonus_at(hyper, progress_at(state.step, steps), learning)
         again = jax.value_and_grad(functools.partial(replayed_loss, module, inputs), has_aux=True)
         metrics: Metrics = {}
+        made, after = jnp.bool_(True), state
         for _ in range(learning.epochs):
-            (loss, metrics), grads = averaged(again(state.params, episodes, hyper, bonus))
-            params, moments = update(optimizer, grads, state.optimizer, state.params)
-            moved = state._replace(params=params, optimizer=moments)
-            state = jax.tree.map(functools.partial(jnp.where, is_finite(loss, {agent: grads})), moved, state)
+            (loss, metrics), grads = averaged(again(after.params, episodes, hyper, bonus))
+            params, moments = update(optimizer, grads, after.optimizer, after.params)
+            after = after._replace(params=params, optimizer=moments)
+            made &= is_finite(loss, {agent: grads})
+        if learning.epochs > 1:  # once more, after the last update
+            metrics = averaged(replayed_loss(module, inputs, after.params, episodes, hyper, bonus)[1])
+        state = jax.tree.map(functools.partial(jnp.where, made), after, state)
         return state._replace(step=state.step + 1), metrics
 
     return AgentLearner(jax.jit(init), step)

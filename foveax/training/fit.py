@@ -29,14 +29,14 @@ def fit(
     data: Data,
     state: TrainState,
     *,
-    steps: int,
     batch: int,
+    steps: int | None = None,
     dispatch: int = 100,
     resident_bytes: int = 2**31,
     mesh: Mesh | None = None,
     hyperparameters: Hyperparameters | None = None,
 ) -> Iterator[tuple[TrainState, Metrics]]:
-    """Trains from a state up to a number of steps, yielding after every dispatch.
+    """Trains from a state up to the number of steps that the learner was made for, yielding after every dispatch.
 
     Which images a step sees, and how they are rendered, follows from the state's key and the number of the step: a
     training continued from an earlier state is the same as one that never stopped.
@@ -44,10 +44,9 @@ def fit(
     Args:
       learner: of the graph.
       data: whose training split is shown, rendered.
-      state: where to begin; with a leading ``[P]``, a population, whose members are trained as one program. It is
-        donated: do not use it afterwards.
-      steps: the number of steps at which to end.
+      state: where to begin; with a leading ``[P]``, a population, whose members are trained as one program.
       batch: B, at most N.
+      steps: the number of steps at which to end earlier.
       dispatch: steps per call of the compiled program.
       resident_bytes: training arrays up to this size are put on the device as a whole; larger ones are streamed.
       mesh: the devices of all processes, by the axes ``"population"`` and ``"batch"``, which divide the members and the
@@ -56,18 +55,19 @@ def fit(
       hyperparameters: in the place of the learner's own; of a population, with a leading ``[P]``.
 
     Yields:
-      the state, which is donated when the iterator goes on, and the metrics, averaged over those steps of the dispatch
-      that were not skipped, with the state's ``step``, ``skipped`` and ``consecutive_skips``.
+      the state, and the metrics, averaged over those steps of the dispatch that were not skipped, with the state's
+      ``step``, ``skipped`` and ``consecutive_skips``. All states remain usable.
 
     Raises:
-      InputError: if the batch is larger than the split, or the mesh does not divide it evenly.
+      InputError: if the batch is larger than the split, or the mesh does not divide it evenly; or for more steps than
+        the learner was made for, along which its rates have fallen to 0.
 
     Example:
       >>> import foveax as fx, jax
       >>> data = fx.load("mnist5k")
       >>> graph = fx.standard_pipeline(data, fx.PipelineConfig(hidden=16, features=16))
       >>> learner = fx.make_learner(graph, fx.LearningConfig(), steps=20)
-      >>> for state, metrics in fx.fit(learner, data, learner.init(jax.random.key(0)), steps=20, batch=8):
+      >>> for state, metrics in fx.fit(learner, data, learner.init(jax.random.key(0)), batch=8):
       ...     print(int(state.step))
       20
     """
@@ -75,6 +75,9 @@ def fit(
     members = (POPULATION,) if population else ()
     if batch > size:
         raise InputError(f"batch must be at most the number of training images, {size}; got {batch}")
+    steps = learner.steps if steps is None else steps
+    if steps > learner.steps:
+        raise InputError(f"steps must be at most those that the learner was made for, {learner.steps}; got {steps}")
     order_key, render_key = (jax.vmap(_data_keys) if population else _data_keys)(local_copy(state.key))
     orders = [epoch_orders(key, size) for key in order_key.reshape(-1)]
     nbytes = sum(array.nbytes for array in data.train.values())
@@ -115,12 +118,13 @@ def make_dispatch(learner: Learner, render: Render, *, population: bool, mesh: M
     """The compiled program of a dispatch: ``(state, count, feed, render_key, arrays, hyper) -> (state, metrics)``.
 
     On a mesh only the learner's step is divided by hand; the rendering, which may look across the whole batch, is
-    divided by the compiler.
+    divided by the compiler. The state is not donated, so that whoever holds one can use it: a dispatch copies it once,
+    and its steps work in place.
     """
     run = functools.partial(_dispatch, sharded(learner, mesh) if mesh else learner, render)
     if population:
         run = jax.vmap(run, in_axes=(0, None, 0, 0, None, 0), spmd_axis_name=POPULATION if mesh else None)
-    return jax.jit(run, donate_argnums=0)
+    return jax.jit(run)
 
 
 def _dispatch(

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from foveax._types import BORDER_PIXELS, REFIXATION_PIXELS, Array, Batch, Key, Metrics, Params
-from foveax.graph.compile import Trajectory, number
+from foveax._types import BORDER_PIXELS, REFIXATION_PIXELS, Array, Batch, InputError, Key, Metrics, Params
+from foveax.graph.compile import Trajectory, number, scan_glimpses
 from foveax.graph.compile import compile as compile_graph
 from foveax.graph.graph import Graph, Source, as_initial, batch_size, init, parse_port
 from foveax.graph.modules import AGENT_OUTPUTS, Loss, Module
@@ -29,7 +30,7 @@ class TrainState(NamedTuple):
       key: the same throughout: each step's keys are folded from it and the number of the step.
       skipped: int32, the steps whose update was skipped, since a loss or gradient was not finite.
       consecutive_skips: int32, the steps skipped since the last update that was made. Once there are
-        `LearningConfig.max_skips`, all further updates are skipped: the parameters stay the last good ones.
+        `LearningConfig.max_skips`, all further updates are skipped: the parameters stay those of the last update.
     """
 
     params: dict[str, Params]
@@ -48,26 +49,31 @@ class Learner(NamedTuple):
       step: ``(state, batch, hyperparameters=None) -> (state, metrics)``; a batch holds, with a leading ``[B]``, the
         graph's inputs by name; without hyper-parameters the step takes those below.
       hyperparameters: of the configuration and the graph.
+      steps: of the training, along which rates and scales fall.
     """
 
     init: Callable[[Key], TrainState]
     step: Callable[..., tuple[TrainState, Metrics]]
     hyperparameters: Hyperparameters
+    steps: int
 
 
 def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learner:
     """The learner of a graph: one forward pass, one backward pass, one update of each module.
 
-    Learning rates, scales and the entropy bonus fall along the `steps` of the training. A step minimises the sum of all
-    modules' declared losses, over all parameters but the agents', and for each agent its policy and value losses less
-    its entropy bonus. The pass that produced the trajectory is the one that is differentiated; later PPO epochs compute
-    the agent again, on the experience of that pass. If a loss or a gradient is not finite, no module is updated, and
-    the step is counted as skipped. Metrics are scalars: ``loss/MODULE.PORT`` for each declared loss, without its
-    weight; ``MODULE.PORT`` for each declared metric; ``accuracy`` if the graph declares a belief and a label; and per
-    agent ``policy_loss``, ``value_loss``, ``entropy``, ``kl`` (between the policies before and after the epochs) and
-    ``reward`` (mean sum over an episode), each under the agent's name; and where the agent has a port ``mode``, acts on
-    a memory, and the graph has an input ``image``, the signs of collapse ``refixation`` and ``border``
-    (`foveax.diagnose`), of its modes.
+    Learning rates, scales and the entropy bonus fall along the `steps` of the training, the most that `fit` makes. A
+    step minimises the sum of all modules' declared losses, over all parameters but the agents', and for each agent its
+    policy and value losses less its entropy bonus. The pass that produced the trajectory is the one that is
+    differentiated; later PPO epochs compute the agent again, on the experience of that pass. If a loss or a gradient of
+    any epoch is not finite, no module is updated, and the step is counted as skipped. Metrics are scalars:
+    ``loss/MODULE.PORT`` for each declared loss, without its weight; ``MODULE.PORT`` for each declared metric;
+    ``accuracy`` if the graph declares a belief and a label; and per agent, under its name, ``reward`` (mean sum over
+    an episode) and the terms of `agent_loss`: ``policy_loss``, ``value_loss``, ``entropy`` and ``kl``. With one epoch
+    these are of the policy that acted, for which ``kl`` is 0, and so is ``policy_loss`` where advantages are
+    standardised: its gradient alone has a meaning. With several they are taken after the last one, and say how far the
+    step has moved the policy. Where the agent has a port ``mode``, acts on a memory, and the graph has an input
+    ``image``, there are also the signs of collapse ``refixation`` and ``border`` (`foveax.diagnose`), of its modes.
+    Raises `InputError` if `steps` is no whole number, at least 1.
 
     Example:
       >>> import foveax as fx, jax, jax.numpy as jnp
@@ -78,6 +84,7 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
       >>> int(state.step), round(float(metrics["loss/decision.cross_entropy"]), 1)
       (1, 2.3)
     """
+    check_steps(steps)
     moving = graph.length > 1  # with a single glimpse no action is credited
     agents = {name: agent for name, module in graph.modules.items() if (agent := module.agent) and moving}
     replays = learning.epochs > 1  # an agent is computed again from all that it gave
@@ -96,7 +103,7 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
         params_key, step_key = jax.random.split(key)
         params = init(graph, params_key)
         optimizer = {name: own.init(params[name]) for name, own in optimizers(defaults).items()}
-        step, skipped, consecutive = (jnp.zeros((), jnp.int32) for _ in range(3))  # each its own: they are donated
+        step, skipped, consecutive = (jnp.zeros((), jnp.int32) for _ in range(3))  # each its own, to be donated
         return TrainState(params, optimizer, step, step_key, skipped, consecutive)
 
     def objective(
@@ -129,23 +136,28 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
         total, grads, metrics = averaged((total, grads, metrics))
         made = is_finite(total, grads) & (state.consecutive_skips < learning.max_skips)
         own = optimizers(hyper)
+        before = state.params, state.optimizer
         params, optimizer = _updated(own, grads, state.optimizer, state.params, made)
         for name in agents:
             again = functools.partial(replayed_loss, graph.modules[name], graph.wiring.inputs[name])
+            bonus = bonus_at(hyper, progress, learning)
             for _ in range(learning.epochs - 1):
-                bonus = bonus_at(hyper, progress, learning)
-                replayed = jax.value_and_grad(again, has_aux=True)(params[name], episodes[name], hyper, bonus)
-                (loss, terms), grad = averaged(replayed)
+                differentiated = jax.value_and_grad(again, has_aux=True)(params[name], episodes[name], hyper, bonus)
+                (loss, _), grad = averaged(differentiated)
                 made &= is_finite(loss, {name: grad})
                 moved = _updated(own, {name: grad}, optimizer, params, made)
                 params, optimizer = ({**old, **new} for old, new in zip((params, optimizer), moved, strict=True))
+            if replays:  # once more, after the last update
+                terms = averaged(again(params[name], episodes[name], hyper, bonus)[1])
                 metrics |= {f"{name}/{term}": value for term, value in terms.items()}
+        if replays:  # one epoch that is not finite takes back those before it
+            params, optimizer = jax.lax.cond(made, lambda new, _: new, lambda _, old: old, (params, optimizer), before)
         state = state._replace(params=params, optimizer=optimizer, step=state.step + 1)
         skipped = state.skipped + jnp.where(made, 0, 1)
         consecutive = jnp.where(made, 0, state.consecutive_skips + 1)
         return state._replace(skipped=skipped, consecutive_skips=consecutive), metrics
 
-    return Learner(jax.jit(start), step, defaults)  # init is many small operations, compiled as one
+    return Learner(jax.jit(start), step, defaults, steps)  # init is many small operations, compiled as one
 
 
 def replayed_loss(
@@ -161,11 +173,17 @@ def replayed_loss(
             again, state = agent.evaluate(params, state, outputs)
             return state, {port: again[port] for port in ("log_prob", "value", "entropy")}
 
-        return jax.lax.scan(glimpse, module.begin(inputs), outputs, unroll=True)[1]
+        return scan_glimpses(glimpse, module.begin(inputs), outputs)
 
     credit = ("reward", "return", "advantage", "baselined")
     own = {port: value for port, value in episodes.items() if port not in credit}
     return agent_loss(jax.vmap(replay)(own), episodes, hyper, entropy)
+
+
+def check_steps(steps: int) -> None:
+    """Refuses a length of a training that is no number of steps."""
+    if not isinstance(steps, int | np.integer) or steps < 1:
+        raise InputError(f"steps must be a whole number, at least 1; got {steps!r}")
 
 
 def progress_at(step: Array, steps: int) -> Array:

@@ -50,6 +50,14 @@ REFUSED = {
     "NaN elsewhere": ({"train_depth": np.full(32, np.nan), "test_depth": np.zeros(32)}, "train depth must be finite"),
     "text elsewhere": ({"train_name": np.full(32, "a"), "test_name": np.full(32, "a")}, "must hold numbers; got <U1"),
     "a number elsewhere": ({"train_depth": np.float32(3), "test_depth": np.float32(3)}, "must have one length"),
+    "beyond float32": (
+        {"train_depth": np.full(32, 1e300), "test_depth": np.zeros(32)},
+        "depth must fit into 32 bits",
+    ),
+    "beyond int32": (
+        {"train_when": np.full(32, 2**40), "test_when": np.zeros(32, int)},
+        "when must fit into 32 bits",
+    ),
     "infinite": ({"train_image": np.full((32, 8, 8), np.inf, np.float32)}, "must lie in .0, 1. where it is a float"),
 }
 
@@ -59,6 +67,23 @@ def test_arrays_that_are_not_as_they_must_be(case, tmp_path):
     changes, said = REFUSED[case]
     with pytest.raises(fx.InputError, match=said):
         fx.load(str(write(tmp_path / "own.npz", **changes)))
+
+
+def test_arrays_of_more_than_64_bits_are_taken_as_float32():
+    split = {**tiny.data().train, "depth": np.full(32, 0.1, np.longdouble)}
+    data = fx.from_arrays(split, split)
+    assert data.inputs["depth"].dtype == np.float32
+    np.testing.assert_array_equal(data.train["depth"], np.float32(0.1))
+
+
+def test_what_numpy_says_in_several_lines_is_said_in_one():
+    split = tiny.data().train
+    with pytest.raises(fx.InputError, match=r"^train depth must be an array; it is not: [^\n]*$"):
+        fx.from_arrays({**split, "depth": [np.zeros(2), np.zeros((2, 2))] * 16}, split)
+    with pytest.raises(fx.InputError, match=r"^batch must be int; got array\(\[\[0., 0.\], \[0., 0.\]\]\)$"):
+        fx.TrainingConfig(batch=np.zeros((2, 2)))
+    with pytest.raises(fx.GraphError, match=r"^[^\n]*'gain' must be a number; got array[^\n]*$"):
+        fx.Graph({}, {}, [], 2, hyperparameters={"gain": np.zeros((2, 2))})
 
 
 def test_other_files_under_the_name_of_arrays_are_refused(tmp_path):

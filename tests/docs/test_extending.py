@@ -132,7 +132,7 @@ def test_a_change_learns(name, my_eye, data):
     learner = fx.make_learner(graph, CONFIG.learning, steps=8)
     state = learner.init(jax.random.key(0))
     before = jax.tree.map(np.asarray, state.params)
-    *_, (state, metrics) = fx.fit(learner, data, state, steps=8, batch=8, dispatch=4)
+    *_, (state, metrics) = fx.fit(learner, data, state, batch=8, dispatch=4)
     for module, params in before.items():
         leaves = zip(jax.tree.leaves(params), jax.tree.leaves(state.params[module]), strict=True)
         assert not params or any((one != other).any() for one, other in leaves)

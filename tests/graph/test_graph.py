@@ -39,6 +39,14 @@ FLOAT = fx.from_function(lambda value: value, ports={"value": fx.Port((), (jnp.f
 ANY = fx.from_function(lambda x: x)
 ADD = fx.from_function(lambda a, b: a + b)
 PAIR = fx.from_function(lambda: {"a": jnp.zeros(2), "b": jnp.zeros((), jnp.int32)}, outputs="both")
+
+
+class DroppingCell(nn.SimpleCell):
+    @nn.compact
+    def __call__(self, carry, inputs):
+        return super().__call__(carry, nn.Dropout(0.5, deterministic=False)(inputs))
+
+
 EYE = fx.saccader(fx.networks.SaccadeNetwork(hidden=4))
 EYE_LINKS = ["eye.fixation -> mine.observation"]
 
@@ -177,6 +185,90 @@ REFUSED = {
         lambda: graph().reroute("eye.gaze", "retina.glimpse"),
         "no link leads from eye.gaze; links lead from input.image, memory.fixation, eye.fixation",
     ),
+    "a module to swap that has no name": (lambda: graph().swap(["eye"], fx.centre()), r"no module \['eye'\] to swap"),
+    "a function to swap in": (
+        lambda: graph().swap("eye", lambda x: x),
+        "'eye' must be a Module, as from_function and from_linen make them; got <function",
+    ),
+    "a port that is no text": (lambda: graph().unlink(["retina.image"]), 'must read "module.port"; got .*retina.image'),
+    "a source to reroute that is no text": (
+        lambda: graph().reroute(3, "eye.fixation"),
+        'must read "module.port"; got 3',
+    ),
+    "a port to record that is no text": (lambda: fx.compile(graph(), [3]), 'must read "module.port"; got 3'),
+    "a module to split off that is no text": (lambda: fx.split(graph(), ["eye"]), r"no module \['eye'\] to split off"),
+    "a field that no graph has": (
+        lambda: graph().replace(glimpses=3),
+        "a graph has inputs, modules, links, length, .*; got glimpses",
+    ),
+    "a length beyond all integers": (lambda: graph(length=10**30), "length must be at most 2147483647 glimpses"),
+    "modules without names": (
+        lambda: fx.Graph({}, [fx.centre()], [], 4),
+        "each module must be given by its name, in a dictionary; got",
+    ),
+    "memory without names": (
+        lambda: graph().add(memory=[0.5]),
+        r"each memory must be given by its name.*; got \[0.5\]",
+    ),
+    "links as one text": (lambda: fx.Graph({}, {}, "eye.x -> retina.y", 4), "links must be a list of texts; got"),
+    "an input without shape": (
+        lambda: fx.Graph({"image": (8, 8, 1)}, {}, [], 4),
+        r"the input 'image' must be a jax.ShapeDtypeStruct; got \(8, 8, 1\)",
+    ),
+    "roles that are none": (lambda: graph(roles={"gaze": "fixation"}), "roles must be Roles, .*; got {'gaze'"),
+    "a role that is no text": (lambda: graph(roles=fx.Roles(gaze=3)), r"roles must be Roles, .*; got Roles\(gaze=3"),
+    "a hyper-parameter that is not finite": (
+        lambda: graph(numbers={"gain": np.inf}),
+        "'gain' must be a number; got inf",
+    ),
+    "a memory beyond float32": (
+        lambda: graph(memory={**CENTRE, "far": 1e300}),
+        r"memory 'far' must begin with numbers in the range of float32; got 1e\+300",
+    ),
+    "a module that raises": (
+        lambda: graph(bad=fx.from_function(lambda: 1 // 0)),
+        "module 'bad' cannot take no inputs: integer division",
+    ),
+    "a module that reads a value": (
+        lambda: graph(bad=fx.from_function(lambda x: float(x[0])), links=["eye.fixation -> bad.x"]),
+        "^[^\n]*module 'bad' cannot take x float32.*Abstract tracer value[^\n]*$",
+    ),
+    "an apply that is no function": (
+        lambda: graph(bad=fx.Module({}, None)),
+        "apply of module 'bad' must be a function",
+    ),
+    "a port of sizes that are none": (
+        lambda: graph(bad=fx.Module({"x": fx.Port((2.0,))}, takes_int)),
+        r"inputs of module 'bad' must be a dictionary of Port, .*; got {'x': Port\(shape=\(2.0",
+    ),
+    "a loss at glimpses that are none": (
+        lambda: graph(bad=fx.centre()._replace(losses={"x": fx.Loss(glimpses="first")})),
+        "losses of module 'bad' must be a dictionary of Loss, .*; got .*first",
+    ),
+    "a capsule of no steps": (
+        lambda: graph(eye=fx.batching(fx.centre(), every=0)),
+        "fit_every of module 'eye' must be a whole number, at least 1; got 0",
+    ),
+    "a function without parameters to read": (lambda: fx.from_function(max), "a function must say what it takes"),
+    "a flax class": (lambda: fx.from_linen(nn.Dense), "must be given, an instance; got <class"),
+    "a cell without a carry": (lambda: fx.from_linen_cell(nn.Dense(3)), "a cell must have initialize_carry"),
+    "dropout": (
+        lambda: graph(bad=fx.from_linen(nn.Dropout(0.5, deterministic=False)), links=["eye.fixation -> bad.inputs"]),
+        "Dropout must draw no random numbers; it draws dropout: make it deterministic",
+    ),
+    "batch statistics": (
+        lambda: graph(bad=fx.from_linen(nn.BatchNorm(use_running_average=False)), links=["eye.fixation -> bad.x"]),
+        "BatchNorm must keep the collection params alone; it keeps batch_stats: normalise by LayerNorm or GroupNorm",
+    ),
+    "dropout of nnx": (
+        lambda: fx.from_nnx(lambda rngs: nnx.Dropout(0.5, rngs=rngs)),
+        "must hold Param alone; it holds RngCount, RngKey: normalise by LayerNorm or GroupNorm, and leave dropout out",
+    ),
+    "batch statistics of nnx": (lambda: fx.from_nnx(lambda rngs: nnx.BatchNorm(2, rngs=rngs)), "it holds BatchStat"),
+    "a cell that drops": (
+        lambda: graph(bad=fx.from_linen_cell(DroppingCell(4)), links=["eye.fixation -> bad.inputs"]),
+        "DroppingCell must draw no random numbers; it draws dropout",
+    ),
     "agent without outputs": (
         lambda: graph(eye=fx.centre()._replace(agent=fx.Agent(evaluate=None, mode=None))),
         "agent 'eye' must give the outputs action, log_prob, entropy, value; it lacks action",
@@ -273,6 +365,17 @@ def test_refused_when_built(case):
 def test_unknown_record_lists_ports():
     with pytest.raises(fx.GraphError, match=r"no port 'retina.crop' to record; there are .*retina.glimpse"):
         fx.compile(graph(), ["retina.crop"])
+
+
+def test_what_is_sown_by_a_flax_module_is_left_aside():
+    class Sowing(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            self.sow("losses", "norm", jnp.sum(x))
+            return nn.Dense(2)(x)
+
+    built = graph(net=fx.from_linen(Sowing()), links=["eye.fixation -> net.x"])
+    assert rolled(built, fx.init(built, jax.random.key(0)))["net"]["output"].shape == (4, 2)
 
 
 def test_universal_port_takes_anything():

@@ -77,8 +77,9 @@ def test_every_change_shows(case):
 
 
 def test_it_survives_json_and_names_every_parameter():
-    ours = fingerprint(standard())
-    assert json.loads(json.dumps(ours)) == ours
+    ours = fingerprint(standard().add(memory={"most": (-np.inf, 0.0)}))
+    assert json.loads(json.dumps(ours, allow_nan=False)) == ours
+    assert ours["memory"].pop("most") == ["float32[2]", ["-Infinity", 0.0]]
     assert ours["modules"]["saccader"]["parameters"]["['params']['policy']['kernel']"] == "float32[4, 2]"
     assert ours["memory"] == {"fixation": ["float32[2]", [0.5, 0.5]]}
     assert ours["length"] == 3

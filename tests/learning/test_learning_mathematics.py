@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
+from foveax._types import InputError
 from foveax.learning import losses, returns, rewards
 from foveax.learning.hyperparameters import LearningConfig
 from foveax.learning.ppo import agent_loss, with_credit
@@ -25,8 +26,9 @@ def gae_twin(reward, value, discount, lambda_):
 
 
 @pytest.mark.parametrize(("discount", "lambda_"), [(0.9, 0.95), (1.0, 1.0), (0.5, 0.84), (0.0, 0.3), (0.7, 0.0)])
-def test_advantages_are_the_definition(discount, lambda_):
-    reward, value = RNG.normal(size=(2, 5)).astype(np.float32)
+@pytest.mark.parametrize("steps", [1, 5, 19])
+def test_advantages_are_the_definition(discount, lambda_, steps):
+    reward, value = RNG.normal(size=(2, steps)).astype(np.float32)
     ours = returns.truncated_generalized_advantage_estimation(
         jnp.asarray(reward), jnp.asarray(value), discount, lambda_
     )
@@ -159,6 +161,17 @@ def test_credit_against_twin(normalize):
     ours = with_credit(jax.tree.map(jnp.asarray, episodes), learning.hyperparameters(), normalize=normalize)
     for name, expected in credit_twin(episodes, learning, normalize).items():
         np.testing.assert_allclose(ours[name], expected, rtol=2e-4, atol=2e-4, err_msg=name)
+
+
+@pytest.mark.parametrize(("normalize", "batch", "saccades"), [("glimpse", 1, 4), ("batch", 1, 1)])
+def test_what_would_be_standardised_by_itself_is_refused(normalize, batch, saccades):
+    episodes, learning = jax.tree.map(jnp.asarray, random_episodes(batch, saccades)), LearningConfig()
+    with pytest.raises(
+        InputError, match=rf"batch must be at least 2 .*\(normalize {normalize}\).*; got 1: choose normalize"
+    ):
+        with_credit(episodes, learning.hyperparameters(), normalize=normalize)
+    credited = with_credit(episodes, learning.hyperparameters(), normalize="none")
+    assert (np.asarray(credited["advantage"]) != 0).all()
 
 
 def test_agent_loss_is_its_weighted_terms():

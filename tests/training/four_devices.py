@@ -107,8 +107,9 @@ def test_each_later_epoch_reduces_the_saccaders_gradient_once(digits):
     config = fx.TrainingConfig(pipeline=PIPELINE, learning=fx.LearningConfig(epochs=3))
     gather, *reduces = collectives(digits, config)
     assert gather == CREDIT
-    assert [kind for kind, *_ in reduces] == ["all-reduce"] * 3
-    again = [size - parameters(digits, config, of="saccader") for *_, size in reduces[:2]]
+    assert [kind for kind, *_ in reduces] == ["all-reduce"] * 4
+    assert reduces[0][-1] == 4  # the metrics, after the last epoch
+    again = [size - parameters(digits, config, of="saccader") for *_, size in reduces[1:3]]
     assert all(0 <= metrics <= 12 for metrics in again)
 
 

@@ -1,5 +1,7 @@
 """The loop around the step: numbers that it is given, agents of any name, and a run that is cut into parts."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -8,6 +10,7 @@ import pytest
 import small
 
 import foveax as fx
+from foveax.training.learner import progress_at
 
 STEPS, BATCH = 6, 8
 
@@ -33,7 +36,7 @@ def learner(data):
     return fx.make_learner(pipeline(data), fx.LearningConfig(), steps=STEPS)
 
 
-def fitted(learner, data, key=None, *, steps=STEPS, state=None, **options):
+def fitted(learner, data, key=None, *, steps=None, state=None, **options):
     key = jax.random.key(0) if key is None else key
     state = (jax.vmap(learner.init) if key.ndim else learner.init)(key) if state is None else state
     for state, metrics in fx.fit(learner, data, state, steps=steps, batch=BATCH, dispatch=3, **options):  # noqa: B007
@@ -62,6 +65,31 @@ def test_fit_is_the_step_on_the_batches_in_their_order(learner, data):
     chex.assert_trees_all_close(state.params, by_hand.params, atol=1e-6)
     for name in logged[0]:
         np.testing.assert_allclose(metrics[name], np.mean([one[name] for one in logged[3:]]), rtol=1e-4, atol=1e-5)
+
+
+def test_every_state_that_is_held_stays_usable(learner, data):
+    """The first one, from which a cell is run twice, and each that was handed on, from which the rest is the same."""
+    first = learner.init(jax.random.key(0))
+    once, again = ([state for state, _ in fx.fit(learner, data, first, batch=BATCH, dispatch=2)] for _ in range(2))
+    chex.assert_trees_all_equal(once, again)
+    resumed, _ = fitted(learner, data, state=once[0])
+    chex.assert_trees_all_equal(resumed.params, once[-1].params)
+
+
+def test_fit_ends_where_the_learner_does(learner, data):
+    first = learner.init(jax.random.key(0))
+    assert int(fitted(learner, data, state=first)[0].step) == STEPS
+    half, _ = fitted(learner, data, state=first, steps=STEPS // 2)
+    chex.assert_trees_all_equal(fitted(learner, data, state=half), fitted(learner, data, state=first))
+    with pytest.raises(fx.InputError, match="steps must be at most those that the learner was made for, 6; got 12"):
+        fitted(learner, data, state=first, steps=2 * STEPS)
+
+
+@pytest.mark.parametrize("steps", [0, 2.5])
+def test_a_training_has_at_least_one_step(steps, data):
+    for make in (fx.make_learner, functools.partial(fx.make_agent_learner, agent="eye")):
+        with pytest.raises(fx.InputError, match=f"steps must be a whole number, at least 1; got {steps}"):
+            make(pipeline(data), fx.LearningConfig(), steps=steps)
 
 
 def test_numbers_given_to_fit_are_those_of_a_learner_made_with_them(learner, data):
@@ -100,9 +128,10 @@ def test_progress_reaches_a_module_as_the_share_of_steps_done(data):
     learner = fx.make_learner(graph, fx.LearningConfig(), steps=STEPS)
     shares = []
     state = learner.init(jax.random.key(0))
-    for _, metrics in fx.fit(learner, data, state, steps=STEPS + 2, batch=BATCH, dispatch=1):
+    for _, metrics in fx.fit(learner, data, state, batch=BATCH, dispatch=1):
         shares.append(float(metrics["clock.done"]))
-    np.testing.assert_allclose(shares, [*(np.arange(STEPS) / STEPS), 1, 1], rtol=1e-6)
+    np.testing.assert_allclose(shares, np.arange(STEPS) / STEPS, rtol=1e-6)
+    assert progress_at(jnp.int32(STEPS + 2), STEPS) == 1
 
 
 CLOCK = fx.from_function(lambda now: now, outputs="done", metrics=("done",))

@@ -166,7 +166,7 @@ def test_each_agent_learns_what_it_is_paid_for():
     data = fx.from_arrays(split, split)
     made = fx.make_learner(graph, fx.LearningConfig(policy_learning_rate=0.02, entropy=0.0), steps=steps)
     state = made.init(jax.random.key(0))
-    for state, _ in fx.fit(made, data, state, steps=steps, batch=32):  # noqa: B007
+    for state, _ in fx.fit(made, data, state, batch=32):  # noqa: B007
         pass
     modes = rolled(state, ["right.mode"])["right"]["mode"][:, :-1].mean((0, 1))  # the last is never paid
     np.testing.assert_allclose(modes * 15, [3.5, 11.5], atol=0.5)

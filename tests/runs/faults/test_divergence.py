@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 
 import chex
 import jax
@@ -55,6 +56,16 @@ def test_a_batch_that_is_not_finite_is_skipped_and_counted(bad, epochs):
     chex.assert_trees_all_equal(learned(onward), learned(step(state._replace(step=state.step + 1), batch(1))[0]))
 
 
+def test_a_later_epoch_that_is_not_finite_takes_back_the_first():
+    """A step as long as 1e30 is finite, and what the saccader then gives is not."""
+    step, state = make(epochs=2, policy_learning_rate=1e30)
+    after, metrics = step(state, batch())
+    assert np.isfinite(metrics["loss/decision.cross_entropy"])  # of the first epoch
+    assert not np.isfinite(metrics["saccader/policy_loss"])  # of the second
+    chex.assert_trees_all_equal(learned(after), learned(state))
+    assert [int(value) for value in (after.step, after.skipped, after.consecutive_skips)] == [1, 1, 1]
+
+
 def test_a_gradient_that_is_not_finite_is_skipped_though_the_loss_is():
     graph = fx.standard_pipeline(tiny.data(), tiny.PIPELINE)
     root = fx.from_function(lambda logits: jnp.sqrt(jnp.sum(logits * 0)), outputs="root", losses=("root",))
@@ -93,10 +104,14 @@ def test_a_training_over_a_bad_image_goes_on_and_reports_it(tmp_path):
     assert max(line["consecutive_skips"] for line in lines) <= 1
 
 
-def test_ten_in_a_row_end_the_training_with_the_last_good_state(tmp_path):
+def test_ten_in_a_row_end_the_training_with_the_state_of_the_last_update(tmp_path):
     out, never_finite = tmp_path / "run", data_with_nan(slice(None))
-    with pytest.raises(fx.DivergenceError, match=r"by step \d+ losses or gradients were not finite in 10 "):
+    with pytest.raises(fx.DivergenceError, match=r"not finite in 10 .*of the last update.*may not be finite"):
         tiny.train(out, never_finite)
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    written = [json.loads(line, parse_constant=pytest.fail) for line in lines]  # NaN is no JSON
+    assert {line["accuracy"] for line in written} == {None}
+    assert all(np.isnan(line["accuracy"]) for line in read_metrics(out / "metrics.jsonl"))
     graph = fx.build_graph(tiny.CONFIG, tiny.CONFIG.prepare(tiny.data()))
     learner = fx.make_learner(graph, tiny.CONFIG.learning, steps=tiny.CONFIG.steps)
     initial = learner.init(jax.random.key(0))
