@@ -23,6 +23,7 @@ from foveax.runs.divergence import DivergenceError
 from foveax.runtime.machine import own_version
 from foveax.runtime.processes import leaving_at_once
 from foveax.runtime.signals import Interrupted, raising_signals
+from foveax.training_help import training_help
 
 DESCRIPTION = "Networks that see through eye movements: train, test and analyse them."
 CONFIGURED = (commands.train, commands.train_sb3, commands.population, commands.config)
@@ -87,6 +88,9 @@ def _end(message: str, code: int, *, at_once: bool = False) -> NoReturn:
 def _parse(arguments: list[str]) -> Callable[[], None]:
     """The call that the arguments ask for."""
     flags = commands.TrainingFlags(_start(arguments))
+    for function in CONFIGURED:
+        if arguments[:1] == [function.__name__.replace("_", "-")] and not {"-h", "--help"}.isdisjoint(arguments):
+            return functools.partial(print, training_help(function, flags), end="")
     calls: dict[str, Any] = {}
     for function in (*CONFIGURED, *OTHERS):
         call = _call(function)
