@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import docstring_parser
@@ -47,6 +47,15 @@ class Flag(NamedTuple):
     kind: Any
     default: Any
     text: str
+
+
+def command_list(commands: Mapping[str, Callable[..., None]], description: str) -> str:
+    """The help of the program: each command's name and the first line of its docstring."""
+    wide = max(map(len, commands)) + 2
+    lines = [f"  {name:<{wide}}{(command.__doc__ or '').partition(chr(10))[0]}" for name, command in commands.items()]
+    return "\n".join(
+        ["usage: foveax COMMAND ...", "", description, "", *lines, "", "foveax COMMAND --help says more", ""]
+    )
 
 
 def training_help(command: Callable[..., None], flags: TrainingFlags) -> str:
