@@ -23,6 +23,7 @@ from foveax.runs.divergence import DivergenceError
 from foveax.runtime.machine import own_version
 from foveax.runtime.processes import leaving_at_once
 from foveax.runtime.signals import Interrupted, raising_signals
+from foveax.training_help import command_list, training_help
 
 DESCRIPTION = "Networks that see through eye movements: train, test and analyse them."
 CONFIGURED = (commands.train, commands.train_sb3, commands.population, commands.config)
@@ -86,16 +87,24 @@ def _end(message: str, code: int, *, at_once: bool = False) -> NoReturn:
 
 def _parse(arguments: list[str]) -> Callable[[], None]:
     """The call that the arguments ask for."""
-    flags = commands.TrainingFlags(_start(arguments))
-    calls: dict[str, Any] = {}
-    for function in (*CONFIGURED, *OTHERS):
-        call = _call(function)
-        name = function.__name__.replace("_", "-")
-        calls[name] = functools.partial(call, flags=flags) if function in CONFIGURED else call
+    named = {function.__name__.replace("_", "-"): function for function in (*CONFIGURED, *OTHERS)}
+    name, *given = arguments or ["--help"]
+    if name in ("-h", "--help"):
+        return functools.partial(print, command_list(named, DESCRIPTION), end="")
+    if name not in named:
+        near = difflib.get_close_matches(name, named, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"command must be one of {', '.join(named)}; got {name!r}{hint}")
+    call: Any = _call(named[name])
+    if named[name] in CONFIGURED:
+        flags = commands.TrainingFlags(_start(given))
+        if not {"-h", "--help"}.isdisjoint(given):
+            return functools.partial(print, training_help(named[name], flags), end="")
+        call = functools.partial(call, flags=flags)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.extras.subcommand_cli_from_dict(calls, prog="foveax", description=DESCRIPTION, args=arguments)
+            return tyro.cli(call, prog=f"foveax {name}", args=given)
     except SystemExit as end:
         refusal = _refusal(end)
         if refusal:

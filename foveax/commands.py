@@ -40,6 +40,7 @@ from foveax.evaluation.whole_image import whole_image_accuracy
 from foveax.pipelines.named import import_object, import_pipeline
 from foveax.recipes import RECIPES, Recipe, format_results, run_recipe
 from foveax.runs.config import ExecutionConfig, TrainingConfig
+from foveax.runs.export import export_function, export_params
 from foveax.runs.load import LoadedRun, load_run
 from foveax.runs.loggers import logger
 from foveax.runs.population import format_population, train_population
@@ -47,7 +48,7 @@ from foveax.runs.summary import Result
 from foveax.runs.train import train as train_run
 from foveax.runs.verify import verify as train_again
 from foveax.runtime.compilation_cache import keep_compilation_cache
-from foveax.runtime.files import write_json, write_npz
+from foveax.runtime.files import write_atomically, write_json, write_npz
 from foveax.runtime.processes import is_main, start_processes
 
 Control = Literal["best_sequence", "another_image", "random", "centre"]
@@ -334,18 +335,27 @@ def export(
     /,
     flags: OmitArgPrefixes[RunFlags] = OWN_DATA,
     *,
+    file_format: Annotated[Literal["npz", "stablehlo", "safetensors"], tyro.conf.arg(name="format")] = "npz",
     split: Literal["train", "test"] = "test",
     file: str = "",
 ) -> None:
-    """Write what a run does with a split as .npz: probabilities, predicted, label, fixations.
+    """Write what a run does with a split as .npz, or the run itself for programs without foveax.
 
     Args:
       run: Run directory.
-      split: train or test.
-      file: Where to; by default SPLIT.npz in the run directory.
+      file_format: npz: probabilities, predicted, label, fixations of a split. stablehlo: a function from images to
+        probabilities and fixations, which jax.export.deserialize reads. safetensors: the parameters, by dotted names.
+      split: Of npz: train or test.
+      file: Where to; by default SPLIT.npz, run.stablehlo or params.safetensors in the run directory.
     """
     loaded = flags.load(run)
-    place = Path(file or loaded.path / f"{split}{suffix(loaded)}.npz")
+    names = {"npz": f"{split}{suffix(loaded)}.npz", "stablehlo": "run.stablehlo", "safetensors": "params.safetensors"}
+    place = Path(file).expanduser() if file else loaded.path / names[file_format]
+    if file_format != "npz":
+        content = export_params(loaded) if file_format == "safetensors" else export_function(loaded).serialize()
+        write_atomically(place, lambda opened: opened.write(content))
+        print(f"{len(content):,} bytes in {place}")
+        return
     evaluation = show(loaded.graph, loaded.params, getattr(loaded.data, split), key=jax.random.key(loaded.config.seed))
     write_npz(place, as_arrays(evaluation))
     print(f"{len(evaluation.losses)} examples in {place}")

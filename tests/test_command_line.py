@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,12 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
+import tyro
 from command import printed, refused
 
 import foveax as fx
+from foveax import commands
 from foveax.cli import main
+from foveax.learning.rewards import REWARDS
 from foveax.recipes.tables import RECIPES
 from foveax.runs.config import PRESETS
+from foveax.training_help import MAIN
 
 TINY = ["--images", "320", "--hidden", "16", "--features", "8"]
 
@@ -236,6 +241,25 @@ def test_a_finished_run_is_extended_in_a_directory_of_its_own(tmp_path, capsys):
     assert stored["config"] == {**json.loads((first / "config.json").read_text())["config"], "images": 160}
     assert "images must be more than those" in refused(capsys, "train", "--extend", first, "--out", tmp_path / "no")
     assert "must have a run directory of its own" in refused(capsys, "train", "--extend", first, "--images", "160")
+
+
+@pytest.mark.parametrize("name", ["train", "train_sb3", "population", "config"])
+def test_help_has_every_flag_once_and_those_that_matter_first(name, capsys):
+    text = printed(capsys, name.replace("_", "-"), "--help")
+    shown = re.findall(r"^  (--\S+?),? ", text, re.MULTILINE)
+    assert shown[: len(MAIN)] == ["--" + field.replace("_", "-") for field in MAIN]
+    command = functools.partial(getattr(commands, name), flags=commands.TrainingFlags(PRESETS["default"]))
+    with pytest.raises(SystemExit):
+        tyro.cli(command, args=["--help"])
+    parsed = set(re.findall(r"--(?!no-)[a-z][a-z0-9-]*", capsys.readouterr().out)) - {"--help"}
+    assert sorted(shown) == sorted(parsed)
+    assert all(f"\n  {choice} " in text for choice in (*PRESETS, *REWARDS))
+
+
+def test_the_page_names_the_flags_that_matter_in_the_order_of_the_help():
+    page = Path(__file__).parents[1] / "docs" / "getting_started.md"
+    named = re.findall(r"^\| `--(\S+)` ", page.read_text(), re.MULTILINE)
+    assert named == [field.replace("_", "-") for field in MAIN]
 
 
 def test_the_version_is_printed(capsys):

@@ -8,6 +8,10 @@ import numpy as np
 
 from foveax._types import Array, Batch, InputError, Key
 from foveax.data.dataset import Data
+from foveax.runtime.machine import check_memory
+
+UNROLLED = 8
+"""Pieces that are laid in one turn of the compiled loop."""
 
 
 def translated(data: Data, *, side: int = 60) -> Data:
@@ -32,13 +36,16 @@ def cluttered(data: Data, *, side: int = 60, pieces: int = 4, piece: int = 8) ->
     There are `pieces` of them, `piece` pixels a side, from other images of the same batch, or of the same test split.
 
     Raises:
-      InputError: if an image is larger than the canvas, or a piece than an image.
+      InputError: if an image is larger than the canvas, or a piece than an image, or the test canvases do not fit into
+        memory.
     """
     height, width = data.inputs["image"].shape[:2]
     if side < max(height, width):
         raise InputError(f"canvas must be at least as large as an image, {max(height, width)}; got {side}")
     if piece > min(height, width):
         raise InputError(f"piece must be at most as large as an image, {min(height, width)}; got {piece}")
+    image = data.test["image"]
+    check_memory("test canvases", len(image) * side**2 * image.shape[-1] * image.dtype.itemsize)
     draw = functools.partial(canvas, side=side, pieces=pieces, piece=piece)
 
     def render(key: Key, batch: Batch) -> Batch:
@@ -63,15 +70,17 @@ def canvas(key: Key, index: Array, images: Array, *, side: int, pieces: int = 0,
     place_key, pieces_key = jax.random.split(key)
     empty = jnp.zeros((side, side, shape[-1]), images.dtype)
     drawn = jax.lax.dynamic_update_slice(empty, images[index], _corner(place_key, shape, empty.shape))
-    for piece_key in jax.random.split(pieces_key, pieces):
+
+    def lay(drawn: Array, piece_key: Key) -> tuple[Array, None]:
         which_key, from_key, to_key = jax.random.split(piece_key, 3)
         other = images[(index + jax.random.randint(which_key, (), 1, size)) % size]
         window = (piece, piece, shape[-1])
         cut = jax.lax.dynamic_slice(other, _corner(from_key, window, shape), window)
         to = _corner(to_key, window, empty.shape)
         there = jax.lax.dynamic_slice(drawn, to, window)
-        drawn = jax.lax.dynamic_update_slice(drawn, jnp.maximum(there, cut), to)
-    return drawn
+        return jax.lax.dynamic_update_slice(drawn, jnp.maximum(there, cut), to), None
+
+    return jax.lax.scan(lay, drawn, jax.random.split(pieces_key, pieces), unroll=max(min(pieces, UNROLLED), 1))[0]
 
 
 def _corner(key: Key, window: tuple[int, ...] | list[int], whole: tuple[int, ...] | list[int]) -> tuple[Array, ...]:

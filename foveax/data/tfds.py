@@ -15,6 +15,7 @@ from foveax._checked import in_line
 from foveax._types import InputError
 from foveax.data.dataset import Data, from_named
 from foveax.runtime.files import read_json, write_npz
+from foveax.runtime.machine import import_extra
 
 FEATURES = {
     f"tensorflow_datasets.core.features.{name}"
@@ -75,9 +76,13 @@ def _find_prepared(folder: Path) -> Path | None:
     return max(versions, key=lambda path: versions[path], default=None)
 
 
-def _download(name: str, root: Path) -> None:
-    import tensorflow_datasets as tfds
+def _import_tfds() -> Any:
+    import_extra("array_record", "tfds", "a TFDS set")  # which TFDS imports only when it reads
+    return import_extra("tensorflow_datasets", "tfds", "a TFDS set")
 
+
+def _download(name: str, root: Path) -> None:
+    tfds = _import_tfds()
     try:
         tfds.builder(name, data_dir=root, file_format="array_record").download_and_prepare()
     except Exception as error:  # TFDS raises whatever the network and the set's own code raise
@@ -85,8 +90,7 @@ def _download(name: str, root: Path) -> None:
 
 
 def _decode(prepared: Path) -> dict[str, np.ndarray]:
-    import tensorflow_datasets as tfds
-
+    tfds = _import_tfds()
     _check_features(prepared)
     try:
         builder: Any = tfds.builder_from_directory(prepared)

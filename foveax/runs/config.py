@@ -16,6 +16,8 @@ from foveax.pipelines.standard import PipelineConfig
 from foveax.runtime.files import read_json, read_text
 
 Task = Literal["original", "translated", "cluttered"]
+MOST_STEPS = 2**31 - 1
+"""Steps are counted in 32 bits."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +61,8 @@ class TrainingConfig(Checked):
     def __post_init__(self):
         super().__post_init__()
         object.__setattr__(self, "data", absolute_name(self.data))
+        if self.steps > MOST_STEPS:
+            raise InputError(f"images must be at most {MOST_STEPS} batches; got {self.steps} of {self.batch}")
 
     def prepare(self, data: Data) -> Data:
         """The data as this configuration shows them: held out, augmented, on their canvas.

@@ -64,10 +64,7 @@ class LoadedRun(NamedTuple):
           >>> run.predict(run.data.test["image"][:2]).probabilities.shape
           (2, 6, 10)
         """
-        inputs, names = self.graph.inputs, {"image", "label"}
-        if not set(inputs) <= names or "image" not in inputs:
-            raise InputError(f"a graph must take images, and no more than a label, to predict; this takes {inputs}")
-        image, spec = check_image("images", np.asarray(images)), inputs["image"]
+        image, spec = check_image("images", np.asarray(images)), image_input(self.graph, "predict")
         if image.shape[1:] != spec.shape:
             raise InputError(f"images must be of the shape {list(spec.shape)}; got {list(image.shape[1:])}")
         if image.dtype != spec.dtype:
@@ -75,6 +72,14 @@ class LoadedRun(NamedTuple):
         split = {"image": image, "label": np.zeros(len(image), np.int32)}
         shown = evaluate(self.graph, self.params, split, key=jax.random.key(self.config.seed))
         return Prediction(shown.probabilities, shown.fixations)
+
+
+def image_input(graph: Graph, purpose: str) -> jax.ShapeDtypeStruct:
+    """The image that a graph takes; refuses, with an `InputError`, one that takes more than it and a label."""
+    if "image" not in graph.inputs or not graph.inputs.keys() <= {"image", "label"}:
+        taken = ", ".join(graph.inputs)
+        raise InputError(f"a graph must take images, and no more than a label, to {purpose}; this takes {taken}")
+    return graph.inputs["image"]
 
 
 def load_run(

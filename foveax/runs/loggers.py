@@ -1,7 +1,6 @@
 """Listeners that hand a training's metrics on, to TensorBoard or to Weights & Biases."""
 
 import contextlib
-import importlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from foveax._types import InputError
 from foveax.runs.config import TrainingConfig
 from foveax.runs.run import Listener
+from foveax.runtime.machine import import_extra
 from foveax.runtime.processes import is_main
 
 LIBRARIES = {"tensorboard": ("tensorboardX", "tb"), "wandb": ("wandb", "wandb")}
@@ -41,11 +41,7 @@ def logger(kind: str, config: TrainingConfig, out: str | Path | None = None) -> 
         raise InputError(f"a logger must be one of {', '.join(LIBRARIES)}; got {kind!r}")
     if kind == "tensorboard" and out is None:
         raise InputError("TensorBoard must have a run directory to log in; give one with --out")
-    name, extra = LIBRARIES[kind]
-    try:
-        library = importlib.import_module(name)
-    except ImportError:
-        raise InputError(f"{kind} needs {name}, which is not installed: pip install 'foveax[{extra}]'") from None
+    library = import_extra(*LIBRARIES[kind], purpose=kind)
     folder = None if out is None else Path(out).expanduser()
     begin = {"tensorboard": _tensorboard, "wandb": _wandb}[kind]
     with contextlib.ExitStack() as opened:

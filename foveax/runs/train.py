@@ -130,7 +130,7 @@ def check_size(graph: Graph, learner: Learner, config: TrainingConfig, *, member
     if jax.default_backend() != "cpu":
         return
     state = jax.eval_shape(learner.init, jax.random.key(0))
-    values = config.batch * graph.length * _bytes(graph.wiring.outputs)
+    values = config.batch * (_bytes(graph.inputs) + graph.length * _bytes(graph.wiring.outputs))
     needed = _bytes(state) + _bytes(state.params) + values
     check_memory("a training's state and a batch", members * needed)
 

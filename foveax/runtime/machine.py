@@ -1,5 +1,6 @@
 """The machine and the software: with what, on what and by which command figures are made."""
 
+import importlib
 import importlib.metadata
 import math
 import os
@@ -27,6 +28,14 @@ def own_version() -> str:
         return importlib.metadata.version("foveax")
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
+
+
+def import_extra(name: str, extra: str, purpose: str) -> Any:
+    """Imports a library that only an extra of foveax installs; without it, an `InputError` says how to get it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise InputError(f"{purpose} needs {name}, which is not installed: pip install 'foveax[{extra}]'") from None
 
 
 def machine() -> dict[str, Any]:

@@ -83,7 +83,7 @@ def fit(
     nbytes = sum(array.nbytes for array in data.train.values())
     streamed = nbytes > resident_bytes
     per_dispatch = max(min(dispatch, STREAM_BYTES * size // (nbytes * batch)), 1) if streamed else dispatch
-    blocks = _blocks(int(np.max(local_copy(state.step))), steps, per_dispatch)
+    blocks, again = itertools.tee(_blocks(int(np.max(local_copy(state.step))), steps, per_dispatch))
 
     def indices(first: int) -> np.ndarray:
         each = [batch_indices(order, first, steps=per_dispatch, batch=batch, size=size) for order in orders]
@@ -102,7 +102,7 @@ def fit(
     chosen = (indices(first) for first, _ in blocks)
     feeds = _prefetched(gather, chosen) if streamed else (place(index, mesh, *members, None, BATCH) for index in chosen)
     arrays = {} if streamed else place(data.train, mesh)
-    counts = (place(np.int32(count), mesh) for _, count in blocks)
+    counts = (place(np.int32(count), mesh) for _, count in again)
     for feed, count in zip(feeds, counts, strict=True):
         state, metrics = run(state, count, feed, render_key, arrays, hyper)
         yield state, metrics
@@ -159,10 +159,12 @@ def _dispatch(
     return state, {**{name: total / made for name, total in sums.items()}, **counts}
 
 
-def _blocks(first: int, steps: int, dispatch: int) -> list[tuple[int, int]]:
+def _blocks(first: int, steps: int, dispatch: int) -> Iterator[tuple[int, int]]:
     """(first step, number of steps) of each dispatch; they begin at multiples of `dispatch`, wherever one resumes."""
-    edges = [first, *range(first - first % dispatch + dispatch, steps, dispatch), steps]
-    return [(start, end - start) for start, end in itertools.pairwise(edges) if end > start]
+    while first < steps:
+        end = min(first - first % dispatch + dispatch, steps)
+        yield first, end - first
+        first = end
 
 
 def _prefetched(gather: Callable[[np.ndarray], Batch], indices: Iterator[np.ndarray]) -> Iterator[Batch]:

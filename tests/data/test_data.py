@@ -97,6 +97,17 @@ def test_tfds_not_there_says_what_to_do(tmp_path):
         fx.load("cifar10", data_dir=tmp_path)
 
 
+@pytest.mark.parametrize("library", ["tensorflow_datasets", "array_record"])
+def test_a_tfds_set_without_the_extra_says_what_to_install(library, mnist_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setitem(sys.modules, library, None)
+    message = rf"a TFDS set needs {library}, which is not installed: pip install 'foveax\[tfds\]'"
+    with pytest.raises(fx.InputError, match=message):
+        fx.load("mnist", data_dir=mnist_dir)
+    with pytest.raises(fx.InputError, match=message):
+        fx.load("cifar10", data_dir=tmp_path, download=True)
+
+
 def test_files_that_are_no_arrays_are_refused(tmp_path):
     with pytest.raises(fx.InputError, match="no file"):
         fx.load(str(tmp_path / "none.npz"))
