@@ -74,8 +74,8 @@ def _part(name: str, part: Part, limit: float, chosen: argparse.Namespace) -> di
             code = _process(name, run, file, flags, left, chosen) if left > 0 else None
             rows += [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
         if code != 0:
-            rows.append({"name": run, "error": f"ended with exit code {code}" if code else "cut: out of time"})
-        finished &= code is not None and not any(row.get("error") == LATE for row in rows)
+            rows.append({"name": run, "error": "cut: out of time" if code is None else f"ended with exit code {code}"})
+        finished &= code == 0 and not any(row.get("error") == LATE for row in rows)
     seconds = round(time.perf_counter() - began, 1)
     print(f"{name}: {seconds} s, {len(rows)} rows{'' if finished else ', cut'}", flush=True)
     return {"seconds": seconds, "finished": finished, "rows": rows}

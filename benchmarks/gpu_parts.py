@@ -479,18 +479,25 @@ def _flat(*arguments: Any, **settings: Any) -> optax.GradientTransformation:
     return optax.flatten(OPTIMIZER(*arguments, **settings))
 
 
+def _one_hot_cross_entropy(logits: jax.Array, label: jax.Array) -> jax.Array:
+    """Without a gather, whose gradient is a scatter, a kernel by itself."""
+    return optax.losses.softmax_cross_entropy(logits, jax.nn.one_hot(label, logits.shape[-1]))
+
+
 DISPATCH, OPTIMIZER = foveax.training.fit._dispatch, foveax.training.learner.make_optimizer
 GLIMPSE_LOOP = (foveax.graph.compile, "UNROLL", 1)
 FIXED = (foveax.training.fit, "_dispatch", _fixed)
 UNROLLED = (jax.lax, "fori_loop", functools.partial(jax.lax.fori_loop, unroll=4))
 SELECTED = (jax.lax, "cond", _select)
 FLAT = (foveax.training.learner, "make_optimizer", _flat)
+ONE_HOT = (optax.losses, "softmax_cross_entropy_with_integer_labels", _one_hot_cross_entropy)
 NO_GAZE = (foveax.training.learner, "_gaze", lambda *arguments: {})
 VARIANTS: dict[str, Changes] = {
     "as it is": (),
     "fixed number of steps": (FIXED,),
     "selected, not branched": (SELECTED,),
     "one vector of parameters": (FLAT,),
+    "cross-entropy by one-hot labels": (ONE_HOT,),
     "glimpses in a loop": (GLIMPSE_LOOP,),
     "four steps a turn": (FIXED, UNROLLED),
     "without noise": (),
@@ -498,7 +505,7 @@ VARIANTS: dict[str, Changes] = {
     "unsafe_rbg": (),
     "without metrics of the gaze": (NO_GAZE,),
     "fixed, selected": (FIXED, SELECTED),
-    "all": (FIXED, SELECTED, FLAT, NO_GAZE),
+    "all": (FIXED, SELECTED, FLAT, ONE_HOT, NO_GAZE),
 }
 FLAGGED = ("as it is", "fixed number of steps", "fixed, selected")
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
