@@ -28,6 +28,8 @@ PEAKS = {
     "H200": {"float32": 67e12, "tensorfloat32": 495e12, "bfloat16": 989e12, "bytes": 4.8e12},
 }
 """Floating-point operations, dense, and bytes of memory per second, by NVIDIA's data sheets of the SXM boards."""
+LAUNCHES = 0.3
+"""A step that reaches less than this share of both peaks is bound by the number of its kernels."""
 NOT_KERNELS = {
     "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "call", "conditional", "after-all",
     "partition-id", "replica-id", "async-start", "async-done",
@@ -76,6 +78,14 @@ class Training(NamedTuple):
         return (jax.vmap(self.learner.init) if self.members > 1 else self.learner.init)(keys)
 
 
+class Program(NamedTuple):
+    """A compiled program, the seconds that it took, and the floating-point operations of one turn of its loop."""
+
+    run: Any
+    seconds: float
+    flops: float
+
+
 def ram_graph(data: fx.Data) -> fx.Graph:
     """The network of RAM (Mnih et al. 2014), which `torch_ram` has too."""
     return fx.standard_pipeline(data, RAM_PIPELINE).unlink("saccader.position", "saccader.index")
@@ -97,7 +107,7 @@ def hyperparameters(training: Training, each: Sequence[Any]) -> Any:
     return stacked if training.members > 1 else jax.tree.map(lambda leaf: leaf[0], stacked)
 
 
-def compiled(lowered: Mapping[str, Any], *, deadline: float) -> dict[str, tuple[Any, float] | str]:
+def compiled(lowered: Mapping[str, Any], *, deadline: float) -> dict[str, Program | str]:
     """The compiled programs with the seconds each took, or why there is none; all are compiled at once.
 
     `deadline` is on the clock of `time.perf_counter`; nothing is left compiling when this returns, or the process is
@@ -110,13 +120,14 @@ def compiled(lowered: Mapping[str, Any], *, deadline: float) -> dict[str, tuple[
     return programs
 
 
-def _compile(lowered: Any) -> tuple[Any, float]:
+def _compile(lowered: Any) -> Program:
     began = time.perf_counter()
     program = lowered.compile()
-    return program, time.perf_counter() - began
+    seconds = time.perf_counter() - began
+    return Program(program, seconds, (lowered.cost_analysis() or {}).get("flops", 0.0))  # before any rewriting
 
 
-def _outcome(future: Future, deadline: float) -> tuple[Any, float] | str:
+def _outcome(future: Future, deadline: float) -> Program | str:
     try:
         return future.result(timeout=max(deadline - time.perf_counter(), 0))
     except OutOfTimeError:
@@ -132,43 +143,42 @@ def measured(lowered: Mapping[str, tuple[Training, Any]], *, repeats: int, deadl
         program = programs[name]
         row = {"name": name, "batch": training.batch, "members": training.members, **training.described}
         try:
-            yield row | ({"error": program} if isinstance(program, str) else _figures(training, *program, repeats))
+            yield row | ({"error": program} if isinstance(program, str) else _figures(training, program, repeats))
         except jax.errors.JaxRuntimeError as error:
             yield {**row, "error": str(error).splitlines()[0]}
 
 
-def _figures(training: Training, program: Any, seconds: float, repeats: int) -> dict[str, Any]:
+def _figures(training: Training, program: Program, repeats: int) -> dict[str, Any]:
     images = training.batch * training.members
-    step = statistics.median(in_turn({"": dispatch(training, program)}, repeats=repeats)[""]) / training.steps
-    cost, memory = program.cost_analysis(), program.memory_analysis()
-    kernels = count_kernels(program.as_text())
+    step = statistics.median(in_turn({"": dispatch(training, program.run)}, repeats=repeats)[""]) / training.steps
+    memory, text = program.run.memory_analysis(), program.run.as_text()
+    turns = training.steps if "known_trip_count" in text else 1  # XLA counts a loop's body as often as it knows
+    traffic = (program.run.cost_analysis() or {}).get("bytes accessed", 0.0) / turns
     peak = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     figures = {
         "precision": training.precision,
         "images_per_second": round(images / step),
         "microseconds_per_step": round(1e6 * step, 1),
-        "compile_seconds": round(seconds, 1),
-        "flops_per_image": round(cost.get("flops", 0) / images),
-        "bytes_per_image": round(cost.get("bytes accessed", 0) / images),
-        "kernels": kernels,
+        "compile_seconds": round(program.seconds, 1),
+        "flops_per_image": round(program.flops / images),
+        "bytes_per_image": round(traffic / images),
+        "kernels": count_kernels(text),
         "program_megabytes": round((memory.temp_size_in_bytes + memory.argument_size_in_bytes) / 2**20),
         "peak_megabytes_so_far": peak and round(peak / 2**20),
     }
-    return figures | _bound(cost, step, training)
+    return figures | _bound(program.flops / step, traffic / step, training)
 
 
-def _bound(cost: Mapping[str, float], step: float, training: Training) -> dict[str, Any]:
-    """The shares of the card's peaks that a step reaches."""
+def _bound(flops: float, traffic: float, training: Training) -> dict[str, Any]:
+    """The shares of the card's peaks that operations and bytes per second reach."""
     kind = jax.devices()[0].device_kind
     peaks = next((peak for name, peak in PEAKS.items() if name in kind), None)
     if peaks is None:
         return {}
     unit = "tensorfloat32" if training.precision == "default" else training.precision
-    unit = training.described.get("dtype", unit)
-    compute = cost.get("flops", 0) / step / peaks[unit]
-    traffic = cost.get("bytes accessed", 0) / step / peaks["bytes"]
-    bound = "launches" if max(compute, traffic) < 0.3 else "arithmetic" if compute > traffic else "memory"
-    return {"share_of_flops": round(compute, 4), "share_of_bandwidth": round(traffic, 4), "bound": bound}
+    flops, traffic = flops / peaks[training.described.get("dtype", unit)], traffic / peaks["bytes"]
+    bound = "launches" if max(flops, traffic) < LAUNCHES else "arithmetic" if flops > traffic else "memory"
+    return {"share_of_flops": round(flops, 4), "share_of_bandwidth": round(traffic, 4), "bound": bound}
 
 
 def dispatch(training: Training, program: Any) -> Any:
@@ -185,17 +195,20 @@ def dispatch(training: Training, program: Any) -> Any:
 def initial_arguments(
     training: Training, *, keys: jax.Array | None = None, each: Sequence[Any] = (), ordered: bool = False
 ) -> tuple:
-    """Those of a dispatch at the start of a training, on the device: state, count, feed, key of the rendering, arrays.
+    """Those of a dispatch at the start of a training, on the device.
+
+    They are state, count, feed, key of the rendering, arrays and hyper-parameters.
 
     Args:
       training: what is trained.
       keys: of the members, ``[P]``; by default its own.
       each: hyper-parameters of each member; by default the learner's.
-      ordered: whether images are shown in the order of `foveax.fit`, not chosen at random.
+      ordered: whether all is as in `foveax.fit`, not the images chosen at random, from one state for all members.
     """
     size = len(training.data.train["label"])
+    keys = training.keys if keys is None else keys
     with jax.default_device(jax.devices("cpu")[0]):  # its many small operations compile there in less time
-        state = training.init(training.keys if keys is None else keys)
+        state = training.init(keys) if ordered or training.members == 1 else _copies(training, keys)
         orders, render_key = (jax.vmap(_data_keys) if state.key.ndim else _data_keys)(state.key)
         if ordered:
             indices = np.stack([_indices(key, training) for key in orders.reshape(-1)]).reshape(_feed_shape(training))
@@ -204,6 +217,16 @@ def initial_arguments(
     hyper = hyperparameters(training, each or [training.learner.hyperparameters] * training.members)
     arguments = (state, np.int32(training.steps), indices, render_key, training.data.train, hyper)
     return jax.device_put(arguments, jax.devices()[0])
+
+
+def _copies(training: Training, keys: jax.Array) -> Any:
+    """The state of each member, which all begin alike: `Training.init` compiles for longer."""
+    state = training.learner.init(keys[0])
+
+    def repeat(leaf: jax.Array) -> np.ndarray:
+        return np.broadcast_to(np.asarray(leaf), (training.members, *leaf.shape))
+
+    return jax.tree.map(repeat, state._replace(key=()))._replace(key=keys)
 
 
 def _feed_shape(training: Training) -> tuple[int, ...]:

@@ -24,6 +24,7 @@ import numpy as np
 import optax
 from dispatches import (
     RAM_LEARNING,
+    THREADS,
     Training,
     compiled,
     count_kernels,
@@ -245,9 +246,9 @@ def accuracy(job: Job) -> Rows:
         if isinstance(programs[training.name], str):
             yield {**row, "error": programs[training.name]}
             continue
-        program, compile_seconds = programs[training.name]
+        program = programs[training.name]
         arguments = initial_arguments(training, keys=keys, ordered=True)
-        seconds, params = _trained(program, arguments)
+        seconds, params = _trained(program.run, arguments)
         scores = [evaluator(own, data.test, key).accuracy[-1] for own, key in zip(_members(params), keys, strict=True)]
         yield {
             **row,
@@ -255,7 +256,7 @@ def accuracy(job: Job) -> Rows:
             "mean": round(100 * float(np.mean(scores)), 2),
             "worst": round(100 * float(np.min(scores)), 2),
             "seconds": round(seconds, 2),
-            "compile_seconds": round(compile_seconds, 1),
+            "compile_seconds": round(program.seconds, 1),
         }
 
 
@@ -275,18 +276,21 @@ def table1(job: Job) -> Rows:
         for number, (pipeline, members) in enumerate(chosen)
     }  # fmt: skip
     programs = compiled({each.name: lower(each) for each in trainings.values()}, deadline=job.compiled_by)
-    begun = {
-        pipeline: initial_arguments(
-            trainings[pipeline], keys=_keys([own.seed for _, own in members]), ordered=True,
-            each=[own.learning.hyperparameters(dict(graphs[pipeline].hyperparameters)) for _, own in members],
-        )
-        for pipeline, members in chosen
-    }  # fmt: skip
+
+    def begin(group: tuple[Any, list[tuple[str, fx.TrainingConfig]]]) -> tuple[Any, tuple]:
+        pipeline, members = group
+        numbers = dict(graphs[pipeline].hyperparameters)
+        each = [own.learning.hyperparameters(numbers) for _, own in members]
+        keys = _keys([own.seed for _, own in members])
+        return pipeline, initial_arguments(trainings[pipeline], keys=keys, each=each, ordered=True)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        begun = dict(pool.map(begin, chosen))
     outcomes, total = {}, 0.0
     for pipeline, _ in chosen:
         program = programs[trainings[pipeline].name]
         if not isinstance(program, str):
-            outcomes[pipeline] = _trained(program[0], begun.pop(pipeline))
+            outcomes[pipeline] = _trained(program.run, begun.pop(pipeline))
             total += outcomes[pipeline][0]
     trained = sum(len(members) for pipeline, members in chosen if pipeline in outcomes)
     yield {"name": "table 1", "seconds": round(total, 2), "trainings": trained, "of": sum(map(len, groups.values()))}
@@ -453,6 +457,7 @@ def _keys(seeds: Sequence[int]) -> jax.Array:
 
 def _members(params: Any) -> list[Any]:
     """The parameters of each member."""
+    params = jax.device_get(params)
     count = len(jax.tree.leaves(params)[0])
     return [jax.tree.map(lambda leaf, index=index: leaf[index], params) for index in range(count)]
 
