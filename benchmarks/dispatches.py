@@ -136,10 +136,11 @@ def _outcome(future: Future, deadline: float) -> Program | str:
         return str(error).splitlines()[0]
 
 
-def measured(lowered: Mapping[str, tuple[Training, Any]], *, repeats: int, deadline: float) -> Iterator[dict[str, Any]]:
-    """A row of figures for each training, given with its program (`lower`); rows that fail hold an ``error``."""
-    programs = compiled({name: program for name, (_, program) in lowered.items()}, deadline=deadline)
-    for name, (training, _) in lowered.items():
+def measured(
+    trainings: Mapping[str, Training], programs: Mapping[str, Program | str], *, repeats: int
+) -> Iterator[dict[str, Any]]:
+    """A row of figures for each training; those without a program, and those that fail, hold an ``error``."""
+    for name, training in trainings.items():
         program = programs[name]
         row = {"name": name, "batch": training.batch, "members": training.members, **training.described}
         try:

@@ -314,19 +314,19 @@ def table1(job: Job) -> Rows:
 
 def equality(job: Job) -> Rows:
     """One training twice in this process: its digests, to compare with those of other processes, and its rate."""
-    training = _training(job, f"default, {job.run}", steps=job.sizes.equal_steps)
-    program = lower(training).compile()
-    digests = []
-    for _ in range(2):
-        seconds, params = _trained(program, initial_arguments(training, ordered=True))
-        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(params)]
-        digests.append(hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest())
-        rate = round(training.steps * training.batch / seconds)
-    yield {"name": job.run, "digests": digests, "equal_in_process": len(set(digests)) == 1, "images_per_second": rate}
+    single = _training(job, "single", steps=job.sizes.equal_steps)
     population = _training(job, "population", members=job.sizes.crowds[-1], steps=job.sizes.variants)
-    yield from measured(
-        {population.name: (population, lower(population))}, repeats=job.sizes.repeats, deadline=job.deadline
-    )
+    trainings = {each.name: each for each in (single, population)}
+    programs = compiled({name: lower(own) for name, own in trainings.items()}, deadline=job.deadline)
+    program = programs["single"]
+    if not isinstance(program, str):
+        digests = [_digest(_trained(program.run, initial_arguments(single, ordered=True))[1]) for _ in range(2)]
+        yield {"name": "equality", "digests": digests, "equal_in_process": len(set(digests)) == 1}
+    yield from measured(trainings, programs, repeats=job.sizes.repeats)
+
+
+def _digest(params: Any) -> str:
+    return hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(params))).hexdigest()
 
 
 def configurations(job: Job) -> Rows:
@@ -358,7 +358,7 @@ def configurations(job: Job) -> Rows:
 def variants(job: Job) -> Rows:
     """Ways to write the step, on one training and on a population; the first is as it is."""
     lowered = dict(_varied(job, name, members) for name in VARIANTS for members in job.sizes.crowds)
-    yield from measured(lowered, repeats=job.sizes.repeats, deadline=job.compiled_by)
+    yield from _measured_programs(job, lowered)
     yield from _calls(job)
 
 
@@ -408,7 +408,7 @@ def _calls(job: Job) -> Rows:
 def flags(job: Job) -> Rows:
     """The default pipeline, and two variants, under the flags of XLA that the run is named for."""
     lowered = dict(_varied(job, name, members) for name in FLAGGED for members in job.sizes.crowds)
-    yield from measured(lowered, repeats=job.sizes.repeats, deadline=job.deadline)
+    yield from _measured_programs(job, lowered)
 
 
 def profile(job: Job) -> Rows:
@@ -419,8 +419,13 @@ def profile(job: Job) -> Rows:
 
 
 def _measured(job: Job, trainings: Sequence[Training]) -> Rows:
-    lowered = {each.name: (each, lower(each)) for each in trainings}
-    yield from measured(lowered, repeats=job.sizes.repeats, deadline=job.compiled_by)
+    return _measured_programs(job, {each.name: (each, lower(each)) for each in trainings})
+
+
+def _measured_programs(job: Job, lowered: Mapping[str, tuple[Training, Any]]) -> Rows:
+    programs = compiled({name: program for name, (_, program) in lowered.items()}, deadline=job.compiled_by)
+    trainings = {name: training for name, (training, _) in lowered.items()}
+    yield from measured(trainings, programs, repeats=job.sizes.repeats)
 
 
 def _resized(job: Job, config: fx.TrainingConfig) -> fx.TrainingConfig:
@@ -518,17 +523,21 @@ COMMANDS = "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,DYNAMIC_SLICE_FUSION,WHILE,
 
 
 class Part(NamedTuple):
-    """A part: the most seconds that it may take, and its runs by name, each a process, with the flags of XLA."""
+    """A part: the most seconds that it may take, and its runs by name, each a process, with the flags of XLA.
+
+    Parts that are not usual say what to change, and are run only where they are named.
+    """
 
     function: Callable[[Job], Rows]
     seconds: float
     runs: Mapping[str, str] = types.MappingProxyType({"": ""})
+    usual: bool = True
 
 
 PARTS = {
     "card": Part(card, 70),
     "throughput": Part(throughput, 120),
-    "peers": Part(peers, 120),
+    "peers": Part(peers, 150),
     "ram": Part(ram, 100),
     "accuracy": Part(accuracy, 110),
     "table1": Part(table1, 150),
@@ -546,9 +555,10 @@ PARTS = {
             "no autotuning": "--xla_gpu_autotune_level=0",
             "no Triton products": "--xla_gpu_enable_triton_gemm=false",
         },
+        usual=False,
     ),
-    "variants": Part(variants, 180),
+    "variants": Part(variants, 180, usual=False),
     "configurations": Part(configurations, 120),
-    "profile": Part(profile, 60),
+    "profile": Part(profile, 60, usual=False),
 }
 """In the order in which they are run."""

@@ -35,8 +35,8 @@ def test_figures_of_a_gpu(tmp_path):
     for name, part in results["parts"].items():
         assert part["finished"], name
         assert [row["error"] for row in part["rows"] if row.get("error")] == [], name
-    first, second = (results["parts"]["equality"]["rows"][number]["digests"] for number in (0, 4))
-    assert len({*first, *second}) == 1  # of a processor, whose sums have one order
-    again = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert "rows" not in again  # nothing is done twice
+    first, *_, again = (row["digests"] for row in results["parts"]["equality"]["rows"] if "digests" in row)
+    assert len({*first, *again}) == 1  # of a processor, whose sums have one order
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "rows" not in printed  # nothing is done twice
     assert json.loads(out.read_text()) == results
