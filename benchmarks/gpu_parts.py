@@ -8,6 +8,7 @@ import functools
 import gzip
 import hashlib
 import platform
+import statistics
 import subprocess
 import sys
 import time
@@ -196,7 +197,7 @@ def peers(job: Job) -> Rows:
             run = make_training(images, labels, steps=min(steps, job.sizes.steps), mode=mode)
             run()
             started = time.perf_counter() - began
-            seconds = np.median(in_turn({"": run}, repeats=job.sizes.repeats)[""]) / min(steps, job.sizes.steps)
+            seconds = statistics.median(in_turn({"": run}, repeats=job.sizes.repeats)[""]) / min(steps, job.sizes.steps)
         except (torch.cuda.OutOfMemoryError, RuntimeError) as error:
             return {**row, "error": str(error).splitlines()[0]}
         return {
@@ -401,7 +402,7 @@ def _calls(job: Job) -> Rows:
                 arguments[0], metrics = program(arguments[0], count, *arguments[2:])
             jax.block_until_ready(metrics)
 
-        seconds = np.median(in_turn({"": run}, repeats=job.sizes.repeats)[""])
+        seconds = statistics.median(in_turn({"": run}, repeats=job.sizes.repeats)[""])
         yield {"name": f"{steps} steps a call", "images_per_second": round(training.steps * training.batch / seconds)}
 
 
