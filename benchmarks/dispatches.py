@@ -12,6 +12,7 @@ from concurrent.futures import TimeoutError as OutOfTimeError
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from timing import in_turn
 
@@ -93,7 +94,7 @@ def ram_graph(data: fx.Data) -> fx.Graph:
 
 def lower(training: Training) -> Any:
     """The program of a dispatch, not yet compiled."""
-    run = make_dispatch(training.learner, training.data.render, population=training.members > 1, mesh=None)
+    run: Any = make_dispatch(training.learner, training.data.render, population=training.members > 1, mesh=None)
     state = jax.eval_shape(training.init, training.keys)
     feed = np.zeros(_feed_shape(training), np.int32)
     hyper = hyperparameters(training, [training.learner.hyperparameters] * training.members)
@@ -243,7 +244,7 @@ def _indices(key: jax.Array, training: Training) -> np.ndarray:
 
 @functools.lru_cache
 def _orders(key: tuple[int, ...], size: int) -> Orders:
-    return epoch_orders(jax.random.wrap_key_data(np.asarray(key, np.uint32)), size)
+    return epoch_orders(jax.random.wrap_key_data(jnp.asarray(key, jnp.uint32)), size)
 
 
 def count_kernels(text: str) -> int:

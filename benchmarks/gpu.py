@@ -48,7 +48,7 @@ def main() -> None:
     chosen = parser.parse_args()
     chosen.parts = chosen.parts or [name for name, part in PARTS.items() if part.usual]
     if chosen.run:
-        _run(chosen.parts[0], *chosen.run, chosen)
+        _run(chosen.parts[0], chosen.run[0], Path(chosen.run[1]), chosen)
     end = time.perf_counter() + 60 * chosen.minutes
     results: dict[str, Any] = read_json(chosen.out) if chosen.out.exists() else {"data": chosen.data, "parts": {}}
     for name in chosen.parts:
@@ -100,13 +100,13 @@ def _process(name: str, run: str, file: Path, flags: str, seconds: float, chosen
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def _run(part: str, run: str, rows: str, chosen: argparse.Namespace) -> None:
+def _run(part: str, run: str, rows: Path, chosen: argparse.Namespace) -> None:
     """Writes the rows of one run as they come, and ends the process, whatever still compiles."""
     if chosen.tiny:
         foveax.graph.compile.UNROLL = 1
     deadline = time.perf_counter() + 60 * chosen.minutes
     job = Job(fx.load(chosen.data), TINY if chosen.tiny else FULL, run, deadline, chosen.out.absolute().parent)
-    with Path(rows).open("w") as file:
+    with rows.open("w") as file:
         for row in PARTS[part].function(job):
             print(f"  {row}", flush=True)
             file.write(json.dumps({"run": run, **row} if run else row) + "\n")

@@ -244,10 +244,10 @@ def accuracy(job: Job) -> Rows:
     keys = _keys(range(job.sizes.seeds))
     for training, config in zip(trainings, configs, strict=True):
         row = {"name": f"{config.images:,} images, batch {config.batch}", "config": config.to_json()}
-        if isinstance(programs[training.name], str):
-            yield {**row, "error": programs[training.name]}
-            continue
         program = programs[training.name]
+        if isinstance(program, str):
+            yield {**row, "error": program}
+            continue
         arguments = initial_arguments(training, keys=keys, ordered=True)
         seconds, params = _trained(program.run, arguments)
         scores = [evaluator(own, data.test, key).accuracy[-1] for own, key in zip(_members(params), keys, strict=True)]
@@ -486,8 +486,17 @@ def _fixed(learner: Any, render: Any, state: Any, count: Any, feed: Any, *others
 
 
 def _flat(*arguments: Any, **settings: Any) -> optax.GradientTransformation:
-    """The optimiser on one vector of all parameters of a module."""
-    return optax.flatten(OPTIMIZER(*arguments, **settings))
+    """The optimiser on one vector of all parameters of a module, if it has any."""
+    plain = OPTIMIZER(*arguments, **settings)
+    flat = optax.flatten(plain)
+
+    def chosen(tree: Any) -> optax.GradientTransformation:
+        return flat if jax.tree.leaves(tree) else plain
+
+    def update(grads: Any, state: Any, params: Any = None) -> Any:
+        return chosen(grads).update(grads, state, params)
+
+    return optax.GradientTransformation(lambda params: chosen(params).init(params), update)
 
 
 def _one_hot_cross_entropy(logits: jax.Array, label: jax.Array) -> jax.Array:
