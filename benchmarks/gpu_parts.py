@@ -415,8 +415,9 @@ def flags(job: Job) -> Rows:
 def profile(job: Job) -> Rows:
     """Where the time of a step goes, by `step_profile`."""
     file, batch = Path(__file__).with_name("step_profile.py"), str(job.sizes.batches[0])
-    printed = subprocess.run([sys.executable, file, "--batch", batch], capture_output=True, text=True, check=False)
-    yield {"name": "profile", "lines": printed.stdout.splitlines(), "error": printed.stderr[-500:] or None}
+    ended = subprocess.run([sys.executable, file, "--batch", batch], capture_output=True, text=True, check=False)
+    failed = {"error": ended.stderr[-500:]} if ended.returncode else {}
+    yield {"name": "profile", "lines": ended.stdout.splitlines(), **failed}
 
 
 def _measured(job: Job, trainings: Sequence[Training]) -> Rows:
