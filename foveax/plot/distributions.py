@@ -99,7 +99,7 @@ def densities(
         title, points = maps[index]
         ax.set_title(f"{title}\nn = {len(points):,}", fontsize=7)
     if shades is not None:
-        figure.colorbar(shades, ax=figure.axes, label=UNIFORM, extend="max", shrink=0.9)
+        figure.colorbar(shades, ax=figure.axes, extend="max").set_label(UNIFORM, fontsize=7)
     figure.legend(handles=_contours(), loc="outside lower center", ncols=2, frameon=False, fontsize=7)
     return figure
 

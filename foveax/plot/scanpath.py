@@ -168,13 +168,13 @@ def fixation_sheet(
         above[index].set_title(title, fontsize=9)
         if size:
             crops(image, path, size=size, ax=below[index]).set(xlabel="", ylabel="", yticks=[])
-    _legend_of(figure, above[0])
+    _legend_of(figure, *above)
     return figure
 
 
-def _legend_of(figure: "Figure", ax: "Axes") -> None:
-    """Draws the legend of axes at the foot of their figure."""
-    named = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+def _legend_of(figure: "Figure", *axes: "Axes") -> None:
+    """Draws the legend of all axes, each name once, at the foot of their figure."""
+    named = {name: handle for ax in axes for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=4, frameon=False, fontsize=7)
 
 

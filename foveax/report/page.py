@@ -47,12 +47,13 @@ img { max-width: 100%; background: #fff } pre { overflow-x: auto }
 """
 CONTROLS = """A classifier can be right while its eye is idle: what one place shows may be enough. So every accuracy
 stands next to those of the same network, with the same parameters, on the same images, when its eye is moved by
-something else. best sequence: the places that serve best if they must be the same on every image, searched for on
-training images; what the policy adds to it is what it gains by looking at the image. another image: the policy's own
-places, but those that it chose on another image; if nothing is lost, they do not depend on what is seen. random:
-uniform over the image. centre: no movement at all. Chance is one over the number of classes."""
-LIKENESS = """The eye's scanpaths are compared with others' on the same images. another image, random and centre show
-what likeness without a reason looks like; between observers, how alike these are among themselves, is the ceiling."""
+something else. <b>best sequence</b>: the places that serve best if they must be the same on every image, searched for
+on training images; what the policy adds to it is what it gains by looking at the image. <b>another image</b>: the
+policy's own places, but those that it chose on another image; if nothing is lost, they do not depend on what is seen.
+<b>random</b>: uniform over the image. <b>centre</b>: no movement at all. Chance is one over the number of classes."""
+LIKENESS = """The eye's scanpaths are compared with others' on the same images. <b>another image</b>, <b>random</b>
+and <b>centre</b> show what likeness without a reason looks like; <b>between observers</b>, how alike these are among
+themselves, is the ceiling."""
 SECTIONS = {
     "controls": ("Does it matter where it looks?", CONTROLS, ("accuracy",)),
     "decisions": (
@@ -109,7 +110,7 @@ def _section(anchor: str, parts: Mapping[str, str]) -> str:
     own = [parts[name] for base in bases for name in parts if name == base or name.startswith(f"{base}_")]
     if not own:
         return ""
-    return "\n".join([f'<h2 id="{anchor}">{question}</h2>', f"<p>{escape(explanation)}</p>" * bool(explanation), *own])
+    return "\n".join([f'<h2 id="{anchor}">{question}</h2>', f"<p>{explanation}</p>" * bool(explanation), *own])
 
 
 def _figures_in_short(findings: Findings) -> str:
@@ -120,7 +121,9 @@ def _figures_in_short(findings: Findings) -> str:
     numbers: dict[str, str] = {}
     if np.isfinite(last).all():
         mean, low, high = (100 * value for value in bootstrap_mean(last))
-        numbers[table_title(own).removesuffix(" (%)") + ", last glimpse"] = f"{mean:.1f}{unit} [{low:.1f}, {high:.1f}]"
+        numbers[table_title(own).removesuffix(" (%)") + ", last glimpse"] = (
+            f"{mean:.1f}{unit} <small>[{low:.1f}, {high:.1f}]</small>"
+        )
     if findings.has_decisions:
         assert own.probabilities is not None
         assert own.label is not None
@@ -132,7 +135,7 @@ def _figures_in_short(findings: Findings) -> str:
         agent = f", {name}" if len(findings.diagnoses) > 1 else ""
         numbers[f"gain over the best fixed sequence{agent}"] = f"{100 * measures['gain_over_sequence']:+.1f} points"
     numbers["test images"] = f"n = {len(last):,}"
-    terms = (f"<div><dt>{escape(term)}</dt><dd>{escape(value)}</dd></div>" for term, value in numbers.items())
+    terms = (f"<div><dt>{escape(term)}</dt><dd>{value}</dd></div>" for term, value in numbers.items())
     return f"<dl>{''.join(terms)}</dl>"
 
 

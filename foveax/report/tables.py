@@ -38,9 +38,6 @@ def tables_of_track(findings: Findings, track: Track) -> Makers[Table]:
     if track.evaluations:
         kind = "Decisions" if findings.has_decisions else "Score"
         tables["accuracy"] = (f"{kind} after each glimpse", lambda: _accuracy_table(findings, track))
-    if findings.has_decisions and track is findings.tracks[0]:
-        tables["class_accuracy"] = ("Accuracy by class", lambda: _class_table(findings.own))
-        tables["calibration"] = ("Confidence", lambda: _calibration_table(findings.evaluations))
     if track.places:
         tables["statistics"] = ("Scanpaths", lambda: _statistics_table(findings, track))
         tables["directions"] = ("Directions and returns", lambda: _direction_table(findings, track))
@@ -50,6 +47,16 @@ def tables_of_track(findings: Findings, track: Track) -> Makers[Table]:
     if track.evaluations and findings.has_decisions:
         tables["speed"] = ("Reading time", lambda: _speed_table(track.evaluations))
     return tables
+
+
+def tables_of_decisions(findings: Findings) -> Makers[Table]:
+    """Which classes are decided rightly, and how far confidence is to be trusted."""
+    if not findings.has_decisions:
+        return {}
+    return {
+        "class_accuracy": ("Accuracy by class", lambda: _class_table(findings.own)),
+        "calibration": ("Confidence", lambda: _calibration_table(findings.evaluations)),
+    }
 
 
 def tables_of_observers(findings: Findings) -> Makers[Table]:
