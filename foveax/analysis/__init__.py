@@ -2,11 +2,14 @@
 
 from foveax.analysis.bootstrap import Interval as Interval
 from foveax.analysis.bootstrap import bootstrap_mean as bootstrap_mean
+from foveax.analysis.bootstrap import wilson_interval as wilson_interval
 from foveax.analysis.comparisons import compare_densities as compare_densities
 from foveax.analysis.comparisons import compare_scanpaths as compare_scanpaths
 from foveax.analysis.comparisons import observed_densities as observed_densities
+from foveax.analysis.decisions import Calibration as Calibration
 from foveax.analysis.decisions import SpeedAccuracy as SpeedAccuracy
 from foveax.analysis.decisions import belief_entropy as belief_entropy
+from foveax.analysis.decisions import calibration as calibration
 from foveax.analysis.decisions import reading_time as reading_time
 from foveax.analysis.decisions import speed_accuracy as speed_accuracy
 from foveax.analysis.density import density_entropy as density_entropy

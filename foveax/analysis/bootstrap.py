@@ -1,4 +1,4 @@
-"""Bootstrap confidence intervals."""
+"""Confidence intervals: of means by the bootstrap, of shares by Wilson."""
 
 from typing import NamedTuple
 
@@ -7,6 +7,9 @@ import numpy as np
 from foveax._types import InputError
 from foveax.analysis.scanpaths import as_finite
 
+NORMAL_95 = 1.959964
+"""The 97.5 % quantile of the normal distribution."""
+
 
 class Interval(NamedTuple):
     """A mean and the bounds of its confidence interval."""
@@ -14,6 +17,26 @@ class Interval(NamedTuple):
     mean: float
     low: float
     high: float
+
+
+def wilson_interval(share: np.ndarray, count: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the greatest value of the 95 % interval of shares in [0, 1], each of a count of independent trials.
+
+    ``(p + z²/2n ± z √(p(1 - p)/n + z²/4n²)) / (1 + z²/n)``, z = 1.96 (Wilson 1927, Journal of the American Statistical
+    Association 22): within [0, 1], and right where few trials, or nearly all, succeed.
+
+    Example:
+      >>> low, high = wilson_interval(np.array([0.5, 1.0]), 10)
+      >>> low.round(2), high.round(2)
+      (array([0.24, 0.72]), array([0.76, 1.  ]))
+    """
+    share = as_finite(share, "shares")
+    if not ((share >= 0) & (share <= 1)).all() or not (np.asarray(count) > 0).all():
+        raise InputError("shares must lie in [0, 1], of counts of at least 1")
+    square = NORMAL_95**2 / np.asarray(count)
+    middle = (share + square / 2) / (1 + square)
+    half = np.sqrt(square * share * (1 - share) + square**2 / 4) / (1 + square)
+    return np.clip(middle - half, 0, 1), np.clip(middle + half, 0, 1)
 
 
 def bootstrap_mean(values: np.ndarray, *, level: float = 0.95, resamples: int = 1000, seed: int = 0) -> Interval:

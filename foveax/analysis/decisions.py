@@ -72,6 +72,50 @@ def speed_accuracy(
     return SpeedAccuracy(bits, stops.mean(axis=-1) + 1, correct[np.arange(len(label)), stops].mean(axis=-1))
 
 
+class Calibration(NamedTuple):
+    """How far confidence is to be trusted.
+
+    Attributes:
+      confidence, accuracy: ``[M]``, the mean confidence and the share of correct decisions by bin of the confidence;
+        NaN in an empty bin.
+      size: ``[M]``, the number of decisions in each.
+      error: the expected calibration error, from 0 to 1.
+    """
+
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    size: np.ndarray
+    error: float
+
+
+def calibration(probabilities: np.ndarray, label: np.ndarray, *, bins: int = 15) -> Calibration:
+    """How reliable beliefs ``[N, K]`` are on labels ``[N]``: of decisions that are 80 % sure, 80 % should be right.
+
+    The confidence is the greatest probability. By bins ``B_m = ((m - 1)/M, m/M]`` of it, M of one width,
+
+      ``ECE = Σ_m |B_m|/N · |accuracy(B_m) - confidence(B_m)|``
+
+    (Guo, Pleiss, Sun, Weinberger 2017, On Calibration of Modern Neural Networks, ICML, equations 2, 3 and 5).
+
+    Example:
+      >>> beliefs = np.tile([[0.8, 0.2]], (10, 1))
+      >>> round(calibration(beliefs, np.repeat([0, 1], [6, 4])).error, 3)  # 80 % sure, 60 % correct
+      0.2
+    """
+    probabilities, label = as_finite(probabilities, "probabilities"), np.asarray(label)
+    if probabilities.ndim != 2 or label.shape != probabilities.shape[:1] or not label.size or bins < 1:
+        came = f"{list(probabilities.shape)}, {list(label.shape)} and {bins} bins"
+        raise InputError(f"probabilities must have the shape [N, K], labels [N], N and bins at least 1; got {came}")
+    confidence = probabilities.max(axis=-1)
+    correct = probabilities.argmax(axis=-1) == label
+    which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    size = np.bincount(which, minlength=bins)
+    empty = np.where(size, 1.0, np.nan)
+    means = [np.bincount(which, values, bins) / np.maximum(size, 1) for values in (confidence, correct)]
+    error = float((size / len(label)) @ np.abs(means[1] - means[0]))
+    return Calibration(means[0] * empty, means[1] * empty, size, error)
+
+
 def _entropies(probabilities: np.ndarray) -> np.ndarray:
     shape = np.shape(probabilities)
     if len(shape) != 3 or not all(shape):

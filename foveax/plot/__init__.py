@@ -10,6 +10,8 @@ from foveax.plot.curves import accuracy_by_glimpse as accuracy_by_glimpse
 from foveax.plot.curves import belief as belief
 from foveax.plot.curves import learning_curve as learning_curve
 from foveax.plot.curves import speed_accuracy_curve as speed_accuracy_curve
+from foveax.plot.decisions import confusion_matrix as confusion_matrix
+from foveax.plot.decisions import reliability_diagram as reliability_diagram
 from foveax.plot.distributions import amplitudes as amplitudes
 from foveax.plot.distributions import densities as densities
 from foveax.plot.distributions import density as density

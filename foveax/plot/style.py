@@ -1,5 +1,6 @@
 """Style of all figures: colours that colour-blind readers can distinguish, and in greyscale lines and markers."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,6 +9,7 @@ from foveax._types import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 # Okabe, Ito 2008, Color Universal Design; from dark to light in greyscale
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -15,6 +17,13 @@ LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "*")
 FIRST, LATER, LAST = "#56b4e9", "#e69f00", "#d55e00"
 """Of the fixations of a scanpath."""
+
+
+def outline(width: float) -> list:
+    """A dark edge for a line or a text of a width in points, with which it shows on any picture."""
+    from matplotlib import patheffects
+
+    return [patheffects.withStroke(linewidth=width + 1.6, foreground="black")]
 
 
 def axes_or_new(ax: "Axes | None", *, polar: bool = False) -> "Axes":
@@ -36,7 +45,7 @@ def as_image(image: np.ndarray) -> np.ndarray:
 
 
 def show_image(ax: "Axes", image: np.ndarray) -> None:
-    """Draws an image ``[H, W, C]``, uint8 or a float in [0, 1], pixel by pixel, without axes.
+    """Draws an image ``[H, W, C]``, uint8 or a float in [0, 1], pixel by pixel, without axes, whose limits then stay.
 
     An image of one channel is drawn in grey, one of three in colour, any other as the mean over its channels, in grey.
     """
@@ -44,11 +53,37 @@ def show_image(ax: "Axes", image: np.ndarray) -> None:
     largest = 255 if image.dtype == np.uint8 else 1
     pixels = image if image.shape[-1] == 3 else image.mean(axis=-1)
     ax.imshow(np.clip(pixels, 0, largest), cmap="gray", vmin=0, vmax=largest, interpolation="nearest")
+    ax.autoscale(False)
     ax.axis("off")
 
 
-def plain(ax: "Axes", *, x: str, y: str) -> "Axes":
+def plain(ax: "Axes", *, x: str, y: str, title: str = "") -> "Axes":
     """Labels the axes, and removes the upper and right parts of their frame."""
     ax.set(xlabel=x, ylabel=y)
+    ax.set_title(title, fontsize=8)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
+
+
+def legend_below(ax: "Axes") -> None:
+    """Draws the legend, each name once, below axes that have no labels there."""
+    named = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    ax.legend(
+        named.values(),
+        named.keys(),
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.0),
+        ncols=3,
+        frameon=False,
+        fontsize=7,
+        handletextpad=0.4,
+    )
+
+
+def name_classes(axis: "Axis", names: Sequence[str] | None, classes: int) -> None:
+    """Ticks an axis at the classes: their names, by default their numbers; of more than 20, some."""
+    known = [str(index) for index in range(classes)] if names is None else list(names)
+    if len(known) != classes:
+        raise InputError(f"names must be one for each of {classes} classes; got {len(known)}")
+    ticks = np.arange(0, classes, -(-classes // 20))
+    axis.set_ticks(ticks, [known[index] for index in ticks], fontsize=7 if names is None else 6)

@@ -1,6 +1,7 @@
 """The figures of a report."""
 
 import fnmatch
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from foveax import analysis, plot
 from foveax._types import InputError
 from foveax.evaluation.evaluate import Evaluation, table_title
+from foveax.plot.scanpath import SHEET_COLUMNS
 from foveax.report.findings import Findings, Makers, Track
 from foveax.runtime.metrics_file import read_metrics
 
@@ -24,6 +26,16 @@ def figures_of_run(findings: Findings) -> Makers[Figure]:
         trials = "Trials: correct ones, then wrong ones" if findings.has_decisions else "Trials"
         trial = "A trial: its scanpath, glimpses and beliefs, as far as the graph declares them"
         figures = {"trials": (trials, lambda: _sheet(findings)), "trial": (trial, lambda: _trial(findings))}
+    if findings.has_decisions:
+        wrong = "Which class is taken for which, after the last glimpse"
+        sure = "Correct decisions by confidence, after the last glimpse"
+        figures["confusion"] = (wrong, lambda: _confusion(findings.own))
+        figures["reliability"] = (sure, lambda: _reliability(findings.own))
+    if findings.people is not None:
+        paths, title = functools.partial(_beside_people, findings), "of the model and of people, on the same images"
+        figures["people_trials"] = (f"Trials {title}", lambda: _people_sheet(findings, *paths().values()))
+        figures["people_places"] = (f"Density of landings {title}", lambda: _people_places(findings, paths()))
+        figures["people_saccades"] = (f"Saccades {title}", lambda: _saccades(paths(), findings.sides))
     return {**figures, "learning": ("Training images, after the last glimpse", lambda: _learning(findings))}
 
 
@@ -34,9 +46,9 @@ def figures_of_track(findings: Findings, track: Track) -> Makers[Figure]:
     figures: Makers[Figure] = {}
     if track.evaluations:
         kind = "Decisions" if findings.has_decisions else "Score"
-        figures["accuracy"] = (f"{kind} after each glimpse", lambda: _accuracy(track.evaluations))
+        figures["accuracy"] = (f"{kind} after each glimpse", lambda: _accuracy(findings, track.evaluations))
     if track.evaluations and findings.has_decisions:
-        figures["speed"] = ("Accuracy by the mean number of glimpses", lambda: _speed(track.evaluations))
+        figures["speed"] = ("Accuracy by the mean number of glimpses", lambda: _speed(findings, track.evaluations))
     if track.places:
         places = next(iter(track.places.values()))
         by_class = "Density of landings, per class"
@@ -44,7 +56,7 @@ def figures_of_track(findings: Findings, track: Track) -> Makers[Figure]:
         figures["glimpses"] = ("Density of fixations, per glimpse", lambda: plot.densities(places, **sides))
         if label is not None:
             figures["classes"] = (by_class, lambda: plot.densities(places, label=label, **sides))
-        figures["saccades"] = ("Amplitudes, directions, and turns of saccades", lambda: _saccades(places, sides))
+        figures["saccades"] = ("Amplitudes, directions, and turns of saccades", lambda: _saccades({"": places}, sides))
         figures["field"] = (over, lambda: _field(places, findings.images))
     return figures
 
@@ -89,26 +101,73 @@ def _learning(findings: Findings) -> Figure:
     if not curves:
         raise InputError("the training has recorded no accuracy, loss or reward")
     runs = {"training" if name == "accuracy" else name: values[None] for name, values in curves.items()}
-    return _single(plot.learning_curve, runs, images=np.array([line["images"] for line in metrics]), title=title)
+    images = np.array([line["images"] for line in metrics])
+    level = {"title": "share correct", "chance": findings.chance} if title == "accuracy" else {"title": title}
+    return _single(plot.learning_curve, runs, images=images, **level)
 
 
-def _accuracy(evaluations: Mapping[str, Evaluation]) -> Figure:
-    accuracy = {name: evaluation.accuracy for name, evaluation in evaluations.items()}
-    return _single(plot.accuracy_by_glimpse, accuracy, title=table_title(next(iter(evaluations.values()))))
+def _accuracy(findings: Findings, evaluations: Mapping[str, Evaluation]) -> Figure:
+    scores = {name: evaluation.score for name, evaluation in evaluations.items()}
+    title = table_title(next(iter(evaluations.values())))
+    return _single(plot.accuracy_by_glimpse, scores, title=title, chance=findings.chance)
 
 
-def _speed(evaluations: Mapping[str, Evaluation]) -> Figure:
+def _confusion(own: Evaluation) -> Figure:
+    assert own.probabilities is not None
+    assert own.label is not None
+    classes = own.probabilities.shape[-1]
+    figure = Figure(figsize=(4.4, 3.6), layout="constrained")
+    plot.confusion_matrix(own.label, own.predicted[:, -1], classes=classes, ax=figure.add_subplot())
+    return figure
+
+
+def _reliability(own: Evaluation) -> Figure:
+    assert own.probabilities is not None
+    assert own.label is not None
+    return _single(plot.reliability_diagram, analysis.calibration(own.probabilities[:, -1], own.label))
+
+
+def _beside_people(findings: Findings) -> dict[str, np.ndarray]:
+    """Scanpaths of the model ``[M, T, 2]`` and of people ``[S M, T, 2]`` on the same images, of one length."""
+    people, fixations = findings.people, findings.own.fixations
+    assert people is not None
+    assert fixations is not None
+    length = min(people.observers.shape[2], fixations.shape[1])
+    return {
+        "the model": fixations[people.images, :length],
+        "people": people.observers[:, :, :length].reshape(-1, length, 2),
+    }
+
+
+def _people_sheet(findings: Findings, model: np.ndarray, people: np.ndarray) -> Figure:
+    """A row of trials of the model, and below it a row of each person's."""
+    assert findings.people is not None
+    numbers = findings.people.images[:SHEET_COLUMNS]
+    paths = [model, *people.reshape(-1, *model.shape)[: SHEET_TRIALS // 2]]
+    names = ["the model", *(f"person {index}" for index in range(1, len(paths)))]
+    titles = [f"{name}, image {number}" for name in names for number in numbers]
+    shown = np.concatenate([rows[: len(numbers)] for rows in paths])
+    return plot.fixation_sheet(findings.images[np.tile(numbers, len(paths))], shown, titles=titles)
+
+
+def _people_places(findings: Findings, paths: Mapping[str, np.ndarray]) -> Figure:
+    label = np.repeat(np.arange(len(paths)), [len(rows) for rows in paths.values()])
+    return plot.densities(np.concatenate([*paths.values()]), label=label, names=list(paths), **findings.sides)
+
+
+def _speed(findings: Findings, evaluations: Mapping[str, Evaluation]) -> Figure:
     curves = {
         name: analysis.speed_accuracy(evaluation.probabilities, evaluation.label)
         for name, evaluation in evaluations.items()
         if name not in ("another image", "centre")
         if evaluation.probabilities is not None and evaluation.label is not None
     }
-    return _single(plot.speed_accuracy_curve, curves)
+    images = len(next(iter(evaluations.values())).losses)
+    return _single(plot.speed_accuracy_curve, curves, images=images, chance=findings.chance)
 
 
-def _single(draw: Callable[..., Any], curves: Mapping[str, Any], **options: Any) -> Figure:
-    figure = Figure(figsize=(3.4, 3.0), layout="constrained")
+def _single(draw: Callable[..., Any], curves: Any, **options: Any) -> Figure:
+    figure = Figure(figsize=(3.6, 3.4), layout="constrained")
     draw(curves, **options, ax=figure.add_subplot())
     return figure
 
@@ -127,7 +186,7 @@ def _trial(findings: Findings) -> Figure:
     cells = iter([figure.add_subplot(grid[0, column]) for column in range(columns)])
     plot.scanpath(*trial, size=retina.get("size"), ax=next(cells))
     if retina:
-        plot.reconstruction(*trial, **retina, ax=next(cells))
+        plot.reconstruction(*trial, **retina, ax=next(cells)).set_title("seen; hatched: not", fontsize=8)
         plot.crops(*trial, **retina, ax=figure.add_subplot(grid[1, :]))
     if own.probabilities is not None:
         label = None if own.label is None else int(own.label[index])
@@ -135,13 +194,19 @@ def _trial(findings: Findings) -> Figure:
     return figure
 
 
-def _saccades(fixations: np.ndarray, sides: Mapping[str, Any]) -> Figure:
-    figure = Figure(figsize=(7.0, 2.5), layout="constrained")
-    plot.amplitudes(fixations, **sides, ax=figure.add_subplot(131))
-    for place, measure in ((132, analysis.saccade_directions), (133, analysis.saccade_turns)):
-        if np.isfinite(measure(fixations, **sides)).any():  # unknown next to saccades of no length
-            ax = figure.add_subplot(place, projection="polar")
-            plot.directions(fixations, **sides, relative=measure is analysis.saccade_turns, ax=ax)
+def _saccades(paths: Mapping[str, np.ndarray], sides: Mapping[str, Any]) -> Figure:
+    """A row for each name: the amplitudes, directions and turns of its saccades."""
+    figure = Figure(figsize=(8.0, 2.7 * len(paths)), layout="constrained")
+    first = None
+    for row, (name, fixations) in enumerate(paths.items()):
+        ax = first = figure.add_subplot(len(paths), 3, 3 * row + 1, sharex=first)
+        plot.amplitudes(fixations, **sides, ax=ax)
+        for column, measure in ((2, analysis.saccade_directions), (3, analysis.saccade_turns)):
+            if np.isfinite(measure(fixations, **sides)).any():  # unknown next to saccades of no length
+                polar = figure.add_subplot(len(paths), 3, 3 * row + column, projection="polar")
+                plot.directions(fixations, **sides, relative=measure is analysis.saccade_turns, ax=polar)
+        for each in figure.axes[-3:] if name else ():
+            each.set_title(f"{name}: {each.get_title()}", fontsize=7)
     return figure
 
 
@@ -152,5 +217,5 @@ def _field(fixations: np.ndarray, images: np.ndarray) -> Figure:
     chosen = sorted({min(2, saccades), (saccades + 2) // 2, saccades})
     for place, saccade in enumerate(chosen, start=1):
         ax = figure.add_subplot(1, len(chosen), place)
-        plot.policy_field(fixations, image=mean, glimpse=saccade, ax=ax).set_title(f"saccade {saccade}", fontsize=8)
+        plot.policy_field(fixations, image=mean, glimpse=saccade, ax=ax)
     return figure

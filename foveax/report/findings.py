@@ -91,6 +91,12 @@ class Findings:
         """Whether beliefs can be compared with labels."""
         return self.own.probabilities is not None and self.own.label is not None
 
+    @property
+    def chance(self) -> float | None:
+        """The share of decisions that are right by chance, one of K classes; None without decisions."""
+        probabilities = self.own.probabilities
+        return 1 / probabilities.shape[-1] if probabilities is not None and self.has_decisions else None
+
     @functools.cached_property
     def tracks(self) -> list[Track]:
         """The places by agent, and the gaze; at least one, which may be without places."""

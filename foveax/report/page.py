@@ -7,47 +7,142 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
-from foveax.analysis.bootstrap import Interval
+from foveax.analysis.bootstrap import Interval, bootstrap_mean
+from foveax.analysis.decisions import calibration
+from foveax.evaluation.evaluate import class_balance, table_title
 from foveax.report.findings import Findings, Parts
 from foveax.report.tables import Cell, Table
 from foveax.runs.pipeline import STOCK
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
+:root { color-scheme: light dark; --ink: #222; --paper: #fff; --soft: #555; --line: #ddd; --link: #0072b2 }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #ddd; --paper: #161616; --soft: #a8a8a8; --line: #444; --link: #56b4e9 }
+}
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 1.5rem auto; padding: 0 1rem;
+       color: var(--ink); background: var(--paper); overflow-wrap: anywhere }
+h1 { margin: 0 } h2 { margin: 2.5rem 0 .5rem; border-top: 1px solid var(--line); padding-top: 1rem }
+a { color: var(--link) } nav { margin: 1rem 0; display: flex; flex-wrap: wrap; gap: .2rem 1.2rem }
+dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .8rem; margin: 1rem 0 }
+dt { color: var(--soft); font-size: 13px } dd { margin: 0; font-size: 1.3rem } dd small { font-size: 12px }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
-th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap }
-th:first-child, td:first-child { text-align: left }
+th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid var(--line); vertical-align: top }
+th:first-child, td:first-child { text-align: left } td small { display: block; color: var(--soft); font-size: 11px }
 .wide { overflow-x: auto }
-.note, figcaption { color: #555; font-size: 13px; max-width: 50rem }
-.verdict { border-left: 4px solid #0072b2; padding-left: .8rem }
+.note, figcaption { color: var(--soft); font-size: 13px; max-width: 50rem }
+.verdict { border-left: 4px solid var(--link); padding-left: .8rem }
 .collapsed { border-color: #d55e00 }
-figure { margin: 1.5rem 0 } img { max-width: 100% }
+figure { display: inline-block; vertical-align: top; margin: 1rem 1.5rem 1rem 0 }
+img { max-width: 100%; background: #fff } pre { overflow-x: auto }
+@media (max-width: 600px) {
+  table, tbody { display: block } thead { display: none }
+  tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(6.2rem, 1fr)); gap: .2rem .8rem;
+       border-bottom: 1px solid var(--line); padding: .4rem 0 }
+  td { text-align: left; border: 0; padding: 0 } td:first-child { grid-column: 1 / -1; font-weight: bold }
+  td:not(:first-child)::before { content: attr(title); display: block; color: var(--soft); font-size: 11px }
+}
 """
+CONTROLS = """A classifier can be right while its eye is idle: what one place shows may be enough. So every accuracy
+stands next to those of the same network, with the same parameters, on the same images, when its eye is moved by
+something else. <b>best sequence</b>: the places that serve best if they must be the same on every image, searched for
+on training images; what the policy adds to it is what it gains by looking at the image. <b>another image</b>: the
+policy's own places, but those that it chose on another image; if nothing is lost, they do not depend on what is seen.
+<b>random</b>: uniform over the image. <b>centre</b>: no movement at all. Chance is one over the number of classes."""
+LIKENESS = """The eye's scanpaths are compared with others' on the same images. <b>another image</b>, <b>random</b>
+and <b>centre</b> show what likeness without a reason looks like; <b>between observers</b>, how alike these are among
+themselves, is the ceiling."""
+SECTIONS = {
+    "controls": ("Does it matter where it looks?", CONTROLS, ("accuracy",)),
+    "decisions": (
+        "Which decisions are wrong, and how sure is it of them?",
+        "",
+        ("confusion", "reliability", "class_accuracy", "calibration"),
+    ),
+    "time": ("How soon is it sure?", "", ("speed",)),
+    "places": (
+        "Where does it look?",
+        "",
+        ("trials", "trial", "glimpses", "classes", "saccades", "field", "statistics", "directions", "information"),
+    ),
+    "likeness": ("Whose eye movements are like these?", LIKENESS, ("people", "similarity", "prediction")),
+    "learning": ("How did it learn?", "", ("learning",)),
+}
+"""By anchor: the question, an explanation, and the tables and figures, whose names may go on behind a ``_``."""
 
 
 def page(findings: Findings, tables: Parts[Table], figures: Parts[Figure], failures: list[str], folder: Path) -> str:
     """The page as HTML, of the tables, of the figures in a folder, and of sentences on what could not be made."""
     run = findings.run
     title = run.path.absolute().name + (f", judged on {run.judged_on}" if run.judged_on else "")
-    pictures = [_image(folder / f"{name}.png", text, drawn.get_figwidth()) for name, (text, drawn) in figures.items()]
+    parts = {
+        name: _image(folder / f"{name}.png", text, drawn.get_figwidth()) for name, (text, drawn) in figures.items()
+    }
     if findings.own.fixations is not None:
-        pictures.append(_image(folder / "trial.gif", "A trial in time", 7.0))
-    pipeline = findings.record.pipeline
-    links = {} if pipeline["function"] in STOCK else {"pipeline": {"links": run.graph.links}}
-    configuration = {**run.config.to_json(), **links, **{name: pipeline[name] for name in ("function", "arguments")}}
-    parts = [
+        parts["trial_in_time"] = _image(folder / "trial.gif", "A trial in time", 7.0)
+    for name, table in tables.items():
+        parts[name] = parts.get(name, "") + _table(name, *table)
+    sections = {anchor: _section(anchor, parts) for anchor in SECTIONS}
+    answered = {anchor: SECTIONS[anchor][0] for anchor, text in sections.items() if text}
+    links = "".join(f'<a href="#{anchor}">{question}</a>' for anchor, question in answered.items())
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}: foveax'
+    body = [
         f"<h1>{escape(title)}</h1>",
         f"<p>{escape(_summary(findings))}</p>",
-        *map(_note, [*_notes(findings), *failures]),
         *_verdicts(findings.diagnoses),
-        *(_table(name, *table) for name, table in tables.items()),
-        *pictures,
-        f"<details><summary>Configuration</summary><pre>{escape(json.dumps(configuration, indent=2))}</pre></details>",
+        _figures_in_short(findings),
+        f'<nav>{links}<a href="#configuration">Configuration</a></nav>',
+        *map(_note, [*_notes(findings), *failures]),
+        *sections.values(),
+        f'<h2 id="configuration">Configuration</h2><pre>{escape(json.dumps(_configuration(findings), indent=2))}</pre>',
     ]
-    head = f'<meta charset="utf-8"><title>{escape(title)}: foveax</title><style>{STYLE}</style>'
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(parts) + "\n</body></html>\n"
+    style = f"</title><style>{STYLE}</style>"
+    return (
+        f'<!doctype html>\n<html lang="en"><head>{head}{style}</head><body>\n' + "\n".join(body) + "\n</body></html>\n"
+    )
+
+
+def _section(anchor: str, parts: Mapping[str, str]) -> str:
+    """A question with the parts that answer it; nothing without any."""
+    question, explanation, bases = SECTIONS[anchor]
+    own = [parts[name] for base in bases for name in parts if name == base or name.startswith(f"{base}_")]
+    if not own:
+        return ""
+    return "\n".join([f'<h2 id="{anchor}">{question}</h2>', f"<p>{explanation}</p>" * bool(explanation), *own])
+
+
+def _figures_in_short(findings: Findings) -> str:
+    """The numbers that matter most, as a list of terms."""
+    own = findings.own
+    last = own.score[:, -1]
+    unit = " %" if findings.has_decisions else ""
+    numbers: dict[str, str] = {}
+    if np.isfinite(last).all():
+        mean, low, high = (100 * value for value in bootstrap_mean(last))
+        numbers[table_title(own).removesuffix(" (%)") + ", last glimpse"] = (
+            f"{mean:.1f}{unit} <small>[{low:.1f}, {high:.1f}]</small>"
+        )
+    if findings.has_decisions:
+        assert own.probabilities is not None
+        assert own.label is not None
+        balance = class_balance(own, findings.run.data.train["label"]) or {}
+        numbers[f"chance, one of {own.probabilities.shape[-1]} classes"] = f"{100 * (findings.chance or 0):.1f} %"
+        numbers["always the most frequent class"] = f"{100 * balance['majority']:.1f} %"
+        numbers["calibration error"] = f"{100 * calibration(own.probabilities[:, -1], own.label).error:.1f} %"
+    for name, measures in findings.diagnoses.items():
+        agent = f", {name}" if len(findings.diagnoses) > 1 else ""
+        numbers[f"gain over the best fixed sequence{agent}"] = f"{100 * measures['gain_over_sequence']:+.1f} points"
+    numbers["test images"] = f"n = {len(last):,}"
+    terms = (f"<div><dt>{escape(term)}</dt><dd>{value}</dd></div>" for term, value in numbers.items())
+    return f"<dl>{''.join(terms)}</dl>"
+
+
+def _configuration(findings: Findings) -> dict[str, Any]:
+    pipeline = findings.record.pipeline
+    links = {} if pipeline["function"] in STOCK else {"pipeline": {"links": findings.run.graph.links}}
+    return {**findings.run.config.to_json(), **links, **{name: pipeline[name] for name in ("function", "arguments")}}
 
 
 def _summary(findings: Findings) -> str:
@@ -97,19 +192,23 @@ def _note(sentence: str) -> str:
 
 def _table(name: str, title: str, table: Table) -> str:
     head = "".join(f"<th>{escape(column)}</th>" for column in table.header)
-    body = "".join("<tr>" + "".join(f"<td>{escape(_cell(cell))}</td>" for cell in row) + "</tr>" for row in table.rows)
+    rows = [zip(map(escape, table.header), map(_cell, row), strict=True) for row in table.rows]
+    cells = ["".join(f'<td title="{column}">{cell}</td>' for column, cell in row) for row in rows]
+    body = "".join(f"<tr>{row}</tr>" for row in cells)
     return (
-        f'<h2>{escape(title)}</h2>\n<div class="wide"><table id="{escape(name)}">'
+        f'<h3>{escape(title)}</h3>\n<div class="wide"><table id="{escape(name)}">'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>\n" + _note(table.note)
     )
 
 
 def _cell(cell: Cell) -> str:
     if isinstance(cell, Interval):
-        return f"{_cell(cell.mean)} [{_cell(cell.low)}, {_cell(cell.high)}]"
-    if isinstance(cell, str):
-        return cell
-    return f"{cell:.2f}" if abs(cell) >= 10 else f"{cell:.3f}"
+        return f"{_number(cell.mean)}<small>[{_number(cell.low)}, {_number(cell.high)}]</small>"
+    return escape(cell) if isinstance(cell, str) else _number(cell)
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"
 
 
 def _image(file: Path, caption: str, inches: float) -> str:

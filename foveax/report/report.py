@@ -16,7 +16,7 @@ from foveax.plot.scanpath import animate_trial
 from foveax.report.figures import figures_of_run, figures_of_track, representative_trial
 from foveax.report.findings import Findings, Makers, Part, Parts, People, Track, collect_findings
 from foveax.report.page import page
-from foveax.report.tables import expanded, tables_of_observers, tables_of_track
+from foveax.report.tables import expanded, tables_of_decisions, tables_of_observers, tables_of_track
 from foveax.runs.directory import read_single_run
 from foveax.runs.load import load_run
 from foveax.runtime.files import write_atomically
@@ -74,7 +74,8 @@ def write_report(
         (folder / name).mkdir(parents=True, exist_ok=True)
     failures: list[str] = []
     of_tracks = _of_tracks(tables_of_track, findings)
-    tables = _make("table", {**of_tracks, **tables_of_observers(findings)}, failures)
+    of_run = {**tables_of_decisions(findings), **tables_of_observers(findings)}
+    tables = _make("table", {**of_tracks, **of_run}, failures)
     figures = _make("figure", {**figures_of_run(findings), **_of_tracks(figures_of_track, findings)}, failures)
     for name, (_, table) in tables.items():
         with (folder / "tables" / f"{name}.csv").open("w", newline="") as file:

@@ -49,6 +49,16 @@ def tables_of_track(findings: Findings, track: Track) -> Makers[Table]:
     return tables
 
 
+def tables_of_decisions(findings: Findings) -> Makers[Table]:
+    """Which classes are decided rightly, and how far confidence is to be trusted."""
+    if not findings.has_decisions:
+        return {}
+    return {
+        "class_accuracy": ("Accuracy by class", lambda: _class_table(findings.own)),
+        "calibration": ("Confidence", lambda: _calibration_table(findings.evaluations)),
+    }
+
+
 def tables_of_observers(findings: Findings) -> Makers[Table]:
     """The comparison with the policy's passes and with people; maps are scored by two subjects or more."""
     groups: dict[str, Observers] = {}
@@ -85,8 +95,44 @@ def _accuracy_table(findings: Findings, track: Track) -> Table:
         for name, evaluation in track.evaluations.items()
     ]
     score = table_title(findings.own).capitalize()
-    note = f"{score}, mode of the policy, one pass; the last with its 95 % interval over images."
+    count = len(findings.own.losses)
+    note = f"{score}, mode of the policy, one pass, n = {count:,}; the last with its 95 % interval over images."
     return Table(note, ["fixations", *_numbered("glimpse", rows)], rows)
+
+
+def _class_table(own: Evaluation) -> Table:
+    """The accuracy of each class after the last glimpse, and what its images are most often taken for."""
+    assert own.label is not None
+    decided = own.predicted[:, -1]
+    rows: list[list[Cell]] = []
+    for kind in np.unique(own.label):
+        taken = decided[own.label == kind]
+        share = float((taken == kind).mean())
+        low, high = analysis.wilson_interval(np.array(share), len(taken))
+        wrong = np.bincount(taken[taken != kind])
+        mistake = f"{wrong.argmax()} ({wrong.max()})" if wrong.size else ""
+        rows.append(
+            [str(kind), str(len(taken)), analysis.Interval(100 * share, 100 * float(low), 100 * float(high)), mistake]
+        )
+    note = "After the last glimpse, correct in % with 95 % Wilson intervals; how often in brackets."
+    return Table(note, ["class", "n", "correct", "most often taken for"], rows)
+
+
+def _calibration_table(evaluations: Mapping[str, Evaluation]) -> Table:
+    rows: list[list[Cell]] = []
+    for name, evaluation in evaluations.items():
+        assert evaluation.probabilities is not None
+        last = evaluation.probabilities[:, -1]
+        assert evaluation.label is not None
+        error = analysis.calibration(last, evaluation.label).error
+        rows.append([name, _mean(100.0 * evaluation.score[:, -1]), _mean(100.0 * last.max(axis=-1)), 100 * error])
+    count = len(next(iter(evaluations.values())).losses)
+    note = (
+        f"After the last glimpse, in %, n = {count:,} images. Expected calibration error: the sum over 15 bins of "
+        "confidence of |share of decisions in the bin| x |correct in it - mean confidence in it| (Guo et al. 2017, On "
+        "Calibration of Modern Neural Networks, ICML, equation 3); 0 is best."
+    )
+    return Table(note, ["fixations", "correct", "mean confidence", "calibration error"], rows)
 
 
 def _statistics_table(findings: Findings, track: Track) -> Table:
@@ -105,9 +151,9 @@ def _statistics_table(findings: Findings, track: Track) -> Table:
         }
     covered = ", and the share of the image that crops cover" if crop_size else ""
     note = (
-        "Mean saccade amplitude and distance of the landings from the centre in pixels, each with its 95 % interval "
-        f"over images; refixations within 3 pixels, landings within a pixel of the border{covered}, in %; entropy of "
-        "the map of landings in bits, on a grid of 8 by 8."
+        f"n = {len(findings.own.losses):,} scanpaths. Mean saccade amplitude and distance of the landings from the "
+        "centre in pixels, each with its 95 % interval over images; refixations within 3 pixels, landings "
+        f"within a pixel of the border{covered}, in %; entropy of the map of landings in bits, on a grid of 8 by 8."
     )
     return _table_of_scores(note, "fixations", rows)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import entropy
+from scipy.stats import binomtest, entropy
 
 import foveax as fx
 from foveax import analysis
@@ -81,3 +81,31 @@ def test_scanpath_statistics_on_known_paths():
     assert np.isnan(analysis.refixation_rate(path[:, :1], height=28, width=28))
     with pytest.raises(fx.InputError, match=r"must have the shape \[N, T, 2\], T at least 1; got \[5, 2\]"):
         analysis.saccade_amplitudes(path[0], height=28, width=28)
+
+
+def test_wilson_interval_is_that_of_scipy():
+    for successes, count in ((0, 5), (3, 7), (50, 50), (970, 1000)):
+        theirs = binomtest(successes, count).proportion_ci(method="wilson")
+        ours = analysis.wilson_interval(np.array(successes / count), count)
+        np.testing.assert_allclose(ours, (theirs.low, theirs.high), atol=1e-6)
+
+
+def test_calibration_is_that_of_guo_et_al(rng):
+    """Against a loop over the bins as the paper writes it; beliefs that the labels are drawn from have next to none."""
+    beliefs = rng.dirichlet(np.ones(4), 3_000)
+    label = (rng.random(3_000)[:, None] > beliefs.cumsum(axis=1)).sum(axis=1)
+    calibrated = analysis.calibration(beliefs, label, bins=10)
+    confidence, correct = beliefs.max(axis=1), beliefs.argmax(axis=1) == label
+    expected = 0.0
+    for index in range(10):
+        inside = (confidence > index / 10) & (confidence <= (index + 1) / 10)
+        assert calibrated.size[index] == inside.sum()
+        if inside.any():
+            np.testing.assert_allclose(calibrated.accuracy[index], correct[inside].mean())
+            expected += inside.mean() * abs(correct[inside].mean() - confidence[inside].mean())
+    np.testing.assert_allclose(calibrated.error, expected)
+    assert calibrated.error < 0.03
+    shuffled = analysis.calibration(beliefs, rng.permutation(label), bins=10)
+    assert shuffled.error > 0.2
+    with pytest.raises(fx.InputError, match=r"\[N, K\]"):
+        analysis.calibration(beliefs[:, 0], label)

@@ -1,5 +1,7 @@
 """Figures draw what they are given: read back from the axes, and from the files."""
 
+import itertools
+
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -37,6 +39,47 @@ def test_scanpath_numbers_its_fixations_where_they_lie(ax, paths, digits):
     markers = [line.get_marker() for line in ax.lines]
     assert markers == ["s", "o", "o", "o", "o", "D"]
     assert drawn(ax).std() > 0
+
+
+@pytest.mark.parametrize("colour", [(230, 159, 0), (213, 94, 0), (86, 180, 233), (0, 0, 0), (255, 255, 255)])
+def test_scanpath_shows_on_a_picture_of_its_own_colours(colour):
+    """Along each saccade some pixel of the drawing is far from the picture in brightness."""
+    image = np.broadcast_to(np.array(colour, np.uint8), (40, 40, 3))
+    path = np.array([[0.2, 0.2], [0.8, 0.2], [0.8, 0.8], [0.2, 0.8]])
+    ax = Figure(figsize=(3, 3)).add_axes((0, 0, 1, 1))
+    plot.scanpath(image, path, ax=ax)
+    brightness = drawn(ax)[..., :3].mean(axis=-1)
+    for (x, y), (right, down) in itertools.pairwise(path):
+        column, row = ax.transData.transform((39 * (x + right) / 2, 39 * (y + down) / 2)).round().astype(int)
+        around = brightness[len(brightness) - 1 - row - 4 : len(brightness) - row + 4, column - 4 : column + 5]
+        assert np.abs(around - np.mean(colour)).max() > 60
+
+
+def test_a_fixation_off_the_image_moves_no_axes(ax, paths, digits):
+    image = digits.test["image"][0]
+    plot.scanpath(image, paths[0], ax=ax)
+    limits = ax.get_xlim(), ax.get_ylim()
+    outside = paths[0].copy()
+    outside[2:4] = [[1.3, 0.5], [0.5, -0.2]]
+    other = plot.scanpath(image, outside, size=9, ax=Figure().add_subplot())
+    assert (other.get_xlim(), other.get_ylim()) == limits
+    markers = [line for line in other.lines if line.get_label() == "outside the image"]
+    assert [tuple(np.ravel(line.get_xydata())) for line in markers] == [(27, 13.5), (13.5, 0)]
+    named = [text.get_text() for text in other.get_legend().get_texts()]
+    assert named == ["first", "outside the image", "last", "crop at the last"]
+
+
+def test_numbers_of_near_fixations_stand_together_and_cover_no_other():
+    """None of 200 numbers lies on another, but for those of one place, which are one text."""
+    path = np.tile([[0.5, 0.5], [0.3, 0.7]], (3, 1))
+    ax = plot.scanpath(np.zeros((28, 28, 1)), path, ax=Figure().add_subplot())
+    assert [text.get_text() for text in ax.texts if text.get_text()] == ["1 3 5", "2 4 6"]
+    for seed in range(3):
+        ax = Figure(figsize=(3, 3), layout="constrained").add_subplot()
+        plot.scanpath(np.zeros((28, 28, 1)), np.random.default_rng(seed).random((6, 2)), ax=ax)
+        drawn(ax)
+        boxes = [text.get_window_extent() for text in ax.texts if text.get_text()]
+        assert not [one for one, other in itertools.combinations(boxes, 2) if one.shrunk(0.8, 0.8).overlaps(other)]
 
 
 def test_crops_are_those_of_the_retina(ax, paths, digits):
@@ -84,6 +127,44 @@ def test_lines_differ_without_colour(ax):
     plot.accuracy_by_glimpse({name: np.linspace(0, 1, 6) for name in "abcdef"}, ax=ax)
     assert len({(line.get_linestyle(), line.get_marker()) for line in ax.lines}) == 6
     np.testing.assert_allclose(ax.lines[0].get_ydata(), np.linspace(0, 100, 6))
+
+
+def test_accuracy_of_scores_is_their_mean_in_its_interval_above_chance(ax, rng):
+    scores = (rng.random((400, 6)) < 0.3).astype(np.float32)
+    plot.accuracy_by_glimpse({"own": scores}, chance=0.25, ax=ax)
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), 100 * scores.mean(axis=0))
+    corners = ax.collections[0].get_paths()[0].vertices
+    deviation = 100 * scores[:, 0].std() / 20
+    at_first = corners[corners[:, 0] == 1, 1]
+    np.testing.assert_allclose(np.ptp(at_first), 2 * 1.96 * deviation, rtol=0.1)  # that of a normal distribution
+    assert ax.lines[1].get_ydata() == [25, 25]
+    assert ax.get_legend().get_title().get_text() == "n = 400 images; bands: 95 % intervals"
+
+
+def test_chance_far_below_is_named_and_presses_no_line(ax):
+    plot.accuracy_by_glimpse({"own": np.linspace(0.95, 0.97, 6)}, chance=0.1, ax=ax)
+    assert ax.get_ylim()[0] > 90
+    assert ax.get_legend().get_texts()[-1].get_text() == "chance (10, below)"
+
+
+def test_confusion_matrix_counts_what_is_taken_for_what(ax, rng):
+    label, predicted = rng.integers(0, 3, (2, 50))
+    plot.confusion_matrix(label, predicted, classes=4, names=list("abcd"), ax=ax)
+    counts = np.array([[((label == row) & (predicted == column)).sum() for column in range(4)] for row in range(4)])
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    np.testing.assert_allclose(ax.images[0].get_array(), shares)
+    assert {text.get_position(): text.get_text() for text in ax.texts} == {
+        (column, row): str(counts[row, column]) for row, column in zip(*np.nonzero(counts), strict=True)
+    }
+    assert [text.get_text() for text in ax.get_yticklabels()] == list("abcd")
+
+
+def test_reliability_diagram_is_of_the_calibration(ax):
+    beliefs = np.tile([[0.8, 0.2]], (10, 1))
+    plot.reliability_diagram(analysis.calibration(beliefs, np.repeat([0, 1], [6, 4])), ax=ax)
+    np.testing.assert_allclose(ax.containers[1].lines[0].get_xydata(), [[80, 60]])
+    assert sum(bar.get_height() for bar in ax.patches) == pytest.approx(100)
+    assert "20.0 %, n = 10" in ax.get_title()
 
 
 def test_learning_curve_is_mean_and_band_of_seeds(ax):
@@ -182,8 +263,9 @@ def test_images_of_a_single_row_are_drawn(paths, rng):
 
 def test_of_many_glimpses_some_are_drawn(rng):
     figure = plot.densities(rng.random((3, 120, 2)), **SIDES)
-    titles = [ax.get_title() for ax in figure.axes]
-    assert (len(titles), titles[0], titles[-1]) == (48, "glimpse 1", "glimpse 120")
+    *titles, bar = [ax.get_title() for ax in figure.axes]
+    assert (len(titles), titles[0], titles[-1]) == (48, "glimpse 1\nn = 3", "glimpse 120\nn = 3")
+    assert not bar
 
 
 IMAGE = np.zeros((8, 8, 1))
@@ -194,6 +276,9 @@ REFUSED = {
     "NaN": (lambda: plot.crops(IMAGE, np.full((2, 2), np.nan), size=3), "finite"),
     "no saccades": (lambda: plot.amplitudes(np.zeros((3, 1, 2)), **SIDES), "at least one saccade"),
     "no direction": (lambda: plot.directions(np.zeros((3, 2, 2)), **SIDES), "of some length"),
+    "names": (lambda: plot.belief(np.ones((2, 3)), names=["a"]), "one for each of 3 classes; got 1"),
+    "decisions": (lambda: plot.confusion_matrix(np.ones(3), np.ones(3), classes=2), "must be integers"),
+    "classes": (lambda: plot.confusion_matrix(np.arange(3), np.arange(3), classes=2), r"in \[0, 2\); got 0 to 2"),
     "belief": (lambda: plot.belief(np.ones(3)), r"\[T, K\]"),
     "curve": (lambda: plot.learning_curve({"a": np.ones(3)}, images=np.arange(3)), r"\[R, 3\]; a has \[3\]"),
 }

@@ -60,7 +60,7 @@ def test_readme_quotes_the_default_recipe():
 
 
 def test_documentation_quotes_the_reports_table():
-    quoted = table("docs/learning.md", "| setting | feed-forward | report | recurrent | report |")
+    quoted = table("docs/recipe.md", "| setting | feed-forward | report | recurrent | report |")
     rows = committed("table1")
     for setting, (feedforward, theirs, recurrent, theirs_recurrent) in quoted.items():
         name = re.sub(r"\b\de-\d\b", lambda rate: f"{float(rate[0]):g}", setting)
@@ -72,7 +72,7 @@ def test_documentation_quotes_the_reports_table():
 
 
 def test_documentation_quotes_the_canvases():
-    quoted = table("docs/learning.md", "| | images, minutes | test | random | best fixed sequence | RAM |")
+    quoted = table("docs/recipe.md", "| | images, minutes | test | random | best fixed sequence | RAM |")
     rows = [*committed("translated").values(), *committed("cluttered").values()]
     for (_, test, random, sequence, _), row in zip(quoted.values(), rows, strict=True):
         (figures,) = row["seeds"]

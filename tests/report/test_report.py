@@ -20,11 +20,13 @@ from foveax import analysis
 from foveax.report import write_report
 from foveax.report.figures import learning_curves, representative_trial
 from foveax.report.findings import People
+from foveax.report.page import SECTIONS
 from foveax.report.report import people_of
 from foveax.report.tables import tables_of_observers
 
 TABLES = ("accuracy", "statistics", "directions", "information", "speed")
-FIGURES = ("trials", "learning", "accuracy", "speed", "trial", "glimpses", "classes", "saccades", "field")
+DECISIONS = ("confusion", "reliability")
+FIGURES = ("trials", "learning", *DECISIONS, "accuracy", "speed", "trial", "glimpses", "classes", "saccades", "field")
 SIZES = {"hidden": 8, "features": 8, "saccader_hidden": 8}
 SHORT = fx.TrainingConfig(images=96, shift=0)
 
@@ -163,6 +165,7 @@ class Page(html.parser.HTMLParser):
     def __init__(self, path):
         super().__init__()
         self.texts, self.images, self.tables, self._open = {}, 0, [], []
+        self.anchors, self.links = [], []
         self.feed((path / "report.html").read_text())
 
     def handle_starttag(self, tag, attributes):
@@ -170,6 +173,8 @@ class Page(html.parser.HTMLParser):
         self._open = [tag, attributes.get("class", "")]
         self.images += tag == "img" and attributes["src"].startswith("data:image/")
         self.tables += [attributes["id"]] if tag == "table" else []
+        self.anchors += [attributes["id"]] if tag == "h2" else []
+        self.links += [attributes["href"][1:]] if tag == "a" else []
 
     def handle_data(self, data):
         if data.strip() and self._open:
@@ -182,12 +187,15 @@ def test_tables_and_figures_are_files(report):
         rows = rows_of(report / "tables" / f"{name}.csv")
         assert len({len(row) for row in rows}) == 1
         assert len(rows) > 2
-    assert figures_of(report) == set(FIGURES)
+    assert figures_of(report) == {*FIGURES, "people_trials", "people_places", "people_saccades"}
+    classes = rows_of(report / "tables" / "class_accuracy.csv")
+    assert [row[:2] for row in classes] == [["class", "n"], *([str(kind), "100"] for kind in range(10))]
     table = analysis.read_csv(report / "tables" / "fixations.csv")
     assert analysis.to_scanpaths(table).shape == (1000, 6, 2)
     rows = rows_of(report / "tables" / "accuracy.csv")
     correct = table.correct[table.glimpse == 6].mean()
     assert float(rows[1][rows[0].index("glimpse 6")]) == pytest.approx(100 * correct)
+    assert np.mean([float(row[2]) for row in classes[1:]]) == pytest.approx(100 * correct)
     assert [row[0] for row in rows[1:]] == ["learned", "best sequence", "another image", "random", "centre"]
 
 
@@ -223,9 +231,12 @@ def test_people_are_compared_where_most_of_their_fixations_can_be():
 @pytest.mark.slow
 def test_page_holds_every_figure_and_table(report):
     page = Page(report)
-    assert page.images == 10
+    assert page.images == 15
     assert set(page.tables) == tables_of(report) - {"fixations"}
-    assert len(page.tables) == 9
+    assert len(page.tables) == 11
+    assert page.anchors == page.links == [*SECTIONS, "configuration"]
+    assert "chance, one of 10 classes" in page.texts["dt"]
+    assert "10.0 %" in page.texts["dd"]
     assert page.texts["h1"] == ["short"]
     assert "left out" not in (report / "report.html").read_text()
 
@@ -255,7 +266,7 @@ def test_page_holds_every_figure_and_table_in_a_browser(report, browser, tmp_pat
         capture_output=True, text=True, timeout=120, check=True,
     ).stdout  # fmt: skip
     images, tables = map(int, re.search(r"<title>(\d+) (\d+)</title>", document).groups())
-    assert (images, tables) == (10, 9)
+    assert (images, tables) == (15, 11)
     for title in ("Decisions after each glimpse", "Likeness to people", "Predicting people", "The eye has"):
         assert title in document
 
@@ -288,9 +299,9 @@ def test_pipeline_without_belief_and_crop_is_reported_by_its_score(beliefless):
     assert tables_of(beliefless) - {"fixations"} == set(page.tables)
     passes = {"similarity_to_the_policys_own_passes", "prediction_of_the_policys_own_passes"}
     assert set(page.tables) == {"accuracy", "statistics", "directions", "information", *passes}
-    assert figures_of(beliefless) == set(FIGURES) - {"speed", "classes"}
+    assert figures_of(beliefless) == set(FIGURES) - {"speed", "classes", *DECISIONS}
     assert page.images == len(figures_of(beliefless)) + 1
-    assert "Score after each glimpse" in page.texts["h2"]
+    assert "Score after each glimpse" in page.texts["h3"]
     notes = " ".join(page.texts["p note"])
     assert "no square crop" in notes
     assert "no belief and no label" in notes
@@ -313,13 +324,13 @@ def test_every_agent_is_reported_by_its_name(agents):
     for name in ("eye", "the-head"):
         assert {f"{table}_{name}" for table in TABLES} <= set(page.tables)
         assert {
-            f"{figure}_{name}" for figure in FIGURES if figure not in ("trials", "learning", "trial")
+            f"{figure}_{name}" for figure in FIGURES if figure not in ("trials", "learning", "trial", *DECISIONS)
         } <= figures_of(agents)
         names = [row[0] for row in rows_of(agents / "tables" / f"accuracy_{name}.csv")]
         assert names == ["fixations", "learned", "best sequence", "another image", "random", "centre"]
     assert {"statistics_memory.fixation", "directions_memory.fixation"} <= set(page.tables)
     assert "accuracy_memory.fixation" not in page.tables
-    assert "Scanpaths: the head" in page.texts["h2"]
+    assert "Scanpaths: the head" in page.texts["h3"]
     verdicts = [text for key, texts in page.texts.items() if key.startswith("p verdict") for text in texts]
     assert [verdict.partition(" has ")[0] for verdict in sorted(verdicts)] == ["eye", "the head"]
     gaze = rows_of(agents / "tables" / "statistics_memory.fixation.csv")
