@@ -133,7 +133,10 @@ def _figures_in_short(findings: Findings) -> str:
         numbers["calibration error"] = f"{100 * calibration(own.probabilities[:, -1], own.label).error:.1f} %"
     for name, measures in findings.diagnoses.items():
         agent = f", {name}" if len(findings.diagnoses) > 1 else ""
-        numbers[f"gain over the best fixed sequence{agent}"] = f"{100 * measures['gain_over_sequence']:+.1f} points"
+        gain, low, high = (100 * value for value in measures["gain_over_sequence"].values())
+        numbers[f"gain over the best fixed sequence{agent}"] = (
+            f"{gain:+.1f} points <small>[{low:.1f}, {high:.1f}]</small>"
+        )
     numbers["test images"] = f"n = {len(last):,}"
     terms = (f"<div><dt>{escape(term)}</dt><dd>{value}</dd></div>" for term, value in numbers.items())
     return f"<dl>{''.join(terms)}</dl>"

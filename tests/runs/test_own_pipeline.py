@@ -91,7 +91,7 @@ def test_commands_take_the_pipeline(folder, tmp_path, capsys):
     with np.load(run / "test.npz") as arrays:
         share = 100 * (arrays["predicted"][:, -1] == arrays["label"]).mean()
     assert f"{share:.2f}" in table[1]
-    printed(capsys, "diagnose", run, *own, "--rounds", "1", "--whole-image", "0")
+    printed(capsys, "diagnose", run, *own, "--whole-image", "0")
     (eye,) = json.loads((run / "diagnosis.json").read_text())["diagnosis"].values()
     assert "gain_over_sequence" in eye
     assert "same: the first 24 steps" in printed(capsys, "verify", run, *own)

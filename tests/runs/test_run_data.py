@@ -147,7 +147,7 @@ def test_a_new_set_is_judged_and_named_in_what_is_printed_and_written(trained, o
     assert note in printed(capsys, "export", run, "--data", other)
     with np.load(next(run.glob("test-on-*other-digits.npz.npz"))) as arrays:
         np.testing.assert_array_equal(arrays["predicted"], own.predicted)
-    assert note in printed(capsys, "diagnose", run, "--data", other, "--rounds", "1")
+    assert note in printed(capsys, "diagnose", run, "--data", other)
     stored = json.loads(next(run.glob("diagnosis-on-*other-digits.npz.json")).read_text())
     assert stored["judged_on"] == str(other)
     assert stored["test"]["learned"]["accuracy"] == own.accuracy.tolist()
