@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 
-from foveax._types import Array, Key, Params
+from foveax._types import Array, Key, Params, pickled_by_value
 from foveax.graph.ports import Port
 
 Values = Mapping[str, Any]
@@ -93,6 +93,9 @@ class Module(NamedTuple):
     metrics: tuple[str, ...] = ()
     agent: Agent | None = None
     fit_every: int = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pickled_by_value(Module, self)
 
 
 Losses = Iterable[str] | Mapping[str, Loss]
