@@ -59,6 +59,7 @@ from foveax.runs.pipeline import build_graph as build_graph
 from foveax.runs.population import Population as Population
 from foveax.runs.population import train_population as train_population
 from foveax.runs.summary import Result as Result
+from foveax.runs.sweep import sweep as sweep
 from foveax.runs.train import train as train
 from foveax.runs.verify import verify as verify
 from foveax.training.agent_learner import make_agent_learner as make_agent_learner

@@ -59,13 +59,14 @@ def _from_json(name: str, kind: Any, value: Any) -> Any:
         if not isinstance(value, Mapping):
             raise InputError(f"{name} must be a JSON object, a {kind.__name__}; got {in_line(value)}")
         return kind.from_json(value)
+    kind = _kind(kind, value)
     if typing.get_origin(kind) is not tuple or not isinstance(value, list):
         return value
     return tuple(_from_json(name, typing.get_args(kind)[0], item) for item in value)
 
 
 def _check_value(field: dataclasses.Field, value: Any) -> None:
-    kind: Any = field.type
+    kind = _kind(field.type, value)
     choices = typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else ()
     if choices and not (isinstance(value, str) and value in choices):
         raise InputError(f"{field.name} must be one of {', '.join(map(repr, choices))}; got {in_line(value)}")
@@ -76,6 +77,14 @@ def _check_value(field: dataclasses.Field, value: Any) -> None:
         raise InputError(f"{field.name} must be a {kind.__name__}; got {in_line(value)}")
     if kind in (int, float, bool, str):
         _check_scalar(field, value)
+
+
+def _kind(kind: Any, value: Any) -> Any:
+    """The type that a value must be of; of a name or a tuple, the one for text, the other for all else."""
+    if typing.get_origin(kind) is not typing.Union:
+        return kind
+    names, numbers = typing.get_args(kind)
+    return names if isinstance(value, str) else numbers
 
 
 def _fits(kind: Any, value: Any) -> bool:

@@ -18,9 +18,11 @@ Functions are written for one example unless they say ``[B, ...]`` or ``[N, ...]
 ``[0, 1]^2``, as fractions of the image: pixel ``= fixation * (size - 1)``, so ``(0.5, 0.5)`` is the centre.
 """
 
-from collections.abc import Mapping
+import pickle
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import cloudpickle
 import jax
 
 Array = jax.Array
@@ -41,3 +43,15 @@ BORDER_PIXELS = 1.0
 
 class InputError(ValueError):
     """Input from outside that foveax refuses: the message says what must hold, and what came."""
+
+
+def pickled_by_value(kind: type, parts: Iterable[Any]) -> tuple[Any, ...]:
+    """The ``__reduce__`` of a tuple that holds functions: they are pickled with their code, wherever they were defined.
+
+    Like every pickle, it is one to load from those alone whom one trusts.
+    """
+    return _unpickled, (kind, cloudpickle.dumps(tuple(parts)))
+
+
+def _unpickled(kind: type, content: bytes) -> Any:
+    return kind(*pickle.loads(content))

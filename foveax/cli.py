@@ -26,7 +26,7 @@ from foveax.runtime.signals import Interrupted, raising_signals
 from foveax.training_help import command_list, training_help
 
 DESCRIPTION = "Networks that see through eye movements: train, test and analyse them."
-CONFIGURED = (commands.train, commands.train_sb3, commands.population, commands.config)
+CONFIGURED = (commands.train, commands.train_sb3, commands.population, commands.sweep, commands.config)
 """Commands whose flags start from a preset, a file or a run."""
 OTHERS = (commands.evaluate, commands.diagnose, commands.analyze, commands.recipe, commands.export, commands.predict,
           commands.verify)  # fmt: skip

@@ -7,7 +7,7 @@ import functools
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -33,6 +33,7 @@ from foveax.evaluation.evaluate import (
     format_table,
     scores,
     table_title,
+    watched,
 )
 from foveax.evaluation.evaluate import evaluate as show
 from foveax.evaluation.retraining import retrained_controls
@@ -44,7 +45,9 @@ from foveax.runs.export import export_function, export_params
 from foveax.runs.load import LoadedRun, load_run
 from foveax.runs.loggers import logger
 from foveax.runs.population import format_population, train_population
-from foveax.runs.summary import Result
+from foveax.runs.run import Listener
+from foveax.runs.summary import Report, Result
+from foveax.runs.sweep import sweep as run_sweep
 from foveax.runs.train import train as train_run
 from foveax.runs.verify import verify as train_again
 from foveax.runtime.compilation_cache import keep_compilation_cache
@@ -52,6 +55,7 @@ from foveax.runtime.files import write_atomically, write_json, write_npz
 from foveax.runtime.processes import is_main, start_processes
 
 Control = Literal["best_sequence", "another_image", "random", "centre"]
+BAR: dict[str, Any] = {"unit": " images", "unit_scale": True, "dynamic_ncols": True}
 LONGEST_NAME = 100
 """Characters of a data set's name in that of a file."""
 
@@ -122,6 +126,7 @@ def train(
     *,
     fork: str = "",
     extend: str = "",
+    init_from: str = "",
     evaluate: bool = True,
     log: Literal["nowhere", "tensorboard", "wandb"] = "nowhere",
     compilation_cache: str = "",
@@ -135,6 +140,7 @@ def train(
       fork: Another run, from whose newest checkpoint this one begins, under the configuration given here.
       extend: Another run, to go on for more --images in a directory of its own: as fork, and its configuration is where
         the flags start from. Schedules are those of the new length.
+      init_from: Another run, with whose parameters this one begins as far as they fit: fine-tuning on other data.
       evaluate: Evaluate at the end.
       log: Hand the metrics on: to TensorBoard, in the run directory, or to Weights & Biases.
       compilation_cache: Private folder for compiled programs, so that the next start is quick.
@@ -142,20 +148,23 @@ def train(
       num_processes: How many processes there are, on all machines.
       process_id: Which of them this is, from 0.
     """
-    if fork and extend:
-        raise InputError("one of --fork and --extend must be given; got both")
+    if bool(fork) + bool(extend) + bool(init_from) > 1:
+        raise InputError("one of --fork, --extend and --init-from must be given; got more")
     if compilation_cache:
         keep_compilation_cache(Path(compilation_cache))
     start_processes(coordinator, num_processes, process_id)
     with contextlib.ExitStack() as opened:
-        listeners = [opened.enter_context(progress_bar(flags.config))]
+        progress, report = opened.enter_context(progress_bars(flags.config))
+        listeners = [progress]
         if log != "nowhere":
             listeners.append(opened.enter_context(logger(log, flags.config, flags.out or None)))
-        result = train_run(
-            flags.config, fork=fork or extend or None, evaluate=evaluate, listeners=listeners, **flags.options()
-        )
+        origins = {"fork": fork or extend or None, "init_from": init_from or None}
+        outcome = {"evaluate": evaluate, "listeners": listeners, "report": report}
+        result = train_run(flags.config, **origins, **outcome, **flags.options())
     if is_main():
         _report(result)
+        if not flags.out:
+            print("nothing is kept of this training; --out DIR keeps the next")
 
 
 def config(flags: OmitArgPrefixes[TrainingFlags]) -> None:
@@ -173,7 +182,7 @@ def train_sb3(flags: OmitArgPrefixes[TrainingFlags], *, algorithm: Literal["ppo"
 
     if flags.source.pipeline:
         raise InputError("pipeline must be the standard one for train-sb3; got one of your own")
-    with progress_bar(flags.config) as progress:
+    with progress_bars(flags.config) as (progress, _):
         result = train_with_sb3(
             flags.config, algorithm, out=flags.out or None, listeners=[progress], execution=flags.execution
         )
@@ -310,6 +319,21 @@ def population(
         write_json(Path(table), {"members": members})
 
 
+def sweep(flags: OmitArgPrefixes[TrainingFlags], *, vary: tuple[str, ...] = (), controls: bool = True) -> None:
+    """Train every combination of values of any flags, those of one program together; print a table, also as CSV.
+
+    Args:
+      vary: NAME=VALUE,VALUE,...: values of a flag of the configuration, or of an argument of your own pipeline.
+      controls: Evaluate each member's controls too.
+    """
+    grid = dict(_grid(text) for text in vary)
+    report = functools.partial(print, file=sys.stderr, flush=True)
+    table = run_sweep(flags.config, None, grid, controls=controls, report=report, **flags.options())
+    print(table.to_string(index=False))
+    if flags.out:
+        print(f"the table is in {Path(flags.out) / 'sweep.csv'}")
+
+
 def recipe(name: Positional[str], /, *, out: str = "", data_dir: str = "", only: str = "") -> None:
     """Run a named experiment, seed by seed, and print it next to published figures; a stopped one is resumed.
 
@@ -404,18 +428,36 @@ def verify(run: Positional[str], /, flags: OmitArgPrefixes[RunFlags] = OWN_DATA,
 
 
 @contextlib.contextmanager
-def progress_bar(config: TrainingConfig) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A bar of the images shown, and a listener that moves it."""
+def progress_bars(config: TrainingConfig) -> Iterator[tuple[Listener, Report]]:
+    """A bar of the training images, which the listener moves, and after it the one of the evaluation."""
     images = config.steps * config.batch
-    with tqdm(total=images, unit=" images", unit_scale=True, dynamic_ncols=True, disable=not is_main()) as bar:
+    with contextlib.ExitStack() as opened:
+        bar = opened.enter_context(tqdm(total=images, disable=not is_main(), **BAR))
+        texts: dict[str, str] = {}  # a validation stays until the next
+        titles: list[Report] = []
 
         def progress(metrics: dict[str, Any]) -> None:
-            losses = {name: value for name, value in metrics.items() if "loss" in name or name == "accuracy"}
-            texts = {name.replace("loss/", ""): f"{value:.3f}" for name, value in losses.items()}
+            losses = {name: value for name, value in metrics.items() if "loss" in name or "accuracy" in name}
+            texts.update({name.replace("loss/", ""): f"{value:.3f}" for name, value in losses.items()})
             bar.set_postfix(texts, refresh=False)
             bar.update(int(metrics["images"]) - bar.n)
 
-        yield progress
+        def report(line: str) -> None:
+            if " is new: " in line:
+                tqdm.write(line, file=sys.stderr)
+                return
+            bar.close()
+            titles[:] = titles or [opened.enter_context(evaluation_bar())]
+            titles[0](line)
+
+        yield progress, report
+
+
+@contextlib.contextmanager
+def evaluation_bar(title: str = "") -> Iterator[Report]:
+    """A bar of the images that an evaluation shows, whose title says what for."""
+    with tqdm(desc=title, disable=not is_main(), **BAR) as bar, watched(bar.update):
+        yield bar.set_description
 
 
 def suffix(run: LoadedRun) -> str:
@@ -440,13 +482,29 @@ def _tested(run: LoadedRun) -> tuple[dict, dict]:
     """The evaluations of a run and its controls, and the rows of their table, which is printed."""
     height, width = run.data.test["image"].shape[1:3]
     key = jax.random.key(run.config.seed)
-    evaluations = evaluate_with_controls(run.graph, run.params, run.data, key=key)
+    with evaluation_bar("test images, next to the controls"):
+        evaluations = evaluate_with_controls(run.graph, run.params, run.data, key=key)
     rows = {name: scores(evaluation, height=height, width=width) for name, evaluation in evaluations.items()}
     own = next(iter(evaluations.values()))
     print(format_table(rows, table_title(own)))
     if balance := class_balance(own, run.data.train["label"]):
         print(format_balance(balance))
     return evaluations, rows
+
+
+def _grid(text: str) -> tuple[str, list[Any]]:
+    """A field's name and values, from ``NAME=VALUE,VALUE,...``: JSON, or else text."""
+    name, equals, values = text.partition("=")
+    if not equals:
+        raise InputError(f"vary must be NAME=VALUE,VALUE,...; got {text!r}")
+    return name, [_json_or_text(value) for value in values.split(",") if value]
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _values(text: str) -> tuple[str, list[float]]:

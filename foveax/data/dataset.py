@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from foveax._checked import in_line
-from foveax._types import Batch, InputError, Key
+from foveax._types import Batch, InputError, Key, pickled_by_value
 from foveax.data.mapped import take
 
 SAMPLED_BYTES = 256 * 2**20
@@ -49,6 +49,9 @@ class Data(NamedTuple):
     classes: int
     render: Render = lambda key, batch: batch
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pickled_by_value(Data, self)
+
     @property
     def inputs(self) -> dict[str, jax.ShapeDtypeStruct]:
         """The graph inputs for one example as it is shown."""
@@ -85,6 +88,28 @@ def held_out(data: Data, size: int) -> Data:
     test, train = (
         {name: array[np.sort(rows)] for name, array in data.train.items()} for rows in np.split(order, [size])
     )
+    return data._replace(train=train, test=test)
+
+
+def held_out_by_class(data: Data, share: float) -> Data:
+    """As `held_out`, but for a share of the examples of each class, rounded to whole ones, which `share` alone fixes.
+
+    Raises `InputError` if no example is held out, or none is left.
+
+    Example:
+      >>> split = {"image": np.zeros((8, 4, 4), np.uint8), "label": np.array([0, 1, 1, 1, 1, 0, 1, 1])}
+      >>> np.bincount(held_out_by_class(from_arrays(split, split), 0.5).test["label"]).tolist()
+      [1, 3]
+    """
+    label = data.train["label"]
+    order = np.random.default_rng(0).permutation(len(label))
+    classes = [order[label[order] == number] for number in np.unique(label)]
+    is_held = np.zeros(len(label), bool)
+    is_held[np.concatenate([rows[: round(share * len(rows))] for rows in classes])] = True
+    if is_held.all() or not is_held.any():
+        came = f"{share:g} of {len(label)} training images in {len(classes)} classes holds out {is_held.sum()}"
+        raise InputError(f"a share held out must hold at least one image and leave one; {came}")
+    test, train = ({name: array[rows] for name, array in data.train.items()} for rows in (is_held, ~is_held))
     return data._replace(train=train, test=test)
 
 

@@ -18,6 +18,7 @@ from foveax.runs.pipeline import build_graph, stock_pipeline
 from foveax.runs.run import Listener, Run, open_run
 from foveax.runs.summary import Result, conclude
 from foveax.runs.train import describe_pipeline, prepare
+from foveax.runs.validation import check_unvalidated
 from foveax.runtime.signals import Interrupted
 from foveax.training.learner import TrainState, make_learner
 
@@ -50,9 +51,10 @@ def train_sb3(
     execution = ExecutionConfig() if execution is None else execution
     if execution.devices != 1 or jax.process_count() > 1:
         raise InputError(f"devices must be 1, of one process, where another library trains; got {execution.devices}")
+    check_unvalidated(config, "a training by another library")
     path = run_path(out, config)
     pipeline = stock_pipeline(config, "foveax.pipelines.perceptron:perceptron_pipeline", {"algorithm": algorithm})
-    data, fingerprint = prepare(config, data, execution)
+    data, fingerprint, _ = prepare(config, data, execution)
     graph = build_graph(config, data, pipeline)
     standard = build_graph(config, data)
     episodes = make_episodes(standard, data)

@@ -1,6 +1,8 @@
 """Evaluation: the mode of the policy, one pass, and the table of its numbers."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +17,9 @@ from foveax.graph.compile import number
 from foveax.graph.graph import Graph, Source, batch_size, parse_port
 from foveax.graph.ports import describe
 from foveax.graph.split import acting_ports
+
+SHOWN_CLASSES = 10
+"""Classes whose accuracy is printed, the worst first."""
 
 
 class Evaluation(NamedTuple):
@@ -60,6 +65,19 @@ Evaluator = Callable[..., Evaluation]
 """``(params, split, key, hyperparameters=None) -> evaluation``; these take the place of the graph's own, by name."""
 
 
+_watch: ContextVar[Callable[[int], Any]] = ContextVar("watch", default=lambda images: None)
+
+
+@contextlib.contextmanager
+def watched(watch: Callable[[int], Any]) -> Iterator[None]:
+    """Calls `watch` with the number of images whenever an evaluation has shown some."""
+    token = _watch.set(watch)
+    try:
+        yield
+    finally:
+        _watch.reset(token)
+
+
 def greedy(graph: Graph) -> Graph:
     """The same graph, whose agents take the mode of their policy instead of a sample."""
     modes = {name: module.agent.mode for name, module in graph.modules.items() if module.agent}
@@ -85,13 +103,28 @@ def evaluate(graph: Graph, params: dict[str, Params], split: Split, *, key: Key,
 
 
 def make_evaluator(graph: Graph, *, batch: int = 500, tracks: Mapping[str, Source] | None = None) -> Evaluator:
-    """`evaluate` for a graph, compiled once for many calls; tracks are by default those of its own agents."""
+    """`evaluate` for a graph, compiled once for many calls; tracks are by default those of its own agents.
+
+    Arrays of up to 256 MB stay on the device as long as the next call shows the same ones, which must not be changed.
+    """
     if tracks is None:
         tracks = {name: port for name in graph.agents if (port := track(graph, name))}
     gaze = f"memory.{graph.roles.gaze}" if graph.roles.gaze else ""
     ports = {graph.roles.belief, graph.roles.label, gaze, *map(str, (*tracks.values(), *graph.losses, *graph.metrics))}
     compiled = compile_graph(greedy(graph), sorted(ports - {""}))
     rollout = jax.jit(jax.vmap(compiled, in_axes=(None, 0, 0, None, None)))
+    resident: dict[str, tuple[Any, int, dict[int, Any]]] = {}
+
+    def place(name: str, array: Any, start: int, at_once: int) -> Any:
+        rows = np.minimum(np.arange(start, start + at_once), len(array) - 1)  # the last is filled with its last row
+        if array.nbytes > SAMPLED_BYTES:
+            return take(array, rows)
+        if name not in resident or resident[name][0] is not array or resident[name][1] != at_once:
+            resident[name] = (array, at_once, {})
+        blocks = resident[name][2]
+        if start not in blocks:
+            blocks[start] = jax.device_put(take(array, rows))
+        return blocks[start]
 
     def evaluator(
         params: dict[str, Params], split: Batch, key: Key, hyperparameters: Mapping[str, Any] | None = None
@@ -102,9 +135,10 @@ def make_evaluator(graph: Graph, *, batch: int = 500, tracks: Mapping[str, Sourc
         at_once = min(batch, max(SAMPLED_BYTES // sum(split[name][:1].nbytes for name in graph.inputs), 1))
         parts = []
         for start in range(0, size, at_once):
-            rows = np.minimum(np.arange(start, start + at_once), size - 1)  # the last is filled with its last row
-            inputs = {name: take(split[name], rows) for name in graph.inputs}
+            rows = np.minimum(np.arange(start, start + at_once), size - 1)
+            inputs = {name: place(name, split[name], start, at_once) for name in graph.inputs}
             parts.append(jax.tree.map(np.asarray, rollout(params, inputs, keys[rows], 1.0, hyper)))
+            _watch.get()(min(at_once, size - start))
         recorded = jax.tree.map(lambda *arrays: np.concatenate(arrays)[:size], *parts)
 
         def read(port: str | Source) -> Any:
@@ -175,32 +209,41 @@ def scores(evaluation: Evaluation, *, height: int, width: int) -> dict[str, Any]
     return {**row, "amplitude": amplitude, "refixation": refixation_rate(fixations, **sides)}
 
 
-def class_balance(evaluation: Evaluation, train_label: np.ndarray) -> dict[str, float] | None:
+def class_balance(evaluation: Evaluation, train_label: np.ndarray) -> dict[str, Any] | None:
     """How far the last decisions are from naming the most frequent class; None without decisions.
 
     ``majority`` is the share of labels that are the training labels' most frequent one, ``balanced`` the mean over the
-    classes of the share of each that is decided rightly.
+    classes of the share of each that is decided rightly. Where these are not of one size, ``classes`` holds that share
+    by the class.
 
     Example:
       >>> label = np.array([0, 0, 0, 1])
       >>> probabilities = np.tile([[[0.9, 0.1]]], (4, 1, 1))
       >>> none = np.zeros((4, 1))
       >>> class_balance(Evaluation(probabilities, label, None, {}, none, {}), label)
-      {'majority': 0.75, 'balanced': 0.5}
+      {'majority': 0.75, 'balanced': 0.5, 'classes': {'0': 1.0, '1': 0.0}}
     """
     if evaluation.probabilities is None or evaluation.label is None:
         return None
     label = evaluation.label
     right = evaluation.predicted[:, -1] == label
-    rates = np.bincount(label, weights=right) / np.maximum(np.bincount(label), 1)
+    present, counts = np.unique(label, return_counts=True)
+    rates = np.bincount(label, weights=right)[present] / counts
     majority = float((label == np.bincount(train_label).argmax()).mean())
-    return {"majority": majority, "balanced": float(rates[np.unique(label)].mean())}
+    balance: dict[str, Any] = {"majority": majority, "balanced": float(rates.mean())}
+    if counts.min() == counts.max():
+        return balance
+    return {**balance, "classes": dict(zip(map(str, present.tolist()), rates.tolist(), strict=True))}
 
 
-def format_balance(balance: Mapping[str, float]) -> str:
-    """`class_balance` in a line, in %."""
+def format_balance(balance: Mapping[str, Any]) -> str:
+    """`class_balance` in %, the classes that are decided worst first."""
     majority, balanced = (100 * balance[name] for name in ("majority", "balanced"))
-    return f"the most frequent class alone {majority:.2f}; accuracy balanced over classes {balanced:.2f}"
+    line = f"the most frequent class alone {majority:.2f}; accuracy balanced over classes {balanced:.2f}"
+    worst = sorted(balance.get("classes", {}).items(), key=lambda pair: pair[1])
+    shown = ", ".join(f"{name} {100 * rate:.2f}" for name, rate in worst[:SHOWN_CLASSES])
+    more = f", and {len(worst) - SHOWN_CLASSES} more" if len(worst) > SHOWN_CLASSES else ""
+    return f"{line}\naccuracy by class: {shown}{more}" if worst else line
 
 
 def format_table(rows: Mapping[str, Mapping[str, Any]], title: str = "test accuracy (%)") -> str:

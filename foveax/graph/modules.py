@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import jax.numpy as jnp
 
 from foveax._checked import in_line, is_number
-from foveax._types import Array, Key, Params
+from foveax._types import Array, Key, Params, pickled_by_value
 from foveax.graph.ports import GraphError, Port
 
 Values = Mapping[str, Any]
@@ -94,6 +94,9 @@ class Module(NamedTuple):
     metrics: tuple[str, ...] = ()
     agent: Agent | None = None
     fit_every: int = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pickled_by_value(Module, self)
 
 
 def check_module(name: str, module: Any) -> None:

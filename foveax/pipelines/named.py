@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from foveax._checked import in_line
-from foveax._types import InputError
+from foveax._types import InputError, pickled_by_value
 from foveax.data.dataset import Data
 from foveax.graph.graph import Graph
 
@@ -36,6 +36,9 @@ class Pipeline(NamedTuple):
     arguments: dict[str, Any]
     build: Build
     source: str
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pickled_by_value(Pipeline, self)
 
 
 def name_pipeline(build: Any) -> Pipeline:

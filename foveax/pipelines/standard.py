@@ -12,7 +12,7 @@ from foveax.graph.graph import Graph, Roles
 from foveax.graph.modules import Module
 from foveax.learning.policies import bounded_gaussian, grid_categorical, squashed_gaussian
 from foveax.modules.classifier import classifier
-from foveax.modules.decision import decision
+from foveax.modules.decision import balanced_class_weights, decision
 from foveax.modules.retina import cropper
 from foveax.modules.reward import reward
 from foveax.modules.saccader import Exploration, saccader
@@ -57,6 +57,9 @@ class PipelineConfig(Checked):
     """Fourier frequencies of a fixation, for classifier and saccader; 0 gives plain coordinates."""
     supervise: Literal["each", "last"] = "each"
     """Which glimpses' cross-entropy is minimised: the mean over each, or that of the last."""
+    class_weights: Literal["equal", "balanced"] | tuple[float, ...] = "equal"
+    """Of the classes in the cross-entropy: equal; balanced, inversely proportional to their shares of the training
+    images; or one number for each."""
     policy: Eye = "learned"
     """How the eye moves; all but learned are controls. given needs an array `fixations` in the data."""
     sequence: tuple[tuple[float, float], ...] = ()
@@ -85,6 +88,10 @@ class PipelineConfig(Checked):
 
     def __post_init__(self):
         super().__post_init__()
+        if not isinstance(self.class_weights, str) and min(self.class_weights, default=-1) < 0:
+            raise InputError(
+                f"class_weights must be numbers of at least 0, one for each class; got {self.class_weights}"
+            )
         saccades = self.glimpses - 1
         if self.policy == "sequence" and len(check_fixations(self.sequence or ((0.5, 0.5),))) != saccades:
             raise InputError(f"sequence must hold {saccades} fixations, one per saccade; got {len(self.sequence)}")
@@ -109,7 +116,7 @@ def standard_pipeline(data: Data, config: PipelineConfig | None = None) -> Graph
         modules={
             "retina": cropper(config.crop_size, scales=config.scales, contrast=config.contrast),
             "classifier": _classifier(config, data.classes),
-            "decision": decision(glimpses=config.supervise),
+            "decision": decision(glimpses=config.supervise, class_weights=_class_weights(config, data)),
             "reward": reward(config.reward),
             "saccader": eye,
         },
@@ -157,6 +164,17 @@ def _classifier(config: PipelineConfig, classes: int) -> Module:
     settings = {name: getattr(config, name) for name in names}
     encoder = GlimpseEncoder(**settings, dtype=jnp.dtype(config.precision))
     return classifier(classes, encoder, core=config.core, hidden=config.hidden, precision=config.precision)
+
+
+def _class_weights(config: PipelineConfig, data: Data) -> Any:
+    """The weight of each class in the cross-entropy; None if they are equal."""
+    if config.class_weights == "equal":
+        return None
+    if config.class_weights == "balanced":
+        return balanced_class_weights(data.train["label"], data.classes)
+    if len(config.class_weights) != data.classes:
+        raise InputError(f"class_weights must be one for each class, {data.classes}; got {len(config.class_weights)}")
+    return config.class_weights
 
 
 def _saccader(config: PipelineConfig) -> Module:

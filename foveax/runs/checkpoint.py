@@ -8,7 +8,7 @@ import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from foveax._types import InputError, Params
 from foveax.runtime.digests import check_files, check_fits, leaf_digests, write_file_digests
 from foveax.runtime.files import DamageWarning
+from foveax.runtime.machine import check_memory
 from foveax.runtime.noise import drop_noise
 from foveax.runtime.processes import is_main, lost_another, max_over_processes
 from foveax.training.learner import TrainState
@@ -32,6 +33,9 @@ class Checkpoints:
     Args:
       directory: of the checkpoints; it is made by the first that is saved.
       run: the identity of the run (`RunRecord.identity`): another's checkpoints count as damaged.
+
+    Attributes:
+      best: a step whose checkpoint is retained however many come after it.
     """
 
     def __init__(self, directory: Path, run: str):
@@ -40,8 +44,10 @@ class Checkpoints:
         self._directory, self._run = directory.absolute(), run
         self._made = False
         self._newest = 0
+        self.best: int | None = None
         drop_noise()
         self._args = ocp.args
+        self._describe = ocp.StandardCheckpointHandler().metadata
         options = ocp.options.AsyncOptions(post_finalization_callback=self._list_files)
         self._writer = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler(), async_options=options)
 
@@ -89,7 +95,8 @@ class Checkpoints:
         with self._writing():
             self._writer.wait_until_finished()
             for step in self.steps()[:-RETAINED] if self._made and is_main() else ():
-                shutil.rmtree(self._directory / str(step))
+                if step != self.best:
+                    shutil.rmtree(self._directory / str(step))
 
     def restore(
         self, like: TrainState, *, step: int | None = None, repair: bool = False
@@ -108,9 +115,18 @@ class Checkpoints:
         parts, notes = self._restore(_parts(like), step, repair)
         return _joined(parts), notes
 
-    def restore_params(self, like: dict[str, Params]) -> dict[str, Params]:
-        """The newest parameters that are whole, by module, without the rest of the state; otherwise as `restore`."""
-        return self._restore({"params": like}, None, repair=False)[0]["params"]
+    def restore_params(
+        self, like: dict[str, Params] | None, *, keep: Literal["last", "best"] = "last"
+    ) -> dict[str, Params]:
+        """The newest parameters that are whole, by module, without the rest of the state; otherwise as `restore`.
+
+        Or those of the best validation until then, which the notes name. None is like whatever is there.
+        """
+        wanted = {"params": like}
+        parts, notes = self._restore(wanted, None, repair=False)
+        if keep == "best" and "best" in notes:
+            parts, _ = self._restore(wanted, notes["best"]["step"], repair=False)
+        return parts["params"]
 
     def _restore(self, like: dict[str, Any], step: int | None, repair: bool) -> tuple[dict[str, Any], dict[str, Any]]:
         damaged: dict[int, str] = {}
@@ -146,8 +162,10 @@ class Checkpoints:
             record = self._writer.restore(folder, args=args.Composite(record=args.JsonRestore())).record
             leaves = {name: leaf for name, leaf in record["leaves"].items() if name.split("'")[1] in like}
             notes = dict(record["notes"])
+            int(notes.get("best", {"step": 0})["step"])  # is a step
             if (record["run"], record["step"]) != (self._run, step):
                 raise InputError("it is another run's, or another step's")
+        like = {name: self._described(folder / name) if part is None else part for name, part in like.items()}
         check_fits(folder, leaves, like)
         with _reading():
             restores = {name: args.StandardRestore(jax.tree.map(_placed, part)) for name, part in like.items()}
@@ -158,6 +176,14 @@ class Checkpoints:
                 if digests.get(name) != leaves[name]:
                     raise InputError(f"{name} is not as it was written")
         return parts, notes
+
+    def _described(self, folder: Path) -> Any:
+        """The shapes of a part of a checkpoint, from its own description; refused if they do not fit into memory."""
+        with _reading():
+            tree: Any = self._describe(folder).tree  # pyright: ignore[reportArgumentType] - a path is one for orbax
+            shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
+        check_memory(f"checkpoint {folder}", sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes)))
+        return shapes
 
     def _list_files(self) -> None:
         """Is called in the background, by one process, before a checkpoint gets its name."""

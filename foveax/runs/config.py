@@ -9,7 +9,7 @@ from foveax._checked import Checked, bounded
 from foveax._types import InputError
 from foveax.data.augment import shifted, warped
 from foveax.data.canvas import cluttered
-from foveax.data.dataset import Data, held_out
+from foveax.data.dataset import Data, Split, held_out, held_out_by_class
 from foveax.data.load import absolute_name
 from foveax.learning.hyperparameters import LearningConfig
 from foveax.pipelines.standard import PipelineConfig
@@ -49,6 +49,14 @@ class TrainingConfig(Checked):
     """Pieces of other images on a cluttered canvas."""
     validation: int = bounded(0, 0, 10**9)
     """Training images that are held out, and take the place of the test images; 0 trains on all."""
+    validate: float = bounded(0.0, 0.0, 0.9)
+    """Share of the training images, of each class alike, that is held out and judged while training (val_accuracy)."""
+    validate_every: int = bounded(10_000, 1, 10**12)
+    """Training images between two such validations."""
+    keep: Literal["last", "best"] = "last"
+    """The parameters that a training ends with: the last, or those of the best validation."""
+    early_stopping: int = bounded(0, 0, 10**9)
+    """Consecutive validations without a better one that end a training; 0 trains on."""
     link: tuple[str, ...] = ()
     """Links to add to the pipeline, each as "module.port -> module.port"; one into the same port is replaced."""
     unlink: tuple[str, ...] = ()
@@ -63,6 +71,8 @@ class TrainingConfig(Checked):
         object.__setattr__(self, "data", absolute_name(self.data))
         if self.steps > MOST_STEPS:
             raise InputError(f"images must be at most {MOST_STEPS} batches; got {self.steps} of {self.batch}")
+        if not self.validate and (self.keep == "best" or self.early_stopping):
+            raise InputError("validate must be more than 0 to keep the best, or to stop early; got 0.0")
 
     def prepare(self, data: Data) -> Data:
         """The data as this configuration shows them: held out, augmented, on their canvas.
@@ -70,6 +80,7 @@ class TrainingConfig(Checked):
         Raises `InputError` if the images do not fit the canvas, or none is left to train on.
         """
         data = held_out(data, self.validation) if self.validation else data
+        data = data._replace(train=held_out_by_class(data, self.validate).train) if self.validate else data
         data = shifted(data, pixels=self.shift) if self.shift else data
         data = warped(data, pixels=self.warp) if self.warp else data
         return self.prepare_test(data)
@@ -79,6 +90,16 @@ class TrainingConfig(Checked):
         if self.task == "original":
             return data
         return cluttered(data, side=self.canvas, pieces=self.pieces if self.task == "cluttered" else 0)
+
+    def validation_split(self, data: Data) -> Split:
+        """The images that a training is judged on while it runs, shown as test images are; empty if there are none.
+
+        The data are as they were before `prepare`.
+        """
+        if not self.validate:
+            return {}
+        data = held_out(data, self.validation) if self.validation else data
+        return self.prepare_test(held_out_by_class(data, self.validate)).test
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -90,6 +111,11 @@ class TrainingConfig(Checked):
     def steps(self) -> int:
         """Training steps in all; at least one."""
         return max(self.images // self.batch, 1)
+
+    @property
+    def validation_steps(self) -> int:
+        """Training steps between two validations; 0 without any."""
+        return max(self.validate_every // self.batch, 1) if self.validate else 0
 
 
 def read_config(file: Path) -> TrainingConfig:
@@ -131,7 +157,8 @@ class ExecutionConfig(Checked):
     def fit_options(self, config: TrainingConfig) -> dict[str, Any]:
         """Arguments of `foveax.fit`, by name."""
         resident = self.resident_megabytes * 2**20
-        return {"batch": config.batch, "dispatch": self.dispatch, "resident_bytes": resident}
+        options = {"batch": config.batch, "dispatch": self.dispatch, "resident_bytes": resident}
+        return {**options, "period": config.validation_steps}
 
 
 _PAID_AT_LAST = PipelineConfig(contrast=False, core="rnn", features=128, reward="correct_last", scale_start=0.7)

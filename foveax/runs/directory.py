@@ -18,10 +18,14 @@ FORMAT = 3
 """Of the run directory; written into ``config.json``."""
 SOURCE = "pipeline.py.txt"
 """A copy of the file that defines the pipeline, for the record: it is never executed."""
+LATER = ("validate", "validate_every", "keep", "early_stopping", "class_weights")
+"""Fields of a configuration that are no part of a run's identity as long as they are default: runs that were begun
+before there were these keep theirs."""
 PARTS = {
     "data": {"classes": int, "train": dict, "test": dict},
     "pipeline": {"function": str, "arguments": dict, "hyperparameters": dict, "graph": dict},
     "fork": {"run": str, "step": int, "identity": str},
+    "init_from": {"run": str, "identity": str, "params": str, "new": list},
 }
 """What parts of ``config.json`` hold, by name and type."""
 
@@ -35,6 +39,8 @@ class RunRecord(NamedTuple):
         ``graph``.
       fork: where it began, if not at the beginning: ``run``, ``step`` and ``identity``.
       population: ``seeds`` and ``vary`` of a population.
+      init_from: of a run that was fine-tuned, where its first parameters are from: ``run``, its ``identity``, a digest
+        of its ``params``, and a line on each that is ``new``.
     """
 
     config: TrainingConfig
@@ -42,6 +48,7 @@ class RunRecord(NamedTuple):
     pipeline: dict[str, Any]
     fork: dict[str, Any] | None = None
     population: dict[str, Any] | None = None
+    init_from: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As ``config.json`` holds it, without the versions."""
@@ -51,7 +58,12 @@ class RunRecord(NamedTuple):
     @property
     def identity(self) -> str:
         """A digest by which a run knows its own files."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+        stored, default = self.to_json(), TrainingConfig().to_json()
+        parts = ((stored["config"], default), (stored["config"]["pipeline"], default["pipeline"]))
+        for part, defaults in parts:
+            for name in [name for name in LATER if name in part and part[name] == defaults[name]]:
+                del part[name]
+        return hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()
 
 
 def write_run(path: Path, record: RunRecord, source: str = "") -> RunRecord:
@@ -134,6 +146,8 @@ def _check_same(path: Path, stored: RunRecord, record: RunRecord) -> None:
     sides = {"of the same population": (stored.population, record.population)}
     if record.fork is not None:  # a fork is resumed with or without being given its origin again
         sides["a fork of the same run"] = (stored.fork and stored.fork["run"], record.fork["run"])
+    if record.init_from is not None:
+        sides["begun from the same run"] = (stored.init_from and stored.init_from["run"], record.init_from["run"])
     for kind, (theirs, ours) in sides.items():
         if theirs != ours:
             raise InputError(f"run {path} must be {kind} to be resumed: {theirs} there, {ours} here")

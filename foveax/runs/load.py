@@ -38,7 +38,7 @@ class LoadedRun(NamedTuple):
 
     Attributes:
       data: prepared: those of the training, or those that it is judged on.
-      params: by module, of the newest whole checkpoint.
+      params: by module, of the newest whole checkpoint, or of the best validation (`TrainingConfig.keep`).
       judged_on: the name of the data if they are not those of the training; empty if they are.
     """
 
@@ -124,7 +124,7 @@ def load_run(
     graph = run_graph(path, record, found, own, judged=bool(judged_on))
     like = jax.eval_shape(lambda: init(graph, jax.random.key(0)))
     with Checkpoints(path / "checkpoints", record.identity) as checkpoints:
-        params = checkpoints.restore_params(like)
+        params = checkpoints.restore_params(like, keep=record.config.keep)
     return LoadedRun(path, record.config, own, graph, params, judged_on)
 
 

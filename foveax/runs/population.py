@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import inspect
 import itertools
+import math
 import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from foveax.runs.directory import RunRecord, run_path
 from foveax.runs.pipeline import STOCK, build_graph, find_pipeline, stock_pipeline
 from foveax.runs.run import open_run
 from foveax.runs.train import check_size, describe_pipeline, prepare
+from foveax.runs.validation import check_unvalidated
 from foveax.runtime.metrics_file import read_metrics
 from foveax.training.fit import fit
 from foveax.training.learner import make_learner
@@ -38,6 +40,13 @@ FLOATS = {
     if field.type is float
 }
 """The numbers of a configuration that can be varied, and the part that they belong to."""
+FIELDS = {
+    field.name: part
+    for part, kind in (("", TrainingConfig), ("pipeline", PipelineConfig), ("learning", LearningConfig))
+    for field in dataclasses.fields(kind)
+    if field.name not in ("pipeline", "learning")
+}
+"""Every field of a configuration, and the part that it belongs to."""
 SHARED = ("step", "images", "images_per_second")
 """Metrics that are the same for all members."""
 
@@ -47,7 +56,7 @@ class Member(NamedTuple):
 
     config: TrainingConfig
     pipeline: Pipeline
-    values: dict[str, float]
+    values: dict[str, Any]
 
 
 class Population(NamedTuple):
@@ -58,12 +67,14 @@ class Population(NamedTuple):
       params: by module, ``[P, ...]``.
       accuracy: ``[P, T]``, on the test split, mode of the policy, one pass.
       metrics: of the last dispatch, ``[P]`` each.
+      images_per_second: of all members together; NaN if all was trained before.
     """
 
     members: list[Member]
     params: dict[str, Params]
     accuracy: np.ndarray
     metrics: Mapping[str, np.ndarray]
+    images_per_second: float = math.nan
 
 
 def train_population(
@@ -108,24 +119,40 @@ def train_population(
       >>> population.accuracy.shape, [member.config.seed for member in population.members]
       ((4, 6), [0, 0, 1, 1])
     """
+    vary = vary or {}
+    members = population_members(config, pipeline, seeds=seeds, vary=vary)
+    varied = {"seeds": seeds, "vary": {name: [float(value) for value in values] for name, values in vary.items()}}
+    return train_members(members, varied, config, data, out=out, execution=execution)
+
+
+def train_members(
+    members: list[Member],
+    varied: dict[str, Any],
+    config: TrainingConfig,
+    data: Data | None = None,
+    *,
+    out: str | Path | None = None,
+    execution: ExecutionConfig | None = None,
+) -> Population:
+    """Trains members that differ in their seeds and in hyper-parameters as one program; otherwise as a population.
+
+    A run directory records the configuration and, as JSON types, what is `varied`.
+    """
     execution = ExecutionConfig() if execution is None else execution
     if jax.process_count() > 1:
         raise InputError(f"a population must be trained in one process; this is one of {jax.process_count()}")
-    vary = vary or {}
-    members = population_members(config, pipeline, seeds=seeds, vary=vary)
+    check_unvalidated(config, "a population")
     path = run_path(out, config)
     mesh = training_mesh(execution.devices, members=len(members))
     if mesh:
         check_divides(mesh, config.batch)
-    data, prints = prepare(config, data, execution)
-    graph, hypers = _vary_graph(members[: len(members) // seeds], data)
-    hyper = jax.tree.map(lambda *values: np.asarray(values, np.float32), *hypers * seeds)
+    data, prints, _ = prepare(config, data, execution)
+    graph, hypers = _vary_graph(members, data)
+    hyper = jax.tree.map(lambda *values: np.asarray(values, np.float32), *hypers)
     learner = make_learner(graph, config.learning, steps=config.steps)
     check_size(graph, learner, config, members=len(members))
     keys = jnp.stack([jax.random.key(member.config.seed) for member in members])
-    described = describe_pipeline(find_pipeline(config, pipeline), graph)
-    varied = {"seeds": seeds, "vary": {name: [float(value) for value in values] for name, values in vary.items()}}
-    record = RunRecord(config, prints, described, population=varied)
+    record = RunRecord(config, prints, describe_pipeline(members[0].pipeline, graph), population=varied)
     last: dict[str, Any] = {}
     with open_run(path, record, source=members[0].pipeline.source, listeners=[last.update]) as run:
         state = run.restore(jax.vmap(learner.init)(keys))
@@ -137,13 +164,14 @@ def train_population(
             if run.should_stop():
                 break
         run.finish(state)
+    rate = len(members) * run.timing["images_per_second"] if last else math.nan
     last = last or read_metrics(path / "metrics.jsonl")[-1] if path else last
     metrics = {name: np.asarray(value) for name, value in last.items() if name not in SHARED}
     params = jax.device_put(state.params, jax.devices()[0])
     evaluator = make_evaluator(graph)
     singles = [jax.tree.map(operator.itemgetter(index), (params, keys, hyper.graph)) for index in range(len(members))]
     accuracy = np.stack([evaluator(own, data.test, key, numbers).accuracy for own, key, numbers in singles])
-    return Population(members, params, accuracy, metrics)
+    return Population(members, params, accuracy, metrics, rate)
 
 
 def population_members(
@@ -165,37 +193,47 @@ def population_members(
             raise InputError(f"vary must give values for {name}; got none")
     combinations = itertools.product(range(seeds), *vary.values())
     return [
-        _member(dataclasses.replace(config, seed=config.seed + number), own, dict(zip(vary, values, strict=True)))
+        make_member(dataclasses.replace(config, seed=config.seed + number), own, dict(zip(vary, values, strict=True)))
         for number, *values in combinations
     ]
 
 
-def _member(config: TrainingConfig, pipeline: Pipeline, values: dict[str, float]) -> Member:
-    learning = {name: value for name, value in values.items() if FLOATS.get(name) == "learning"}
-    others = {name: value for name, value in values.items() if name not in learning}
-    config = dataclasses.replace(config, learning=dataclasses.replace(config.learning, **learning))
-    if pipeline.function in STOCK:
-        config = dataclasses.replace(config, pipeline=dataclasses.replace(config.pipeline, **others))
+def make_member(config: TrainingConfig, pipeline: Pipeline, values: dict[str, Any]) -> Member:
+    """The member that has these values of fields or, in a pipeline of one's own, of its arguments."""
+    stock = pipeline.function in STOCK
+    parts: dict[str, dict[str, Any]] = {"": {}, "pipeline": {}, "learning": {}, "arguments": {}}
+    for name, value in values.items():
+        part = FIELDS.get(name, "arguments")
+        parts["arguments" if part == "pipeline" and not stock else part][name] = value
+    inner = {part: dataclasses.replace(getattr(config, part), **parts[part]) for part in ("pipeline", "learning")}
+    config, others = dataclasses.replace(config, **inner, **parts[""]), parts["arguments"]
+    if stock:
         return Member(config, stock_pipeline(config, pipeline.function, pipeline.arguments), values)
     build = functools.partial(pipeline.build, **others)
     return Member(config, pipeline._replace(arguments={**pipeline.arguments, **others}, build=build), values)
 
 
 def _vary_graph(members: Sequence[Member], data: Data) -> tuple[Graph, list[Hyperparameters]]:
-    """The graph that all combinations share, and the hyper-parameters of each."""
-    graphs = [build_graph(member.config, data, member.pipeline) for member in members]
-    prints = [fingerprint(graph) for graph in graphs]
-    for member, own in zip(members, prints, strict=True):
-        if own != prints[0]:
+    """The graph that all members share, and the hyper-parameters of each."""
+    alike = [str((dataclasses.replace(member.config, seed=0), member.pipeline.arguments)) for member in members]
+    firsts = dict(zip(reversed(alike), reversed(members), strict=True))  # those that differ only in their seeds are one
+    graphs = {name: build_graph(member.config, data, member.pipeline) for name, member in reversed(firsts.items())}
+    prints = {name: fingerprint(graph) for name, graph in graphs.items()}
+    for member, name in zip(members, alike, strict=True):
+        if prints[name] != prints[alike[0]]:
             raise InputError(f"members of a population must share one graph; that of {member.values} is another")
-    pairs = zip(members, graphs, strict=True)
-    hypers = [member.config.learning.hyperparameters(dict(graph.hyperparameters)) for member, graph in pairs]
-    if len(set(map(str, hypers))) < len({str(member.values) for member in members}):
+    hypers = [
+        member.config.learning.hyperparameters(dict(graphs[name].hyperparameters))
+        for member, name in zip(members, alike, strict=True)
+    ]
+    seeds = [member.config.seed for member in members]
+    asked = {(seed, str(member.values)) for seed, member in zip(seeds, members, strict=True)}
+    if len(set(zip(seeds, map(str, hypers), strict=True))) < len(asked):
         raise InputError(
             "vary must change numbers of learning, or hyper-parameters of the graph (Graph.hyperparameters), which "
             f"alone can differ between members; {', '.join(members[0].values)} leaves some members alike"
         )
-    return graphs[0], hypers
+    return graphs[alike[0]], hypers
 
 
 def format_population(population: Population) -> str:

@@ -12,17 +12,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from foveax._types import InputError
+from foveax._types import InputError, Params
 from foveax.runs.checkpoint import Checkpoints
 from foveax.runs.config import TrainingConfig
 from foveax.runs.directory import RunRecord, check_data, check_run, is_run, read_single_run, record_start, write_run
 from foveax.runs.divergence import divergence, warn_of_skips
+from foveax.runs.initial import initial_params
+from foveax.runs.validation import METRIC, Best
 from foveax.runtime.files import read_json
 from foveax.runtime.metrics_file import MetricsFile
 from foveax.runtime.ownership import owned
 from foveax.runtime.processes import any_process, is_main, main_first, max_over_processes
 from foveax.runtime.signals import Interrupted, held_signals
 from foveax.training.learner import TrainState
+from foveax.training.mesh import local_copy
 
 SAVE_SECONDS = 30.0
 """Between two checkpoints."""
@@ -32,7 +35,7 @@ SAVE_COST = 0.3
 """Seconds that a training may wait for a checkpoint: those that take longer are made less often, in proportion."""
 TIMING = ("images_per_second", "compile_seconds", "train_seconds", "wall_seconds")
 """Of the training itself; a run that is already finished keeps those it had."""
-SAVE, STOP = 1, 2
+SAVE, END, STOP = 1, 2, 3
 """What a process may ask for after a dispatch; the largest number of any process is followed by all."""
 
 Listener = Callable[[dict[str, Any]], None]
@@ -53,6 +56,8 @@ class Run:
       path: of the run directory, or None.
       record: of the run.
       timing: of the training, by the names in `TIMING`, once it is over.
+      best: the best validation so far.
+      step: up to which it is reported.
     """
 
     def __init__(
@@ -62,18 +67,20 @@ class Run:
         checkpoints: Checkpoints | None,
         listeners: Sequence[Listener],
         signals: list[int],
-        fork: Path | None,
+        origin: Path | None,
         files: contextlib.ExitStack,
     ):
         self.path, self.record = path, record
         self.timing: dict[str, float] = {}
-        self._config, self._checkpoints, self._fork = record.config, checkpoints, fork
+        self.best = Best()
+        self._best_params: dict[str, Params] = {}
+        self._config, self._checkpoints, self._origin = record.config, checkpoints, origin
         self._listeners, self._signals, self._files = list(listeners), signals, files
         self._warnings = [_warn_of_collapse, warn_of_skips]
         self._metrics: MetricsFile | None = None
         self._pending: Mapping[str, Any] | None = None
         self._state: TrainState | None = None
-        self._request = self._step = self._first = 0
+        self._request = self.step = self._first = 0
         self._diverged = False
         self._compiled = self._save_seconds = 0.0
         self._started = self._saved = time.perf_counter()
@@ -85,9 +92,12 @@ class Run:
         if self._checkpoints and self._checkpoints.steps():
             state, notes = self._checkpoints.restore(initial, repair=True)
         elif self.record.fork is not None:
-            state = _forked_state(self._fork, initial, self.record.fork)
-        self._first = self._step = int(jnp.max(state.step))
-        if self.path and self._first == self._config.steps:
+            state = _forked_state(self._origin, initial, self.record.fork)
+        elif self.record.init_from is not None:
+            state = initial._replace(params=initial_params(self._origin, initial.params, self.record.init_from))
+        self._first = self.step = int(jnp.max(state.step))
+        self._keep_best(Best(**notes.get("best", {})))
+        if self.path and self._first == self.last_step:
             with contextlib.suppress(InputError, KeyError, TypeError, ValueError):  # no summary, or a damaged one
                 stored = read_json(self.path / "summary.json")
                 self.timing = {name: float(stored[name]) for name in TIMING}
@@ -96,10 +106,15 @@ class Run:
             file = MetricsFile(self.path / "metrics.jsonl", step=self._first, seal=notes.get("metrics"))
             self._metrics = self._files.enter_context(file)
             self._listeners.insert(0, self._metrics.write)
-        if self.record.fork is not None and not notes:
+        if (self.record.fork or self.record.init_from) and not notes:
             self.save(state)  # from here on the other run may go on, or go
         self._started = self._saved = time.perf_counter()
         return state
+
+    @property
+    def last_step(self) -> int:
+        """At which the training ends; once it has stopped early, the step that it has reached."""
+        return self.step if self._has_stopped_early() else self._config.steps
 
     def start_clock(self) -> None:
         """Starts the clock of the images per second, once all is compiled; the first `log` does it otherwise."""
@@ -109,16 +124,26 @@ class Run:
         """Reports the metrics of the dispatch before, and keeps these, with the state, until the next is under way."""
         self.start_clock()
         waiting, self._pending, self._state = self._pending, metrics, state
+        improved = METRIC in metrics and self._validate(metrics, state)
         self._report(waiting)
-        self._request = max_over_processes(STOP if self._signals else SAVE if self._is_due() else 0)
+        request = END if self._has_stopped_early() else SAVE if improved or self._is_due() else 0
+        self._request = max_over_processes(STOP if self._signals else request)
 
     def should_save(self) -> bool:
         """Whether a checkpoint is due, or the training is about to stop."""
         return self._checkpoints is not None and (self._request >= SAVE or self._diverged)
 
     def should_stop(self) -> bool:
-        """Whether a signal has come, or the training has diverged."""
-        return self._request >= STOP or self._diverged
+        """Whether a signal has come, the training has diverged, or the validation has not improved for long."""
+        return self._request >= END or self._diverged
+
+    def final_params(self, state: TrainState) -> dict[str, Params]:
+        """The parameters that a finished training is judged by: the last ones or, to keep the best, those."""
+        if self._config.keep == "last" or self.best.step == self.step:
+            return state.params
+        if self._checkpoints is None:
+            return self._best_params
+        return self._checkpoints.restore_params(state.params, keep="best")
 
     def save(self, state: TrainState) -> None:
         """Saves a state, once the metrics up to it are written."""
@@ -126,7 +151,8 @@ class Run:
         if self._checkpoints is None:
             return
         began = time.perf_counter()
-        self._checkpoints.save(state, {"metrics": self._metrics.seal()} if self._metrics else {})
+        notes: dict[str, Any] = {"metrics": self._metrics.seal()} if self._metrics else {}
+        self._checkpoints.save(state, {**notes, "best": self.best._asdict()} if self.best.step else notes)
         self._saved = time.perf_counter()
         self._save_seconds = self._saved - began
 
@@ -154,14 +180,31 @@ class Run:
         if self._request >= STOP or self._signals:
             number = self._signals[0] if self._signals else signal.SIGTERM
             resumes, lost = "the same command resumes from there", "nothing is kept, since there is no run directory"
-            raise Interrupted(number, f"interrupted at step {self._step}; {resumes if self._checkpoints else lost}")
+            raise Interrupted(number, f"interrupted at step {self.step}; {resumes if self._checkpoints else lost}")
         if self._diverged:
             place = (
                 "the parameters of the last update are in the run directory, though what they give may not be finite: "
                 "--fork begins another run from them, and if that diverges at once, begin anew"
             )
             nowhere = "nothing was saved, since there is no run directory"
-            raise divergence(self._step, self._config, place if self._checkpoints else nowhere)
+            raise divergence(self.step, self._config, place if self._checkpoints else nowhere)
+
+    def _validate(self, metrics: Mapping[str, Any], state: TrainState | None) -> bool:
+        """Takes note of a validation; returns whether it is the best so far, and its parameters are to be kept."""
+        step = int(metrics["step"])
+        self._keep_best(self.best.after(step, metrics[METRIC]))
+        kept = self._config.keep == "best" and self.best.step == step
+        if kept and self._checkpoints is None and state is not None:
+            self._best_params = jax.tree.map(jnp.copy, local_copy(state.params))
+        return kept
+
+    def _keep_best(self, best: Best) -> None:
+        self.best = best
+        if self._checkpoints and self._config.keep == "best":
+            self._checkpoints.best = best.step
+
+    def _has_stopped_early(self) -> bool:
+        return 0 < self._config.early_stopping <= self.best.since
 
     def _is_due(self) -> bool:
         slow = max(self._save_seconds / SAVE_COST, 1.0)
@@ -176,8 +219,8 @@ class Run:
         if waiting is None:
             return
         metrics = metrics_as_numbers(waiting, self._config.batch)
-        self._step = metrics["step"]
-        metrics["images_per_second"] = self._rate(self._step)
+        self.step = metrics["step"]
+        metrics["images_per_second"] = self._rate(self.step)
         for listener in self._listeners:
             listener(metrics)
         if is_main():  # each warns once
@@ -191,7 +234,7 @@ class Run:
     def _measured(self) -> dict[str, float]:
         now = time.perf_counter()
         compiled = self._compiled or now
-        rate = self._rate(self._step) if self._compiled else 0.0
+        rate = self._rate(self.step) if self._compiled else 0.0
         figures = (rate, compiled - self._started, now - compiled, now - self._started)
         return dict(zip(TIMING, figures, strict=True))
 
@@ -202,7 +245,7 @@ def open_run(
     record: RunRecord,
     *,
     source: str = "",
-    fork: Path | None = None,
+    origin: Path | None = None,
     listeners: Sequence[Listener] = (),
 ) -> Iterator[Run]:
     """Opens a run, in a directory that is new or of the same run; without a directory it keeps nothing.
@@ -214,12 +257,12 @@ def open_run(
       path: of the run directory; None for none.
       record: of the run.
       source: of the pipeline, for the record.
-      fork: the run from which this one begins.
+      origin: the run from which this one begins.
       listeners: called after each dispatch.
 
     Raises:
-      InputError: if the directory cannot be written, is another run's or held by another process, or the fork's origin
-        has changed.
+      InputError: if the directory cannot be written, is another run's or held by another process, or the origin has
+        changed.
     """
     with contextlib.ExitStack() as files:
         checkpoints, signals = None, files.enter_context(held_signals())
@@ -228,7 +271,7 @@ def open_run(
             main_first(lambda: files.enter_context(owned(path)) if is_main() else None)
             record = main_first(lambda: write_run(path, record, source))
             checkpoints = files.enter_context(Checkpoints(path / "checkpoints", record.identity))
-        run = Run(path, record, checkpoints, listeners, signals, fork, files)
+        run = Run(path, record, checkpoints, listeners, signals, origin, files)
         try:
             yield run
         except InputError:  # the place cannot be written

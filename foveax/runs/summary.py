@@ -1,6 +1,7 @@
 """The end of a training: its evaluation next to the controls, its summary, its sheet of scanpaths."""
 
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,14 @@ from foveax.runtime.processes import is_main
 SHEET_TRIALS = 16
 TRAIN_SAMPLE = 5000
 """Training images, rendered as in training, on which the accuracy is given next to that of the test."""
+
+
+Report = Callable[[str], None]
+"""Called with a line on what is under way."""
+
+
+def silent(line: str) -> None:
+    """Reports nothing."""
 
 
 class Result(NamedTuple):
@@ -48,7 +57,9 @@ class Result(NamedTuple):
         )
 
 
-def conclude(run: Run, data: Data, graph: Graph, params: dict[str, Params], *, evaluate: bool = True) -> Result:
+def conclude(
+    run: Run, data: Data, graph: Graph, params: dict[str, Params], *, evaluate: bool = True, report: Report = silent
+) -> Result:
     """Evaluates a trained pipeline next to its controls; process 0 writes ``summary.json`` and ``fixations.png``.
 
     Without evaluation, the summary holds only what is known without showing an image.
@@ -58,7 +69,7 @@ def conclude(run: Run, data: Data, graph: Graph, params: dict[str, Params], *, e
     height, width = data.test["image"].shape[1:3]
     evaluations: dict[str, Evaluation] = {}
     summary: dict[str, Any] = {
-        "images": config.steps * config.batch,
+        "images": run.step * config.batch,
         "parameters": {name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in params.items()},
         "versions": versions(),
         "python": platform.python_version(),
@@ -66,8 +77,11 @@ def conclude(run: Run, data: Data, graph: Graph, params: dict[str, Params], *, e
         "config": config.to_json(),
     }
     if evaluate:
+        report("test images, next to the controls")
         evaluations = evaluate_with_controls(graph, params, data, key=key)
+        report("training images")
         train = show(graph, params, data.sample(key, TRAIN_SAMPLE), key=key)
+        report("diagnosis")
         summary |= {
             "own": own_name(graph),
             "test": {name: scores(evaluation, height=height, width=width) for name, evaluation in evaluations.items()},
@@ -75,10 +89,13 @@ def conclude(run: Run, data: Data, graph: Graph, params: dict[str, Params], *, e
             "train": train.accuracy.tolist(),
             "diagnosis": diagnose(evaluations, graph, height=height, width=width),
         }
+    if run.best.step:
+        summary["validation"] = {**run.best._asdict(), "keep": config.keep}
     summary |= run.timing
     if run.path is not None and is_main():
         write_json(run.path / "summary.json", summary)
         if evaluate:
+            report("figure")
             _write_sheet(run.path / "fixations.png", data, graph, evaluations[own_name(graph)])
     return Result(graph, params, evaluations, summary)
 

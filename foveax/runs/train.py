@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from foveax._types import InputError
-from foveax.data.dataset import Data
+from foveax.data.dataset import Data, Split
 from foveax.data.fingerprint import fingerprint as data_fingerprint
 from foveax.data.load import load
 from foveax.graph.fingerprint import fingerprint as graph_fingerprint
@@ -17,9 +17,11 @@ from foveax.learning.ppo import check_compared
 from foveax.pipelines.named import Build, Pipeline
 from foveax.runs.config import ExecutionConfig, TrainingConfig
 from foveax.runs.directory import RunRecord, run_path
+from foveax.runs.initial import initial_point
 from foveax.runs.pipeline import build_graph, find_pipeline
 from foveax.runs.run import Listener, fork_point, open_run
-from foveax.runs.summary import Result, conclude
+from foveax.runs.summary import Report, Result, conclude, silent
+from foveax.runs.validation import validated
 from foveax.runtime.machine import check_memory
 from foveax.runtime.processes import check_alike, main_first
 from foveax.runtime.watchdog import watchdog
@@ -35,8 +37,10 @@ def train(
     pipeline: Build | Pipeline | None = None,
     out: str | Path | None = None,
     fork: str | Path | None = None,
+    init_from: str | Path | None = None,
     evaluate: bool = True,
     listeners: Sequence[Listener] = (),
+    report: Report = silent,
     execution: ExecutionConfig | None = None,
 ) -> Result:
     """Trains a pipeline, and evaluates it next to its controls.
@@ -55,9 +59,14 @@ def train(
       fork: another run, with the same arrays in its pipeline, from whose newest checkpoint the run begins: its
         parameters, optimiser's state and step, under this configuration, seed and length. Other data are refused,
         unless the configuration names others.
+      init_from: another run, on whatever data, with whose parameters the run begins as far as they fit in name and
+        shape; the rest is new, and the optimiser's state. ``config.json`` says where from, and has a line on each that
+        is new.
       evaluate: whether to evaluate at the end; without, ``summary.json`` holds the timing alone, and there are no
         figures.
       listeners: called after each dispatch with the metrics.
+      report: called with a line on what else goes on: each parameter that is new next to `init_from`, and each part of
+        the evaluation as it begins.
       execution: how it is executed.
 
     Raises:
@@ -76,14 +85,16 @@ def train(
       (['learned', 'best sequence', 'another image', 'random', 'centre'], 2)
     """
     execution = ExecutionConfig() if execution is None else execution
-    origin = None if fork is None else Path(fork).expanduser()
+    if fork is not None and init_from is not None:
+        raise InputError("one of fork and init_from must be given; got both")
+    origin, source = (None if run is None else Path(run).expanduser() for run in (fork, init_from))
     if origin is not None and out is None:
         raise InputError("a fork must have a run directory of its own; give one with --out")
     check_alike("configuration", str(config))
     path = run_path(out, config)
     pipeline = find_pipeline(config, pipeline)
     mesh = training_mesh(execution.devices)
-    data, prints = prepare(config, data, execution)
+    data, prints, held = prepare(config, data, execution)
     graph = build_graph(config, data, pipeline)
     if mesh:
         check_divides(mesh, config.batch)
@@ -92,31 +103,44 @@ def train(
     initial = learner.init(jax.random.key(config.seed))
     initial = place(initial, mesh) if mesh else initial
     begin = fork_point(path, origin, initial, config, prints)
-    record = RunRecord(config, prints, describe_pipeline(pipeline, graph), begin)
+    point = initial_point(path, source, initial.params)
+    record = RunRecord(config, prints, describe_pipeline(pipeline, graph), begin, init_from=point)
     with (
         watchdog(execution.patience) as alive,
-        open_run(path, record, source=pipeline.source, fork=origin, listeners=[*listeners, alive]) as run,
+        open_run(path, record, source=pipeline.source, origin=origin or source, listeners=[*listeners, alive]) as run,
     ):
+        for line in () if run.record.init_from is None else run.record.init_from["new"]:
+            report(str(line))
         state = run.restore(initial)
-        for state, metrics in fit(learner, data, state, mesh=mesh, **execution.fit_options(config)):
+        options = {**execution.fit_options(config), "steps": run.last_step}
+        for state, metrics in validated(fit(learner, data, state, mesh=mesh, **options), graph, held, config):
             run.log(metrics, state)
             if run.should_save():
                 run.save(state)
             if run.should_stop():
                 break
         run.finish(state)
-    return conclude(run, data, graph, local_copy(state).params, evaluate=evaluate)
+        params = run.final_params(state)
+    return conclude(run, data, graph, local_copy(params), evaluate=evaluate, report=report)
 
 
-def prepare(config: TrainingConfig, data: Data | None, execution: ExecutionConfig) -> tuple[Data, dict]:
-    """The data of a training, prepared, and the fingerprint that they had before; refuses fewer than a batch."""
-    folder = execution.data_dir or None
-    data = data or main_first(lambda: load(config.data, data_dir=folder, download=execution.download))
+def prepare(config: TrainingConfig, data: Data | None, execution: ExecutionConfig) -> tuple[Data, dict, Split]:
+    """The data of a training, prepared, the fingerprint that they had before, and the images that it is validated on.
+
+    Refuses fewer than a batch.
+    """
+    data = load_data(config, data, execution)
     prepared = config.prepare(data)
     size = len(prepared.train["label"])
     if config.batch > size:
         raise InputError(f"batch must be at most the number of training images, {size}; got {config.batch}")
-    return prepared, data_fingerprint(data)
+    return prepared, data_fingerprint(data), config.validation_split(data)
+
+
+def load_data(config: TrainingConfig, data: Data | None, execution: ExecutionConfig) -> Data:
+    """The data that are given or, without any, those that the configuration names."""
+    folder = execution.data_dir or None
+    return data or main_first(lambda: load(config.data, data_dir=folder, download=execution.download))
 
 
 def check_size(graph: Graph, learner: Learner, config: TrainingConfig, *, members: int = 1) -> None:

@@ -11,6 +11,7 @@ from foveax.pipelines.named import Build, Pipeline
 from foveax.runs.directory import read_single_run, read_starts
 from foveax.runs.load import run_data, run_graph, run_pipeline
 from foveax.runs.run import metrics_as_numbers
+from foveax.runs.validation import validated
 from foveax.runtime.files import null_for_nan
 from foveax.runtime.machine import provenance
 from foveax.runtime.metrics_file import TIMED, read_metrics
@@ -64,7 +65,8 @@ def verify(
       data_dir: likewise.
 
     Raises:
-      InputError: if it is no run directory, a fork, has recorded nothing yet, or its data or pipeline have changed.
+      InputError: if it is no run directory, began from another run, has recorded nothing yet, or its data or pipeline
+        have changed.
 
     Example:
       >>> import foveax as fx, tempfile
@@ -78,19 +80,22 @@ def verify(
     path = Path(run).expanduser()
     record = read_single_run(path)
     config = record.config
-    if record.fork is not None:
-        raise InputError(f"run must have begun at its own first step to be verified; {path} did not")
+    if record.fork is not None or record.init_from is not None:
+        raise InputError(f"run must have begun with parameters of its own to be verified; {path} did not")
     recorded = read_metrics(path / "metrics.jsonl")
     if not recorded:
         raise InputError(f"run must have recorded metrics to be verified; {path / 'metrics.jsonl'} is empty")
     dispatch = recorded[0]["step"]
     recorded = [line for line in recorded if line["step"] <= max(steps, dispatch)]
     found = run_pipeline(path, record, pipeline)
-    prepared = config.prepare(run_data(path, record, data, data_dir))
-    learner = make_learner(run_graph(path, record, found, prepared), config.learning, steps=config.steps)
+    own = run_data(path, record, data, data_dir)
+    prepared = config.prepare(own)
+    graph = run_graph(path, record, found, prepared)
+    learner = make_learner(graph, config.learning, steps=config.steps)
     state = learner.init(jax.random.key(config.seed))
     until = min(recorded[-1]["step"], config.steps)
-    dispatches = fit(learner, prepared, state, steps=until, batch=config.batch, dispatch=dispatch)
+    options = {"steps": until, "batch": config.batch, "dispatch": dispatch, "period": config.validation_steps}
+    dispatches = validated(fit(learner, prepared, state, **options), graph, config.validation_split(own), config)
     again = [metrics_as_numbers(metrics, config.batch) for _, metrics in dispatches]
     differences: dict[str, tuple[int, Any, Any]] = {}
     for then, now in zip(recorded, again, strict=False):

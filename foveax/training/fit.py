@@ -32,6 +32,7 @@ def fit(
     batch: int,
     steps: int | None = None,
     dispatch: int = 100,
+    period: int = 0,
     resident_bytes: int = 2**31,
     mesh: Mesh | None = None,
     hyperparameters: Hyperparameters | None = None,
@@ -48,6 +49,7 @@ def fit(
       batch: B, at most N.
       steps: the number of steps at which to end earlier.
       dispatch: steps per call of the compiled program.
+      period: steps at whose multiples a dispatch ends, whatever its size; 0 for none.
       resident_bytes: training arrays up to this size are put on the device as a whole; larger ones are streamed.
       mesh: the devices of all processes, by the axes ``"population"`` and ``"batch"``, which divide the members and the
         rows of each batch; each device keeps the parameters of its members. The training is the same, but for the
@@ -83,7 +85,8 @@ def fit(
     nbytes = sum(array.nbytes for array in data.train.values())
     streamed = nbytes > resident_bytes
     per_dispatch = max(min(dispatch, STREAM_BYTES * size // (nbytes * batch)), 1) if streamed else dispatch
-    blocks, again = itertools.tee(_blocks(int(np.max(local_copy(state.step))), steps, per_dispatch))
+    first_step = int(np.max(local_copy(state.step)))
+    blocks, again = itertools.tee(_blocks(first_step, steps, per_dispatch, period or steps))
 
     def indices(first: int) -> np.ndarray:
         each = [batch_indices(order, first, steps=per_dispatch, batch=batch, size=size) for order in orders]
@@ -159,10 +162,14 @@ def _dispatch(
     return state, {**{name: total / made for name, total in sums.items()}, **counts}
 
 
-def _blocks(first: int, steps: int, dispatch: int) -> Iterator[tuple[int, int]]:
-    """(first step, number of steps) of each dispatch; they begin at multiples of `dispatch`, wherever one resumes."""
+def _blocks(first: int, steps: int, dispatch: int, period: int) -> Iterator[tuple[int, int]]:
+    """(first step, number of steps) of each dispatch.
+
+    Each period is divided by multiples of `dispatch` from its beginning, wherever one resumes.
+    """
     while first < steps:
-        end = min(first - first % dispatch + dispatch, steps)
+        begin = first - first % period
+        end = min(first - (first - begin) % dispatch + dispatch, begin + period, steps)
         yield first, end - first
         first = end
 

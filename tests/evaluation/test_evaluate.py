@@ -112,3 +112,27 @@ def test_greedy_leaves_modules_that_are_no_agents_as_they_are(graph):
     assert greedy.modules["noise"].apply is not greedy.modules["saccader"].apply
     outputs = fx.compile(greedy, ["noise.fixation"])(fx.init(greedy, KEY), small.example(), KEY)["noise"]["fixation"]
     assert len(jnp.unique(outputs, axis=0)) == 4
+
+
+def test_images_that_are_shown_again_are_sent_once(graph, params, monkeypatch):
+    """Along two sequences of places; of other images, or larger ones, nothing stays."""
+    from foveax.evaluation import evaluate as module
+    from foveax.modules.scripted import following
+
+    sent = []
+    monkeypatch.setattr(module, "take", lambda array, rows: sent.append(array) or array[rows])
+    follow = module.make_evaluator(following(graph, graph.wiring.writes["fixation"]), batch=5, tracks={})
+    places = [np.full((13, 3, 2), value, np.float32) for value in (0.2, 0.8, 0.2)]
+    shown = []
+    with module.watched(shown.append):
+        runs = [follow(params, {**SPLIT, "fixations": fixations}, KEY) for fixations in places]
+    assert sum(array is SPLIT["image"] for array in sent) == 3  # blocks, of 5, 5 and 3
+    assert shown == [5, 5, 3] * 3
+    np.testing.assert_allclose(runs[1].fixations[:, 1:], places[1])
+    np.testing.assert_array_equal(runs[0].probabilities, runs[2].probabilities)
+    assert (runs[0].probabilities != runs[1].probabilities).any()
+    other = follow(params, {**SPLIT, "image": 255 - SPLIT["image"], "fixations": places[0]}, KEY)
+    assert (other.probabilities != runs[0].probabilities).any()
+    monkeypatch.setattr(module, "SAMPLED_BYTES", 5 * SPLIT["image"][:1].nbytes * 2)
+    large = follow(params, {**SPLIT, "fixations": places[0]}, KEY)
+    np.testing.assert_allclose(large.probabilities, runs[0].probabilities, atol=1e-6)
