@@ -10,6 +10,9 @@ import jax.numpy as jnp
 
 from foveax._types import Array
 
+UNROLL = 8
+"""Rewards in one turn of the compiled loop."""
+
 
 def discounted_returns(reward_t: Array, discount: float) -> Array:
     """Discounted sums of the rewards to come.
@@ -45,5 +48,5 @@ def truncated_generalized_advantage_estimation(
         advantage = delta + discount * lambda_ * advantage
         return advantage, advantage
 
-    _, advantage_t = jax.lax.scan(accumulate, jnp.zeros((), delta_t.dtype), delta_t, reverse=True, unroll=True)
-    return advantage_t
+    start, unroll = jnp.zeros((), delta_t.dtype), max(min(delta_t.size, UNROLL), 1)
+    return jax.lax.scan(accumulate, start, delta_t, reverse=True, unroll=unroll)[1]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from foveax._types import BORDER_PIXELS, REFIXATION_PIXELS, Array, Batch, Key, Metrics, Params
-from foveax.graph.compile import Trajectory, number
+from foveax.graph.compile import UNROLL, Trajectory, number
 from foveax.graph.compile import compile as compile_graph
 from foveax.graph.graph import Graph, Source, as_initial, batch_size, init, parse_port
 from foveax.graph.modules import AGENT_OUTPUTS, Loss, Module
@@ -161,7 +161,8 @@ def replayed_loss(
             again, state = agent.evaluate(params, state, outputs)
             return state, {port: again[port] for port in ("log_prob", "value", "entropy")}
 
-        return jax.lax.scan(glimpse, module.begin(inputs), outputs, unroll=True)[1]
+        turns = len(jax.tree.leaves(outputs)[0])
+        return jax.lax.scan(glimpse, module.begin(inputs), outputs, unroll=max(min(turns, UNROLL), 1))[1]
 
     credit = ("reward", "return", "advantage", "baselined")
     own = {port: value for port, value in episodes.items() if port not in credit}
