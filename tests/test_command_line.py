@@ -116,6 +116,8 @@ BAD_VALUES = {
     ("--policy", "given"): "no output port 'fixations' on 'input'",
     ("--policy", "sequence"): "sequence must hold 5 fixations, one per saccade; got 0",
     ("--data", "mnst", "--data-dir", "nowhere"): "data 'mnst' must be prepared: no dataset_info.json below",
+    ("--images", str(10**12), "--batch", "1"): "images must be at most 2147483647 batches; got 1000000000000 of 1",
+    ("--task", "cluttered", "--canvas", "100000"): "test canvases must fit into memory, of which ",
     ("--data", "gone.npz"): f"data must be there: no file {Path('gone.npz').absolute()}",
 }
 
@@ -261,6 +263,16 @@ def test_the_page_names_the_flags_that_matter_in_the_order_of_the_help():
     page = Path(__file__).parents[1] / "docs" / "getting_started.md"
     named = re.findall(r"^\| `--(\S+)` ", page.read_text(), re.MULTILINE)
     assert named == [field.replace("_", "-") for field in MAIN]
+
+
+def test_commands_are_listed_and_others_refused_with_the_one_that_is_near(capsys):
+    listed = printed(capsys, "--help")
+    assert printed(capsys) == listed
+    assert "  train       Train a pipeline, and test it next to its controls.\n" in listed
+    message = refused(capsys, "trian")
+    assert message.endswith("got 'trian'; did you mean 'train'?")
+    named = message.partition("one of ")[2].partition(";")[0].split(", ")
+    assert re.findall(r"^  (\S+)", listed, re.MULTILINE) == named
 
 
 def test_the_version_is_printed(capsys):

@@ -70,6 +70,8 @@ def canvas(key: Key, index: Array, images: Array, *, side: int, pieces: int = 0,
     place_key, pieces_key = jax.random.split(key)
     empty = jnp.zeros((side, side, shape[-1]), images.dtype)
     drawn = jax.lax.dynamic_update_slice(empty, images[index], _corner(place_key, shape, empty.shape))
+    if not pieces:
+        return drawn
 
     def lay(drawn: Array, piece_key: Key) -> tuple[Array, None]:
         which_key, from_key, to_key = jax.random.split(piece_key, 3)
@@ -80,7 +82,7 @@ def canvas(key: Key, index: Array, images: Array, *, side: int, pieces: int = 0,
         there = jax.lax.dynamic_slice(drawn, to, window)
         return jax.lax.dynamic_update_slice(drawn, jnp.maximum(there, cut), to), None
 
-    return jax.lax.scan(lay, drawn, jax.random.split(pieces_key, pieces), unroll=max(min(pieces, UNROLLED), 1))[0]
+    return jax.lax.scan(lay, drawn, jax.random.split(pieces_key, pieces), unroll=min(pieces, UNROLLED))[0]
 
 
 def _corner(key: Key, window: tuple[int, ...] | list[int], whole: tuple[int, ...] | list[int]) -> tuple[Array, ...]:

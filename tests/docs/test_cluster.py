@@ -24,7 +24,7 @@ def test_scripts_can_be_parsed(script):
 
 @pytest.fixture
 def cluster(tmp_path, monkeypatch):
-    """A folder to submit from, where foveax is the one tested, on tiny data, and scontrol writes down what it is told."""
+    """A folder to submit from, with tiny data, where scontrol writes down what it is told."""
     data = tiny.write_npz(tmp_path / "tiny.npz")
     flags = " ".join(["--preset", "default", "--data", str(data), *tiny.FLAGS])
     write(tmp_path / "bin" / "foveax", f'exec {sys.executable} -m foveax.cli "$@" {flags} $MORE')

@@ -42,7 +42,7 @@ def outcome(command: list[str]) -> str:
     except SystemExit as end:
         *_, last = errors.getvalue().splitlines()
         return "refused" if end.code == 2 and last.startswith("foveax: ") else f"exit {end.code}: {last}"
-    except BaseException as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is to be reported
         return f"{type(error).__name__}: {error}"
     return "ran"
 
