@@ -18,6 +18,7 @@ html_math_renderer = "mathml"  # that of the browser; MathJax would be fetched
 
 html_theme = "furo"
 html_title = "foveax"
+html_show_copyright = False
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"

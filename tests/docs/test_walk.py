@@ -71,3 +71,11 @@ def test_the_page_on_ones_own_files_runs(page, shell, tmp_path):
     else:
         assert len(names["table"].x) == 9
         assert (tmp_path / "runs" / "short" / "analysis" / "figures" / "people_places.png").exists()
+
+
+def test_the_gallery_is_that_of_its_page(shell, tmp_path):
+    """Of a short training: the files that the page shows."""
+    shell("foveax train --images 640 --hidden 16 --features 16 --no-evaluate --out runs/first")
+    execute("gallery", shell)
+    made, kept = ({path.name for path in (folder / "gallery").iterdir()} for folder in (tmp_path, ROOT / "docs"))
+    assert made == kept
