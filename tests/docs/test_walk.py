@@ -66,7 +66,7 @@ def test_the_walk_is_walked(shell, tmp_path):
 def test_the_page_on_ones_own_files_runs(page, shell, tmp_path):
     names, printed = execute(page, shell)
     if page == "own_pictures":
-        assert names["data"].train["image"].shape == (16, 32, 32, 1)
+        assert names["data"].train["image"].shape == (40, 32, 32, 1)
         assert "best sequence" in printed[0]
     else:
         assert len(names["table"].x) == 9
