@@ -1,9 +1,12 @@
 """The documentation: `sphinx-build -W docs docs/_build`. It needs no network, neither to be built nor to be read."""
 
+import html
 import importlib.metadata
+import io
 
-import latex2mathml.converter
+import matplotlib
 from docutils.nodes import SkipNode
+from matplotlib.mathtext import math_to_image
 
 project = "foveax"
 author = "The foveax authors"
@@ -14,10 +17,11 @@ myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # notebooks are shown with their stored outputs
 exclude_patterns = ["_build"]
-html_math_renderer = "mathml"  # that of the browser; MathJax would be fetched
+html_math_renderer = "svg"  # MathJax would be fetched, and MathML needs a font for mathematics
 
 html_theme = "furo"
 html_title = "foveax"
+html_show_copyright = False
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
@@ -34,18 +38,31 @@ napoleon_use_rtype = False
 default_role = "code"
 
 
+INK = "#010203"
+"""A colour that stands for that of the text."""
+
+
 def setup(app):
-    """Writes equations as MathML; leaves out the fields of named tuples, which their classes' docstrings describe."""
+    """Draws equations; leaves out the fields of named tuples, which their classes' docstrings describe."""
 
     def skip(app, what, name, member, skip, options):
         return True if type(member).__name__ == "_tuplegetter" else None
 
-    def equation(display):
-        def visit(translator, node):
-            translator.body.append(latex2mathml.converter.convert(node.astext(), display=display))
-            raise SkipNode
-
-        return visit
-
     app.connect("autodoc-skip-member", skip)
-    app.add_html_math_renderer("mathml", (equation("inline"), None), (equation("block"), None))
+    frame = '<div class="equation" style="overflow-x: auto; text-align: center">{}</div>'
+    app.add_html_math_renderer("svg", (equation("{}"), None), (equation(frame), None))
+
+
+def equation(frame):
+    """A writer of equations as drawings of matplotlib, on the line of the text."""
+
+    def visit(translator, node):
+        drawn, tex = io.BytesIO(), node.astext()
+        with matplotlib.rc_context({"mathtext.fontset": "stix", "savefig.facecolor": "none", "font.size": 13}):
+            depth = math_to_image(f"${' '.join(tex.split())}$", drawn, dpi=72, format="svg", color=INK)
+        svg = drawn.getvalue().decode().partition("<svg")[2].replace(INK, "currentColor").strip()
+        place = f'<svg role="img" aria-label="{html.escape(tex)}" style="vertical-align: {-depth:.1f}pt"'
+        translator.body.append(frame.format(place + svg))
+        raise SkipNode
+
+    return visit

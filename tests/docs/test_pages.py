@@ -51,6 +51,22 @@ def test_documentation_names_only_what_there_is():
     assert named - known == set()
 
 
+def test_gallery_and_reference_hold_every_figure_and_number():
+    """Each function of ``foveax.plot`` is drawn in the gallery, whose files are there; those of analysis are listed."""
+    from foveax import analysis, plot
+
+    def public(room):
+        return {name for name, value in vars(room).items() if callable(value)}
+
+    gallery = (ROOT / "docs" / "gallery.md").read_text()
+    drawn = {*re.findall(r"plot\.(\w+)\(", gallery)}
+    assert drawn == public(plot)
+    files = {path.name for path in (ROOT / "docs" / "gallery").iterdir()}
+    assert files == {*re.findall(r"\(gallery/(\S+)\)", gallery)}
+    listed = (ROOT / "docs" / "api" / "analysis.md").read_text()
+    assert public(analysis) - {*re.findall(r"\w+", listed)} == set()
+
+
 @pytest.mark.parametrize("script", sorted((ROOT / "notebooks").glob("*.py")), ids=lambda path: path.stem)
 def test_notebook_is_that_of_its_script_and_keeps_its_figures(script):
     stored, written = jupytext.read(script.with_suffix(".ipynb")), jupytext.read(script)

@@ -66,8 +66,16 @@ def test_the_walk_is_walked(shell, tmp_path):
 def test_the_page_on_ones_own_files_runs(page, shell, tmp_path):
     names, printed = execute(page, shell)
     if page == "own_pictures":
-        assert names["data"].train["image"].shape == (16, 32, 32, 1)
+        assert names["data"].train["image"].shape == (40, 32, 32, 1)
         assert "best sequence" in printed[0]
     else:
         assert len(names["table"].x) == 9
         assert (tmp_path / "runs" / "short" / "analysis" / "figures" / "people_places.png").exists()
+
+
+def test_the_gallery_is_that_of_its_page(shell, tmp_path):
+    """Of a short training: the files that the page shows."""
+    shell("foveax train --images 640 --hidden 16 --features 16 --no-evaluate --out runs/first")
+    execute("gallery", shell)
+    made, kept = ({path.name for path in (folder / "gallery").iterdir()} for folder in (tmp_path, ROOT / "docs"))
+    assert made == kept

@@ -139,7 +139,7 @@ CLOCK = fx.from_function(lambda now: now, outputs="done", metrics=("done",))
 
 
 def test_dispatches_begin_at_multiples_and_end_with_the_training():
-    assert list(_blocks(7, 31, 10)) == [(7, 3), (10, 10), (20, 10), (30, 1)]
-    assert list(_blocks(30, 30, 10)) == []
-    endless = _blocks(0, 2**31 - 1, 1)  # are counted as they come, however many there are
+    assert list(_blocks(7, 31, 10, 31)) == [(7, 3), (10, 10), (20, 10), (30, 1)]
+    assert list(_blocks(30, 30, 10, 30)) == []
+    endless = _blocks(0, 2**31 - 1, 1, 2**31 - 1)  # are counted as they come, however many there are
     assert [next(endless) for _ in range(2)] == [(0, 1), (1, 1)]
