@@ -101,7 +101,7 @@ def from_nnx(
 
     abstract = nnx.eval_shape(lambda: construct(nnx.Rngs(0)))
     variables = jax.tree.leaves(nnx.state(abstract), is_leaf=lambda leaf: isinstance(leaf, nnx.Variable))
-    held = {type(variable).__name__ for variable in variables} - {"Param"}
+    held = {type(variable).__name__ for variable in variables if not isinstance(variable, nnx.Param)}
     if held:
         cure = "normalise by LayerNorm or GroupNorm, and leave dropout out"
         raise GraphError(f"a flax module must hold Param alone; it holds {', '.join(sorted(held))}: {cure}")

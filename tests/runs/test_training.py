@@ -264,3 +264,11 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_made(size, train)
         fx.InputError, match=r"a training's state and a batch must fit into memory, of which .* it needs"
     ):
         train(config, data)
+
+
+def test_a_batch_of_one_is_refused_where_advantages_are_standardised(tmp_path):
+    one = dataclasses.replace(tiny.CONFIG, images=4, batch=1)
+    for train in (fx.train, fx.train_population):
+        with pytest.raises(fx.InputError, match=r"batch must be at least 2 .*normalize glimpse.*; got 1: choose "):
+            train(one, tiny.data(), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
