@@ -1,5 +1,6 @@
 """A training from beginning to end: data, pipeline, loop, controls, and the directory that keeps it all."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ from foveax.runtime.watchdog import watchdog
 from foveax.training.fit import fit
 from foveax.training.learner import Learner, make_learner
 from foveax.training.mesh import check_divides, local_copy, place, training_mesh
+
+
+class SlowWarning(UserWarning):
+    """A training that will take very long."""
 
 
 def train(
@@ -107,7 +112,13 @@ def train(
 
 
 def prepare(config: TrainingConfig, data: Data | None, execution: ExecutionConfig) -> tuple[Data, dict]:
-    """The data of a training, prepared, and the fingerprint that they had before; refuses fewer than a batch."""
+    """The data of a training, prepared, and the fingerprint that they had before; refuses fewer than a batch.
+
+    Warns where compilation is switched off, as for debugging.
+    """
+    if jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
+        message = "JAX_DISABLE_JIT is set: nothing is compiled, and an image takes about a second"
+        warnings.warn(message, SlowWarning, stacklevel=3)
     folder = execution.data_dir or None
     data = data or main_first(lambda: load(config.data, data_dir=folder, download=execution.download))
     prepared = config.prepare(data)

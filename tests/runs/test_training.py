@@ -10,6 +10,7 @@ import pytest
 import tiny
 
 import foveax as fx
+from foveax.runs.train import SlowWarning, prepare
 
 pytestmark = pytest.mark.slow
 
@@ -273,3 +274,9 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_made(size, train)
         fx.InputError, match=r"a training's state and a batch must fit into memory, of which .* it needs"
     ):
         train(config, data)
+
+
+def test_a_training_without_compilation_says_once_how_slow_it_is():
+    with jax.disable_jit(), pytest.warns(SlowWarning, match="JAX_DISABLE_JIT is set: nothing is compiled") as warned:
+        prepare(tiny.CONFIG, tiny.data(), tiny.EXECUTION)
+    assert len(warned) == 1
