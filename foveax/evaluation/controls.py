@@ -6,9 +6,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from foveax._arrays import check_count, check_fixations
 from foveax._types import Key, Params
 from foveax.data.dataset import Data, Split
-from foveax.evaluation.evaluate import Evaluation, Evaluator, make_evaluator, place_port, track
+from foveax.evaluation.evaluate import Evaluation, Evaluator, check_split, make_evaluator, place_port, track
 from foveax.graph.graph import Graph, Source
 from foveax.modules.scripted import following
 
@@ -37,12 +38,15 @@ def evaluate_with_controls(
     image; ``centre``. They keep to an agent's reach. Of several agents, one is controlled while the others act, and its
     controls are called ``"agent: control"``. Without agents, what writes the gaze is controlled.
 
-    With a single glimpse, or no eye, there is nothing to control. `rounds` are those of `best_sequence`.
+    With a single glimpse, or no eye, there is nothing to control; with a single image there is no other. `rounds` are
+    those of `best_sequence`. The test split is refused as `foveax.evaluate` refuses it.
 
     Returns:
       by name, the pipeline's own first: ``"learned"``, or ``"scripted"`` if it has no agents, and an eye without
       parameters.
     """
+    rounds = check_count("rounds", rounds)
+    data = data._replace(test={**data.test, **check_split(graph, data.test, "test split")})
     own = make_evaluator(graph)(params, data.test, key)
     evaluations = {own_name(graph): own}
     targets = control_targets(graph) if graph.length > 1 else {}
@@ -94,9 +98,10 @@ def _controls(
     """The places ``[N, T - 1, 2]`` of each control."""
     shuffle_key, uniform_key, sequence_key = jax.random.split(key, 3)
     sequence = best_sequence(lambda split: given(params, split, key), data, key=sequence_key, tried=own, rounds=rounds)
+    others = {"another image": own[np.asarray(jax.random.permutation(shuffle_key, len(own)))]} if len(own) > 1 else {}
     return {
         "best sequence": np.broadcast_to(sequence, own.shape),
-        "another image": own[np.asarray(jax.random.permutation(shuffle_key, len(own)))],
+        **others,
         "random": np.asarray(jax.random.uniform(uniform_key, own.shape)),
         "centre": np.full(own.shape, 0.5, np.float32),
     }
@@ -114,6 +119,8 @@ def best_sequence(
     `follow` evaluates a split along its ``fixations``; the sequence is fitted to training images of `data`; `tried` are
     the policy's own places ``[N, T - 1, 2]``. Returns ``[T - 1, 2]`` float32.
     """
+    tried = check_fixations("tried", tried, N=1, **{"T - 1": 1}).astype(np.float32)
+    rounds = check_count("rounds", rounds)
     search_key, sample_key = jax.random.split(key)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(search_key)))
     sample = data.sample(sample_key, FITTED_IMAGES)

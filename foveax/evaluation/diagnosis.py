@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from foveax import analysis
+from foveax._types import InputError
 from foveax.evaluation.controls import control_targets, controls_of, own_name
 from foveax.evaluation.evaluate import Evaluation
 from foveax.graph.graph import Graph
@@ -39,6 +40,8 @@ def diagnose(
       (pixels) and ``gain_over_sequence`` (a share of the images); ``collapsed``, and the ``reasons``, each with its
       remedy. Measures that the graph's roles do not allow are left out; a pipeline that makes no saccades has none.
     """
+    if own_name(graph) not in evaluations:
+        raise InputError(f"evaluations must hold {own_name(graph)!r}; they hold {', '.join(evaluations) or 'none'}")
     own = evaluations[own_name(graph)]
     diagnoses = {}
     for name in control_targets(graph) if graph.length > 1 else ():

@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from foveax._arrays import check_count, check_fixations
 from foveax._types import InputError
 from foveax.analysis.density import density_map
 from foveax.analysis.scanpaths import grid_cells, in_pixels, saccade_amplitudes, saccade_directions, saccade_turns
-from foveax.plot.style import COLOURS, FIRST, LAST, axes_or_new, plain, show_image
+from foveax.data.dataset import check_label
+from foveax.plot.style import COLOURS, FIRST, LAST, as_image, axes_or_new, plain, show_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,12 +26,13 @@ def density(
 
     It is darker where it is greater; if an image is given, that is drawn instead of the shades, under the lines.
     """
-    ax = axes_or_new(ax)
     smooth = density_map(points, height=height, width=width)
-    if image is None:
+    picture = None if image is None else _picture(image, height, width)
+    ax = axes_or_new(ax)
+    if picture is None:
         ax.imshow(smooth, cmap="Greys", vmin=0, interpolation="nearest")
     else:
-        show_image(ax, image)
+        show_image(ax, picture)
     falling = np.sort(smooth.ravel())[::-1]
     levels = [falling[np.searchsorted(np.cumsum(falling), mass)] for mass in (0.9, 0.5)]
     if levels[0] < levels[1] and min(height, width) > 1:
@@ -48,9 +51,9 @@ def densities(
     """
     from matplotlib.figure import Figure
 
-    fixations = np.asarray(fixations)
-    if label is not None and np.shape(label) != fixations.shape[:1]:
-        raise InputError(f"label must have the shape {list(fixations.shape[:1])}; got {list(np.shape(label))}")
+    fixations = check_fixations("fixations", fixations, N=1, T=1 if label is None else 2)
+    image = None if image is None else _picture(image, height, width)
+    label = None if label is None else check_label("label", label, size=len(fixations))
     if label is None:
         maps = [(f"glimpse {index}", points) for index, points in enumerate(fixations.swapaxes(0, 1), start=1)]
     else:
@@ -109,9 +112,9 @@ def policy_field(
     Fixations, T at least 2, are of many passes over one image from many places, or of many images; `glimpse` is that of
     the saccades, from 1, by default all.
     """
-    ax = axes_or_new(ax)
-    show_image(ax, image)
+    image = as_image(image)
     points = in_pixels(fixations, *image.shape[:2])
+    glimpse = None if glimpse is None else check_count("glimpse", glimpse)
     chosen = slice(None) if glimpse is None else slice(glimpse - 1, glimpse)
     begins = points[:, :-1][:, chosen].reshape(-1, 2)
     steps = _nonempty(np.diff(points, axis=1)[:, chosen]).reshape(-1, 2)
@@ -120,9 +123,19 @@ def policy_field(
     counts = np.bincount(which, minlength=GRID**2)
     full = counts > 0
     mean = [np.bincount(which, values, GRID**2)[full] / counts[full] for values in (*begins.T, *steps.T)]
+    ax = axes_or_new(ax)
+    show_image(ax, image)
     arrows = {"color": COLOURS[4], "edgecolor": "black", "linewidth": 0.3, "width": 0.012}
     ax.quiver(*mean, angles="xy", scale_units="xy", scale=1, **arrows).set_in_layout(False)
     return ax
+
+
+def _picture(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """An image of these sides."""
+    image = as_image(image)
+    if image.shape[:2] != (height, width):
+        raise InputError(f"image must be of the height and width, {height} and {width}; got {list(image.shape)}")
+    return image
 
 
 def _nonempty(values: np.ndarray) -> np.ndarray:

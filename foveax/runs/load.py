@@ -67,7 +67,7 @@ class LoadedRun(NamedTuple):
         inputs, names = self.graph.inputs, {"image", "label"}
         if not set(inputs) <= names or "image" not in inputs:
             raise InputError(f"a graph must take images, and no more than a label, to predict; this takes {inputs}")
-        image, spec = check_image("images", np.asarray(images)), inputs["image"]
+        image, spec = check_image("images", images), inputs["image"]
         if image.shape[1:] != spec.shape:
             raise InputError(f"images must be of the shape {list(spec.shape)}; got {list(image.shape[1:])}")
         if image.dtype != spec.dtype:
