@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from foveax._arrays import check_count, check_number, check_numbers
 from foveax._types import InputError
-from foveax.analysis.scanpaths import as_finite
 
 NORMAL_95 = 1.959964
 """The 97.5 % quantile of the normal distribution."""
@@ -30,7 +30,7 @@ def wilson_interval(share: np.ndarray, count: np.ndarray | int) -> tuple[np.ndar
       >>> low.round(2), high.round(2)
       (array([0.24, 0.72]), array([0.76, 1.  ]))
     """
-    share = as_finite(share, "shares")
+    share = check_numbers("shares", share)
     if not ((share >= 0) & (share <= 1)).all() or not (np.asarray(count) > 0).all():
         raise InputError("shares must lie in [0, 1], of counts of at least 1")
     square = NORMAL_95**2 / np.asarray(count)
@@ -44,7 +44,8 @@ def bootstrap_mean(values: np.ndarray, *, level: float = 0.95, resamples: int = 
 
     The values are drawn anew with replacement, as many as there are, `resamples` times; the bounds are the
     ``(1 ± level) / 2`` quantiles of the means (Efron, Tibshirani 1993, An Introduction to the Bootstrap, section 13.3).
-    Give one value per image or subject: what is drawn must be independent.
+    Give one value per image or subject: what is drawn must be independent. Of one value there is no interval: its
+    bounds are NaN.
 
     Raises:
       InputError: if values are missing, not finite or of another shape; if the level or `resamples` is out of range.
@@ -54,13 +55,14 @@ def bootstrap_mean(values: np.ndarray, *, level: float = 0.95, resamples: int = 
       >>> interval.low < interval.mean < interval.high
       True
     """
-    values = as_finite(values, "values")
+    values = check_numbers("values", values)
     if values.ndim != 1 or not values.size:
         raise InputError(f"values must have the shape [N], N at least 1; got {list(values.shape)}")
-    if not 0 < level < 1:
+    if not 0 < check_number("level", level) < 1:
         raise InputError(f"level must be more than 0 and less than 1; got {level}")
-    if resamples < 1:
-        raise InputError(f"resamples must be at least 1; got {resamples}")
+    resamples = check_count("resamples", resamples)
+    if len(values) == 1:
+        return Interval(float(values[0]), float("nan"), float("nan"))
     rng = np.random.default_rng(seed)
     # one resample at a time bounds the memory
     means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(resamples)]

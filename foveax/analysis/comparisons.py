@@ -3,6 +3,7 @@
 Observers are ``[O, N, T, 2]``: the T fixations of O people, or of O passes of a model, on the same N images; height and
 width are those of the images in pixels. What is compared with them is given by name. The bandwidth of their densities
 is in pixels, by default 5 % of the longer side. Arrays of another shape, or too few of them, raise an `InputError`.
+What needs other images is left out where there is one.
 """
 
 import itertools
@@ -10,11 +11,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from foveax._arrays import check_fixations, check_numbers
 from foveax._types import InputError
 from foveax.analysis.bootstrap import Interval, bootstrap_mean
 from foveax.analysis.density import density_map
 from foveax.analysis.saliency import auc, correlation, information_gain, intersection, kl_divergence, nss
-from foveax.analysis.scanpaths import as_finite, saccade_amplitudes
+from foveax.analysis.scanpaths import saccade_amplitudes
 from foveax.analysis.similarity import dynamic_time_warping, levenshtein, multimatch, scanmatch
 
 Scores = dict[str, dict[str, Interval]]
@@ -38,7 +40,11 @@ def compare_scanpaths(
       ``scanmatch``, ``levenshtein`` (edits) and ``time warping`` (pixels), each with its interval over images; without
       those of MultiMatch where any of the scanpaths has fewer than three fixations.
     """
-    observers = _checked(observers, (1, 2, 1), ", O and T at least 1, N at least 2")
+    observers = check_fixations("observers", observers, O=1, N=1, T=1)
+    candidates = {name: check_fixations(f"candidates, {name},", path, N=1, T=1) for name, path in candidates.items()}
+    for name, path in candidates.items():
+        if len(path) != observers.shape[1]:
+            raise InputError(f"candidates must be of the {observers.shape[1]} images; {name} is of {len(path)}")
     amplitudes = saccade_amplitudes(np.concatenate(observers), height=height, width=width) / max(height, width)
     # the cut-off in cells, the same for all candidates
     threshold = max(2 * BINS * float(amplitudes.std()) if amplitudes.size else 0.0, 1.0)
@@ -82,40 +88,34 @@ def compare_densities(
       by map, then control, by score: ``AUC``, ``shuffled AUC``, ``NSS``, ``CC``, ``KL`` (nats), ``SIM`` and
       ``information gain`` (bits), each with its interval over images.
     """
-    observers = _checked(observers, (2, 2, 2), ", O, N and T at least 2")
+    observers = check_fixations("observers", observers, O=2, N=1, T=2)
     predicting, judging = np.split(observers, [len(observers) // 2])
     own = observed_densities(predicting, height=height, width=width, bandwidth=bandwidth)
     truth = observed_densities(judging, height=height, width=width, bandwidth=bandwidth)
-    shared = (own.sum(axis=0) - own) / (len(own) - 1)
+    shared = (own.sum(axis=0) - own) / (len(own) - 1) if len(own) > 1 else None
     middle = density_map(np.array([[0.5, 0.5]]), height=height, width=width, bandwidth=max(height, width) / 4)
     maps = {
         **densities,
-        "another image": np.roll(own, 1, axis=0),
-        "all images": shared,
+        **({} if shared is None else {"another image": np.roll(own, 1, axis=0), "all images": shared}),
         "centre": np.broadcast_to(middle, own.shape),
         "uniform": np.full(own.shape, 1 / (height * width)),
         "between observers": own,
     }
     landings = _landings(judging)
-    others = [np.concatenate(landings[:image] + landings[image + 1 :]) for image in range(len(own))]
     rows: Scores = {}
     for name, predicted in maps.items():
-        if np.shape(predicted) != own.shape:
-            raise InputError(f"densities must have the shape {list(own.shape)}; {name} has {list(np.shape(predicted))}")
-        if not (np.asarray(predicted) > 0).all():
+        predicted = check_numbers(f"densities, {name},", predicted)
+        if predicted.shape != own.shape:
+            raise InputError(f"densities must have the shape {list(own.shape)}; {name} has {list(predicted.shape)}")
+        if not (predicted > 0).all():
             raise InputError(f"densities must be positive everywhere; {name} is not")
-        scores = [
-            {
-                "AUC": auc(p, points),
-                "shuffled AUC": auc(p, points, elsewhere),
-                "NSS": nss(p, points),
-                "CC": correlation(p, q),
-                "KL": kl_divergence(p, q),
-                "SIM": intersection(p, q),
-                "information gain": information_gain(p, baseline, points),
-            }
-            for p, q, baseline, points, elsewhere in zip(predicted, truth, shared, landings, others, strict=True)
-        ]
+        scores = []
+        for image, (p, q, points) in enumerate(zip(predicted, truth, landings, strict=True)):
+            elsewhere = landings[:image] + landings[image + 1 :]
+            shuffled = {"shuffled AUC": auc(p, points, np.concatenate(elsewhere))} if elsewhere else {}
+            gain = {} if shared is None else {"information gain": information_gain(p, shared[image], points)}
+            divergences = {"CC": correlation(p, q), "KL": kl_divergence(p, q), "SIM": intersection(p, q)}
+            scores.append({"AUC": auc(p, points), **shuffled, "NSS": nss(p, points), **divergences, **gain})
         rows[name] = {title: bootstrap_mean(np.array([each[title] for each in scores])) for title in scores[0]}
     return rows
 
@@ -132,24 +132,19 @@ def observed_densities(observers: np.ndarray, *, height: int, width: int, bandwi
 def _landings(observers: np.ndarray) -> list[np.ndarray]:
     """All observers' fixations inside each image ``[M, 2]``, but for the first."""
     inside = []
-    for image, points in enumerate(np.moveaxis(_checked(observers)[:, :, 1:], 1, 0)):
+    observers = check_fixations("observers", observers, O=1, N=1, T=2)
+    for image, points in enumerate(np.moveaxis(observers[:, :, 1:], 1, 0)):
         inside.append(points[((points >= 0) & (points <= 1)).all(axis=-1)])
         if not len(inside[-1]):
             raise InputError(f"on each image a fixation after the first must lie inside it; none does on image {image}")
     return inside
 
 
-def _checked(observers: np.ndarray, least: tuple[int, int, int] = (0, 0, 0), wanted: str = "") -> np.ndarray:
-    observers = as_finite(observers, "fixations")
-    if observers.ndim != 4 or observers.shape[3] != 2 or (np.array(observers.shape[:3]) < least).any():
-        raise InputError(f"observers must have the shape [O, N, T, 2]{wanted}; got {list(observers.shape)}")
-    return observers
-
-
 def _controls(paths: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Scanpaths ``[N, T, 2]`` that know nothing of the image; none keeps its own."""
+    shift = 1 + int(rng.integers(len(paths) - 1)) if len(paths) > 1 else 0
     return {
-        "another image": np.roll(paths, 1 + int(rng.integers(len(paths) - 1)), axis=0),
+        **({"another image": np.roll(paths, shift, axis=0)} if shift else {}),
         "random": np.concatenate([paths[:, :1], rng.random(paths[:, 1:].shape)], axis=1),
         "centre": np.concatenate([paths[:, :1], np.full(paths[:, 1:].shape, 0.5)], axis=1),
     }

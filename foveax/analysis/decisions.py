@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from foveax._types import InputError
+from foveax._arrays import check_count, check_number, check_numbers, check_probabilities
 from foveax.analysis.information import entropy
-from foveax.analysis.scanpaths import as_finite
+from foveax.data.dataset import check_label
 
 
 def belief_entropy(probabilities: np.ndarray) -> np.ndarray:
@@ -19,13 +19,7 @@ def belief_entropy(probabilities: np.ndarray) -> np.ndarray:
       >>> belief_entropy(np.array([[1.0, 0.0], [0.5, 0.5]]))
       array([0., 1.])
     """
-    probabilities = as_finite(probabilities, "probabilities")
-    if (probabilities < 0).any():
-        raise InputError("probabilities must not be negative")
-    # probabilities come in float32, or from a file
-    if not probabilities.ndim or (np.abs(probabilities.sum(axis=-1) - 1) > 1e-3).any():
-        raise InputError(f"probabilities must sum to 1 over the last axis, which is {list(probabilities.shape)[-1:]}")
-    return entropy(probabilities)
+    return entropy(check_probabilities("probabilities", probabilities))
 
 
 def reading_time(probabilities: np.ndarray, *, threshold: float) -> np.ndarray:
@@ -38,7 +32,8 @@ def reading_time(probabilities: np.ndarray, *, threshold: float) -> np.ndarray:
       >>> reading_time(beliefs, threshold=0.5)
       array([2, 3])
     """
-    return _stopped(_entropies(probabilities), threshold) + 1
+    beliefs = check_probabilities("probabilities", probabilities, "N", "T", "K")
+    return _stopped(entropy(beliefs), check_number("threshold", threshold)) + 1
 
 
 class SpeedAccuracy(NamedTuple):
@@ -62,13 +57,12 @@ def speed_accuracy(
       >>> curve.glimpses, curve.accuracy
       (array([1. , 1.5]), array([0.5, 1. ]))
     """
-    entropy, label = _entropies(probabilities), np.asarray(label)
-    if label.shape != entropy.shape[:1] or not label.size:
-        raise InputError(f"label must have the shape [{len(entropy)}], N at least 1; got {list(label.shape)}")
-    most = np.log2(max(np.shape(probabilities)[-1], 2))
-    bits = np.geomspace(most, 1e-3, 25) if thresholds is None else np.asarray(thresholds, np.float64)
-    correct = np.argmax(probabilities, axis=-1) == label[:, None]
-    stops = _stopped(entropy, bits)
+    beliefs = check_probabilities("probabilities", probabilities, "N", "T", "K")
+    label = check_label("label", label, size=len(beliefs), classes=beliefs.shape[-1])
+    most = np.log2(max(beliefs.shape[-1], 2))
+    bits = np.geomspace(most, 1e-3, 25) if thresholds is None else check_numbers("thresholds", thresholds)
+    correct = beliefs.argmax(axis=-1) == label[:, None]
+    stops = _stopped(entropy(beliefs), bits)
     return SpeedAccuracy(bits, stops.mean(axis=-1) + 1, correct[np.arange(len(label)), stops].mean(axis=-1))
 
 
@@ -102,10 +96,8 @@ def calibration(probabilities: np.ndarray, label: np.ndarray, *, bins: int = 15)
       >>> round(calibration(beliefs, np.repeat([0, 1], [6, 4])).error, 3)  # 80 % sure, 60 % correct
       0.2
     """
-    probabilities, label = as_finite(probabilities, "probabilities"), np.asarray(label)
-    if probabilities.ndim != 2 or label.shape != probabilities.shape[:1] or not label.size or bins < 1:
-        came = f"{list(probabilities.shape)}, {list(label.shape)} and {bins} bins"
-        raise InputError(f"probabilities must have the shape [N, K], labels [N], N and bins at least 1; got {came}")
+    probabilities, bins = check_probabilities("probabilities", probabilities, "N", "K"), check_count("bins", bins)
+    label = check_label("label", label, size=len(probabilities), classes=probabilities.shape[1])
     confidence = probabilities.max(axis=-1)
     correct = probabilities.argmax(axis=-1) == label
     which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
@@ -114,13 +106,6 @@ def calibration(probabilities: np.ndarray, label: np.ndarray, *, bins: int = 15)
     means = [np.bincount(which, values, bins) / np.maximum(size, 1) for values in (confidence, correct)]
     error = float((size / len(label)) @ np.abs(means[1] - means[0]))
     return Calibration(means[0] * empty, means[1] * empty, size, error)
-
-
-def _entropies(probabilities: np.ndarray) -> np.ndarray:
-    shape = np.shape(probabilities)
-    if len(shape) != 3 or not all(shape):
-        raise InputError(f"probabilities must have the shape [N, T, K], none of them 0; got {list(shape)}")
-    return belief_entropy(probabilities)
 
 
 def _stopped(entropy: np.ndarray, threshold: float | np.ndarray) -> np.ndarray:

@@ -6,9 +6,9 @@ not positive, and maps that are no density: negative, not finite, or nothing but
 
 import numpy as np
 
+from foveax._arrays import check_count, check_fixations, check_numbers
 from foveax._types import InputError
 from foveax.analysis.information import entropy
-from foveax.analysis.scanpaths import as_finite, checked_points
 
 
 def density_map(points: np.ndarray, *, height: int, width: int, bandwidth: float | None = None) -> np.ndarray:
@@ -25,10 +25,11 @@ def density_map(points: np.ndarray, *, height: int, width: int, bandwidth: float
       >>> density_map(np.array([[0.0, 0.0]]), height=1, width=3, bandwidth=1.0).round(2)
       array([[0.57, 0.35, 0.08]])
     """
-    points = checked_points(points)
+    points = check_fixations("points", points, N=1)
+    height, width = check_count("height", height), check_count("width", width)
     scale = 0.05 * max(height, width) if bandwidth is None else bandwidth
-    if not scale > 0:
-        raise InputError(f"bandwidth must be more than 0; got {scale}")
+    if not 0 < scale < np.inf:
+        raise InputError(f"bandwidth must be more than 0, and finite; got {scale}")
     x, y = (points * [width - 1, height - 1]).T
     columns = np.exp(-0.5 * ((np.arange(width) - x[:, None]) / scale) ** 2)
     rows = np.exp(-0.5 * ((np.arange(height) - y[:, None]) / scale) ** 2)
@@ -45,20 +46,20 @@ def density_entropy(density: np.ndarray) -> float:
       >>> density_entropy(np.ones((4, 4)))
       4.0
     """
-    return float(entropy(as_density(density).ravel()))
+    return float(entropy(as_density("density", density).ravel()))
 
 
-def as_map(values: np.ndarray) -> np.ndarray:
+def as_map(name: str, values: np.ndarray) -> np.ndarray:
     """A map ``[H, W]`` in float64; an `InputError` if it is not finite, or of another shape."""
-    values = as_finite(values, "a map")
+    values = check_numbers(name, values)
     if values.ndim != 2 or not values.size:
-        raise InputError(f"a map must have the shape [H, W]; got {list(values.shape)}")
+        raise InputError(f"{name} must be a map of the shape [H, W]; got {list(values.shape)}")
     return values
 
 
-def as_density(values: np.ndarray) -> np.ndarray:
+def as_density(name: str, values: np.ndarray) -> np.ndarray:
     """A map ``[H, W]`` of sum 1, in float64; an `InputError` if it is no density."""
-    values = as_map(values)
+    values = as_map(name, values)
     if (values < 0).any() or not values.any():
-        raise InputError("a density must be nowhere negative, and somewhere positive")
+        raise InputError(f"{name} must be a density: nowhere negative, and somewhere positive")
     return values / values.sum()

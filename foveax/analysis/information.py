@@ -5,8 +5,9 @@ Points are ``[N, 2]``, (x, y) as fractions of the image; they are counted in the
 
 import numpy as np
 
-from foveax._types import InputError
-from foveax.analysis.scanpaths import checked_points, grid_cells
+from foveax._arrays import check_count, check_fixations
+from foveax.analysis.scanpaths import grid_cells
+from foveax.data.dataset import check_label
 
 
 def map_entropy(points: np.ndarray, *, bins: int = 8) -> float:
@@ -32,11 +33,8 @@ def mutual_information(points: np.ndarray, labels: np.ndarray, *, bins: int = 8)
       1.0
     """
     cells = _cells(points, bins)
-    labels = np.asarray(labels)
-    if labels.shape != cells.shape:
-        raise InputError(f"labels must have the shape [{len(cells)}], one per point; got {list(labels.shape)}")
-    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
-        raise InputError(f"labels must be integers from 0; got {labels.dtype}, the least {labels.min()}")
+    # by rank, since what counts is which are alike, however great they are
+    labels = np.unique(check_label("labels", labels, size=len(cells)), return_inverse=True)[1]
     both = cells * (labels.max() + 1) + labels
     return max(_entropy(cells) + _entropy(labels) - _entropy(both), 0.0)
 
@@ -44,12 +42,13 @@ def mutual_information(points: np.ndarray, labels: np.ndarray, *, bins: int = 8)
 def shuffled_information(points: np.ndarray, labels: np.ndarray, *, bins: int = 8, repeats: int = 10) -> float:
     """The bias of `mutual_information`: its mean over random pairings of points and labels, which share none."""
     rng = np.random.default_rng(0)
+    labels, repeats = check_label("labels", labels), check_count("repeats", repeats)
     return float(np.mean([mutual_information(points, rng.permutation(labels), bins=bins) for _ in range(repeats)]))
 
 
 def _cells(points: np.ndarray, bins: int) -> np.ndarray:
     """The index of each point's cell, row by row."""
-    column, row = grid_cells(checked_points(points), bins).T
+    column, row = grid_cells(check_fixations("points", points, N=1), bins).T
     return row * bins + column
 
 

@@ -9,9 +9,9 @@ shape, that are not finite, or points outside the image raise an `InputError`.
 
 import numpy as np
 
+from foveax._arrays import check_fixations
 from foveax._types import InputError
 from foveax.analysis.density import as_density, as_map
-from foveax.analysis.scanpaths import checked_points
 
 
 def auc(saliency: np.ndarray, points: np.ndarray, others: np.ndarray | None = None) -> float:
@@ -25,9 +25,9 @@ def auc(saliency: np.ndarray, points: np.ndarray, others: np.ndarray | None = No
       >>> auc(np.array([[0.0, 1.0], [2.0, 3.0]]), np.array([[1.0, 1.0]]))
       0.875
     """
-    saliency = as_map(saliency)
+    saliency = as_map("saliency", saliency)
     positive = _at(saliency, points)
-    negative = np.sort(saliency.ravel() if others is None else _at(saliency, others))
+    negative = np.sort(saliency.ravel() if others is None else _at(saliency, others, "others"))
     below, up_to = (np.searchsorted(negative, positive, side) for side in ("left", "right"))
     return float((below + up_to).mean() / (2 * len(negative)))
 
@@ -41,7 +41,7 @@ def nss(saliency: np.ndarray, points: np.ndarray) -> float:
       >>> nss(np.array([[0.0, 2.0]]), np.array([[1.0, 0.0]]))
       1.0
     """
-    saliency = as_map(saliency)
+    saliency = as_map("saliency", saliency)
     looked = _at(saliency, points)
     return float((looked - saliency.mean()).mean() / saliency.std()) if np.ptp(saliency) else 0.0
 
@@ -53,7 +53,7 @@ def correlation(saliency: np.ndarray, density: np.ndarray) -> float:
       >>> round(correlation(np.array([[0.0, 1.0]]), np.array([[1.0, 0.0]])), 6)
       -1.0
     """
-    one, other = _same_shape(as_map(saliency), as_map(density))
+    one, other = _same_shape(as_map("saliency", saliency), as_map("density", density))
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1]) if np.ptp(one) and np.ptp(other) else 0.0
 
 
@@ -66,7 +66,7 @@ def kl_divergence(saliency: np.ndarray, density: np.ndarray) -> float:
       >>> round(kl_divergence(np.array([[1.0, 1.0]]), np.array([[1.0, 0.0]])), 4)
       0.6931
     """
-    p, q = _same_shape(as_density(saliency), as_density(density))
+    p, q = _same_shape(as_density("saliency", saliency), as_density("density", density))
     epsilon = 2.2204e-16
     return float((q * np.log(epsilon + q / (p + epsilon))).sum())
 
@@ -78,7 +78,7 @@ def intersection(saliency: np.ndarray, density: np.ndarray) -> float:
       >>> intersection(np.array([[1.0, 1.0]]), np.array([[1.0, 0.0]]))
       0.5
     """
-    p, q = _same_shape(as_density(saliency), as_density(density))
+    p, q = _same_shape(as_density("saliency", saliency), as_density("density", density))
     return float(np.minimum(p, q).sum())
 
 
@@ -93,7 +93,7 @@ def information_gain(density: np.ndarray, baseline: np.ndarray, points: np.ndarr
       >>> information_gain(np.array([[0.0, 1.0]]), np.array([[1.0, 1.0]]), np.array([[1.0, 0.0]]))
       1.0
     """
-    p, b = _same_shape(as_density(density), as_density(baseline))
+    p, b = _same_shape(as_density("density", density), as_density("baseline", baseline))
     with np.errstate(divide="ignore"):
         density_bits, baseline_bits = np.log2(_at(p, points)), np.log2(_at(b, points))
     return float("-inf") if np.isneginf(density_bits).any() else float((density_bits - baseline_bits).mean())
@@ -105,11 +105,11 @@ def _same_shape(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndar
     return one, other
 
 
-def _at(values: np.ndarray, points: np.ndarray) -> np.ndarray:
+def _at(values: np.ndarray, points: np.ndarray, name: str = "points") -> np.ndarray:
     """The map at each point's nearest pixel."""
-    points = checked_points(points)
+    points = check_fixations(name, points, N=1)
     outside = np.count_nonzero(((points < 0) | (points > 1)).any(axis=-1))
     if outside:
-        raise InputError(f"points must lie in the image, in [0, 1]; {outside} of {len(points)} do not")
+        raise InputError(f"{name} must lie in the image, in [0, 1]; {outside} of {len(points)} do not")
     column, row = np.rint(points * [values.shape[1] - 1, values.shape[0] - 1]).astype(int).T
     return values[row, column]

@@ -2,12 +2,13 @@
 
 Everywhere fixations are ``[N, T, 2]``: N scanpaths of T fixations, (x, y) as fractions of the image; they may lie
 outside it, as people's do, and are measured where they lie. Height and width are those of the image in pixels.
-Fixations of another shape, or that are not finite, raise an `InputError`.
+Fixations of another shape, not finite, or plainly in pixels raise an `InputError`.
 """
 
 import numpy as np
 
-from foveax._types import BORDER_PIXELS, REFIXATION_PIXELS, InputError
+from foveax._arrays import check_count, check_fixations, check_number
+from foveax._types import BORDER_PIXELS, REFIXATION_PIXELS
 
 
 def saccade_amplitudes(fixations: np.ndarray, *, height: int, width: int) -> np.ndarray:
@@ -60,6 +61,7 @@ def refixation_rate(
       0.5
     """
     near = _near(fixations, height, width, radius)
+    begin = check_count("begin", begin, 0)
     again = np.any(near & np.tri(near.shape[1], k=-1, dtype=bool), axis=2)[:, begin:]
     return float(again.mean()) if again.size else float("nan")
 
@@ -89,8 +91,8 @@ def border_share(
       >>> border_share(np.array([[[0.5, 0.5], [1.0, 0.2], [0.5, 0.9]]]), height=28, width=28)
       0.5
     """
-    points = in_pixels(fixations, height, width)[:, begin:]
-    near = np.minimum(points, np.array([width - 1, height - 1]) - points) <= margin
+    points = in_pixels(fixations, height, width)[:, check_count("begin", begin, 0) :]
+    near = np.minimum(points, np.array([width - 1, height - 1]) - points) <= check_number("margin", margin)
     return float(near.any(axis=-1).mean()) if near.size else float("nan")
 
 
@@ -101,8 +103,8 @@ def centre_distances(fixations: np.ndarray, *, height: int, width: int) -> np.nd
       >>> centre_distances(np.array([[[0.5, 0.5], [1.0, 1.0]]]), height=7, width=9)
       array([[0., 5.]])
     """
-    centre = np.array([width - 1, height - 1]) / 2
-    return np.linalg.norm(in_pixels(fixations, height, width) - centre, axis=-1)
+    points = in_pixels(fixations, height, width)
+    return np.linalg.norm(points - np.array([width - 1, height - 1]) / 2, axis=-1)
 
 
 def coverage(fixations: np.ndarray, *, height: int, width: int, size: int) -> float:
@@ -115,6 +117,7 @@ def coverage(fixations: np.ndarray, *, height: int, width: int, size: int) -> fl
       0.36
     """
     points = in_pixels(fixations, height, width)
+    size = check_count("size", size)
     if not len(points):
         return float("nan")
     shares = []
@@ -126,29 +129,10 @@ def coverage(fixations: np.ndarray, *, height: int, width: int, size: int) -> fl
     return float(np.concatenate(shares).mean())
 
 
-def in_pixels(fixations: np.ndarray, height: int, width: int) -> np.ndarray:
+def in_pixels(fixations: np.ndarray, height: int, width: int, name: str = "fixations") -> np.ndarray:
     """Fixations as fractions to pixels, ``fixation * (size - 1)``, in float64."""
-    fixations = as_finite(fixations, "fixations")
-    if fixations.ndim != 3 or fixations.shape[-1] != 2 or not fixations.shape[1]:
-        raise InputError(f"fixations must have the shape [N, T, 2], T at least 1; got {list(fixations.shape)}")
-    return fixations * np.array([width - 1, height - 1])
-
-
-def as_finite(values: np.ndarray, name: str) -> np.ndarray:
-    """Values in float64; refuses NaN and infinities, and says how many there are."""
-    values = np.asarray(values, np.float64)
-    bad = np.count_nonzero(~np.isfinite(values))
-    if bad:
-        raise InputError(f"{name} must be finite; {bad} of {values.size} numbers are not")
-    return values
-
-
-def checked_points(points: np.ndarray) -> np.ndarray:
-    """Points ``[N, 2]``, N at least 1, in float64."""
-    points = as_finite(points, "points")
-    if points.ndim != 2 or points.shape[-1] != 2 or not points.size:
-        raise InputError(f"points must have the shape [N, 2], N at least 1; got {list(points.shape)}")
-    return points
+    sides = np.array([check_count("width", width), check_count("height", height)])
+    return check_fixations(name, fixations, N=0, T=1) * (sides - 1)
 
 
 def grid_cells(points: np.ndarray, bins: int) -> np.ndarray:
@@ -156,12 +140,11 @@ def grid_cells(points: np.ndarray, bins: int) -> np.ndarray:
 
     Points on the border or outside the image belong to the nearest cell.
     """
-    if bins < 1:
-        raise InputError(f"bins must be at least 1; got {bins}")
+    bins = check_count("bins", bins)
     return np.clip(np.floor(points * bins), 0, bins - 1).astype(int)
 
 
 def _near(fixations: np.ndarray, height: int, width: int, radius: float) -> np.ndarray:
     """Which fixations of each scanpath lie within a radius, in pixels, of which others: bool ``[N, T, T]``."""
     points = in_pixels(fixations, height, width)
-    return np.linalg.norm(points[:, :, None] - points[:, None, :], axis=-1) <= radius
+    return np.linalg.norm(points[:, :, None] - points[:, None, :], axis=-1) <= check_number("radius", radius)

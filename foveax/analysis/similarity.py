@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from foveax._arrays import check_number, check_numbers
 from foveax._types import InputError
 from foveax.analysis.scanpaths import grid_cells, in_pixels
 
@@ -121,17 +122,17 @@ def scanmatch(
         amplitudes = np.concatenate([np.linalg.norm(np.diff(cells, axis=1), axis=-1).ravel() for cells in (one, other)])
         threshold = 2 * float(amplitudes.std()) if amplitudes.size else 0.0
         reason = ", since all saccades are equally long: give one"
-    if not threshold > 0:
+    if not check_number("threshold", threshold) > 0:
         raise InputError(f"threshold must be more than 0; got {threshold}{reason}")
-    if gap > 0:
+    if check_number("gap", gap, -np.inf) > 0:
         raise InputError(f"gap must be at most 0; got {gap}")
     return _aligned(threshold - _distances(one, other), gap=gap) / (threshold * max(one.shape[1], other.shape[1]))
 
 
 def _paired(first: np.ndarray, second: np.ndarray, height: int, width: int) -> Pair:
-    one, other = in_pixels(first, height, width), in_pixels(second, height, width)
+    one, other = in_pixels(first, height, width, "first"), in_pixels(second, height, width, "second")
     if len(one) != len(other):
-        raise InputError(f"scanpaths must come in pairs; got {len(one)} and {len(other)}")
+        raise InputError(f"first and second must be pairs of scanpaths; got {len(one)} and {len(other)}")
     return one, other
 
 
@@ -141,7 +142,7 @@ def _distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _duration_differences(durations: Pair, *paths: np.ndarray) -> np.ndarray:
-    first, second = (np.asarray(duration, np.float64) for duration in durations)
+    first, second = (check_numbers("durations", duration) for duration in durations)
     for duration, path in zip((first, second), paths, strict=True):
         shape = path.shape[:2]
         if duration.shape != shape or not (duration > 0).all():

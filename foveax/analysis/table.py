@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from foveax._arrays import check_count, check_fixations, check_probabilities
 from foveax._types import InputError
 from foveax.analysis.decisions import belief_entropy
-from foveax.analysis.scanpaths import as_finite, in_pixels
+from foveax.analysis.scanpaths import in_pixels
+from foveax.data.dataset import check_label
 
 if TYPE_CHECKING:
     import pandas
@@ -71,7 +73,7 @@ def fixation_table(
     """
     pixels = in_pixels(fixations, height, width)
     images, glimpses = pixels.shape[:2]
-    x, y = np.asarray(fixations, np.float64).reshape(-1, 2).T
+    x, y = check_fixations("fixations", fixations, N=0, T=1).reshape(-1, 2).T
     table = FixationTable(
         image=np.repeat(np.arange(images), glimpses),
         glimpse=np.tile(np.arange(1, glimpses + 1), images),
@@ -85,17 +87,14 @@ def fixation_table(
         raise InputError("probabilities must come with the label; got none")
     if label is None:
         return table
-    label = np.asarray(label)
-    if label.shape != (images,) or not np.issubdtype(label.dtype, np.integer):
-        raise InputError(f"label must be integers of the shape [{images}]; got {label.dtype} {list(label.shape)}")
+    label = check_label("label", label, size=images)
     table = table._replace(label=np.repeat(label, glimpses).astype(int))
     if probabilities is None:
         return table
-    probabilities = np.asarray(probabilities)
-    if probabilities.ndim != 3 or probabilities.shape[:2] != (images, glimpses):
+    probabilities = check_probabilities("probabilities", probabilities, "N", "T", "K")
+    if probabilities.shape[:2] != (images, glimpses):
         raise InputError(f"probabilities must be [{images}, {glimpses}, K]; got {list(probabilities.shape)}")
-    if images and not (label.min() >= 0 and label.max() < probabilities.shape[2]):
-        raise InputError(f"label must lie in [0, {probabilities.shape[2]}); got {label.min()} to {label.max()}")
+    label = check_label("label", label, classes=probabilities.shape[2])
     predicted = probabilities.argmax(axis=-1)
     return table._replace(
         probability=np.take_along_axis(probabilities, label[:, None, None].astype(int), axis=2).ravel().astype(float),
@@ -118,10 +117,9 @@ def to_scanpaths(table: FixationTable, *, length: int | None = None) -> np.ndarr
       >>> bool((to_scanpaths(fixation_table(paths, height=28, width=28)) == paths).all())
       True
     """
-    columns = {len(column) for column in known_columns(table).values()}
-    if len(columns) != 1:
-        raise InputError(f"the columns of a table must be equally long; got lengths {sorted(columns)}")
-    points = as_finite(np.stack([table.x, table.y], axis=-1), "fixations")
+    _check_columns(table)
+    points = check_fixations("table", np.stack([table.x, table.y], axis=-1), N=1)
+    length = None if length is None else check_count("length", length)
     whose = [column for column in (table.seed, table.subject, table.image) if column is not None]
     order = np.lexsort([table.glimpse, *whose])
     if length is not None:
@@ -138,7 +136,7 @@ def to_scanpaths(table: FixationTable, *, length: int | None = None) -> np.ndarr
 
 def write_csv(path: str | Path, table: FixationTable) -> None:
     """Writes the columns that are known, numbers in full precision: `foveax.analysis.read_csv` gives the same table."""
-    columns = known_columns(table)
+    columns = _check_columns(table)
     with Path(path).open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
@@ -149,7 +147,7 @@ def to_pandas(table: FixationTable) -> "pandas.DataFrame":
     """The columns that are known, as a pandas frame."""
     import pandas
 
-    return pandas.DataFrame(known_columns(table))
+    return pandas.DataFrame(_check_columns(table))
 
 
 def from_pandas(frame: "pandas.DataFrame") -> FixationTable:
@@ -162,6 +160,15 @@ def from_pandas(frame: "pandas.DataFrame") -> FixationTable:
 def known_columns(table: FixationTable) -> dict[str, np.ndarray]:
     """The columns that are known, by name."""
     return {name: column for name, column in table._asdict().items() if column is not None}
+
+
+def _check_columns(table: FixationTable) -> dict[str, np.ndarray]:
+    """The columns that are known, which must be equally long."""
+    columns = known_columns(table)
+    lengths = sorted({len(column) for column in columns.values()})
+    if len(lengths) != 1:
+        raise InputError(f"the columns of a table must be equally long; got lengths {lengths}")
+    return columns
 
 
 def table_of_columns(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from foveax._checked import in_line
+from foveax._arrays import shown
 from foveax._types import Batch, InputError, Key, pickled_by_value
 from foveax.data.mapped import take
 
@@ -181,25 +181,31 @@ def from_named(path: Path, arrays: dict[str, np.ndarray]) -> Data:
 
 
 def _check_split(split_name: str, split: Mapping[str, Any]) -> Split:
-    arrays = {name: _as_array(f"{split_name} {name}", array) for name, array in split.items()}
     for name in ("image", "label"):
-        if name not in arrays:
-            raise InputError(f"{split_name} must hold an array {name!r}; it holds {', '.join(arrays) or 'none'}")
-    arrays["image"] = check_image(f"{split_name} image", arrays["image"])
-    arrays["label"] = _check_label(f"{split_name} label", arrays["label"])
+        if name not in split:
+            raise InputError(f"{split_name} must hold an array {name!r}; it holds {', '.join(split) or 'none'}")
+    return check_arrays(split_name, split)
+
+
+def check_arrays(split_name: str, split: Mapping[str, Any], *, classes: int | None = None) -> Split:
+    """Arrays of one length N, at least 1, each as its name says: ``image``, ``label``, or any numbers.
+
+    Raises `InputError` for what `from_arrays` refuses.
+    """
+    arrays = {name: as_array(f"{split_name} {name}", array) for name, array in split.items()}
+    for name, array in arrays.items():
+        if name == "image":
+            arrays[name] = check_image(f"{split_name} image", array)
+        elif name == "label":
+            arrays[name] = check_label(f"{split_name} label", array, classes=classes)
+        else:
+            arrays[name] = _check_numbers(f"{split_name} {name}", array)
     lengths = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
     if len(set(lengths.values())) != 1:
         raise InputError(f"the arrays of {split_name} must have one length; got {lengths}")
-    for name in arrays.keys() - {"image", "label"}:
-        arrays[name] = _check_numbers(f"{split_name} {name}", arrays[name])
+    if 0 in lengths.values():
+        raise InputError(f"{split_name} must hold an example at least; got none")
     return arrays
-
-
-def _as_array(name: str, values: Any) -> np.ndarray:
-    try:
-        return np.asarray(values)
-    except (RuntimeError, TypeError, ValueError) as error:  # rows of several lengths; a tensor that lies elsewhere
-        raise InputError(f"{name} must be an array; it is not: {in_line(error)}") from None
 
 
 def _check_numbers(name: str, array: np.ndarray) -> np.ndarray:
@@ -217,8 +223,9 @@ def _check_numbers(name: str, array: np.ndarray) -> np.ndarray:
     return array.astype(np.float32) if array.dtype.kind == "f" else array
 
 
-def check_image(name: str, image: np.ndarray) -> np.ndarray:
+def check_image(name: str, image: Any) -> np.ndarray:
     """Images as ``[N, H, W, C]``, uint8 or float32; refuses, with an `InputError`, those of other shapes or ranges."""
+    image = as_array(name, image)
     if image.ndim == 3:
         image = image[..., None]
     if image.ndim != 4:
@@ -241,12 +248,24 @@ def check_image(name: str, image: np.ndarray) -> np.ndarray:
     return image.astype(np.float32, copy=False)
 
 
-def _check_label(name: str, label: np.ndarray) -> np.ndarray:
-    if label.ndim != 1 or not np.issubdtype(label.dtype, np.integer):
-        raise InputError(f"{name} must be integers of the shape [N]; got {label.dtype} {list(label.shape)}")
-    most = np.iinfo(np.int32).max
+def check_label(name: str, label: Any, *, size: int | None = None, classes: int | None = None) -> np.ndarray:
+    """Labels ``[N]`` as int32, of some size and number of classes where these are known; an `InputError` if not."""
+    label, most = as_array(name, label), np.iinfo(np.int32).max
+    if label.shape != ((label.size,) if size is None else (size,)) or not np.issubdtype(label.dtype, np.integer):
+        wanted = "N" if size is None else size
+        raise InputError(f"{name} must be integers of the shape [{wanted}]; got {label.dtype} {list(label.shape)}")
     if label.size and label.min() < 0:
         raise InputError(f"{name} must be at least 0; got {label.min()}")
     if label.size and label.max() > most:
         raise InputError(f"{name} must be at most {most}; got {label.max()}")
+    if label.size and classes is not None and label.max() >= classes:
+        raise InputError(f"{name} must be less than the number of classes, {classes}; got {label.max()}")
     return label.astype(np.int32)
+
+
+def as_array(name: str, values: Any) -> np.ndarray:
+    """Values as NumPy's array; an `InputError` if they make none, as rows of unequal lengths."""
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} must be an array; got {shown(values)}") from None

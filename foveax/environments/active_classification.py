@@ -22,8 +22,9 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
+from foveax._arrays import check_numbers
 from foveax._types import Array, InputError, Key, Params
-from foveax.data.dataset import Data
+from foveax.data.dataset import Data, check_label
 from foveax.evaluation.evaluate import greedy
 from foveax.graph.graph import Graph, Roles, parse_port
 from foveax.graph.modules import from_function, zeros_like
@@ -59,6 +60,7 @@ class ActiveClassification(NamedTuple):
     graph: Graph
     names: Names
     movement: Movement
+    classes: int
     sampling: tuple[Callable[..., Any], Callable[..., Any]]
     greedy: tuple[Callable[..., Any], Callable[..., Any]]
 
@@ -115,7 +117,8 @@ def make_active_classification(
             raise InputError(f"{kind} {name!r} must be a bounded box of 2 numbers; got {box}")
     classes = _classes(_entry(action, names.prediction, "action"), names.prediction)
     graph = _pipeline(config, (*glimpse.shape, 1, 1)[:3], classes)
-    return ActiveClassification(batch, graph, names, movement, split_at_retina(graph), split_at_retina(greedy(graph)))
+    halves = split_at_retina(graph), split_at_retina(greedy(graph))
+    return ActiveClassification(batch, graph, names, movement, classes, *halves)
 
 
 def play_episodes(
@@ -146,7 +149,7 @@ def play_episodes(
     final, name = info.get("final_info", info), task.names.label
     if name not in final:
         raise InputError(f"the info at an episode's end must hold {name!r}; it holds {', '.join(final) or 'nothing'}")
-    label = np.asarray(final[name]).reshape(environments.num_envs).astype(np.int32)
+    label = check_label(f"info {name}", np.ravel(final[name]), size=environments.num_envs, classes=task.classes)
     *values, rewards = (np.stack(parts, axis=1) for parts in zip(*steps, strict=True))
     return PlayedEpisodes(*values, label=label, reward=rewards)
 
@@ -212,6 +215,8 @@ def _classes(space: spaces.Space, name: str) -> int:
 
 def _read(task: ActiveClassification, observation: Any) -> tuple[np.ndarray, np.ndarray]:
     """Glimpses as float32 ``[B, G, G, C]``, where uint8 becomes [0, 1], and positions ``[B, 2]`` in [0, 1]."""
+    for name in (task.names.glimpse, task.names.position):
+        check_numbers(f"observation {name}", observation[name])
     glimpse = np.asarray(observation[task.names.glimpse])
     scaled = glimpse.astype(np.float32) / (255 if glimpse.dtype == np.uint8 else 1)
     low, high = _limits(task)

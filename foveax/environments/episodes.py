@@ -5,10 +5,11 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from foveax._types import Array, InputError, Key, Params
-from foveax.data.dataset import Data
-from foveax.graph.graph import Graph, Source, parse_port, waiting_for
+from foveax.data.dataset import Data, check_arrays
+from foveax.graph.graph import Graph, Source, batch_size, parse_port, waiting_for
 from foveax.graph.modules import Agent
 from foveax.graph.ports import GraphError, describe
 from foveax.graph.split import EpisodeState, TimeStep, acting_ports, split
@@ -48,10 +49,10 @@ class BatchState(NamedTuple):
 
 
 class Box(NamedTuple):
-    """A box of numbers, with the methods that gymnax's spaces have."""
+    """A box of numbers, with the methods that gymnax's spaces have; its bounds are numbers, or arrays of its shape."""
 
-    low: float
-    high: float
+    low: Any
+    high: Any
     shape: tuple[int, ...]
     dtype: Any = jnp.float32
 
@@ -126,6 +127,8 @@ def make_episodes(
     observed = jax.tree.leaves(parts, is_leaf=lambda node: isinstance(node, Source))
     environment, _ = split(graph, name, record=tuple(sorted(map(str, {*roles.values(), *observed}))))
     images = data.train if split_name == "train" else data.test
+    batch_size(graph, images, f"{split_name} split")
+    images = check_arrays(f"{split_name} split", images)
     render = data.render if split_name == "train" else (lambda key, batch: batch)
 
     def by_part(function: Callable[[list[Source]], Any]) -> Any:
@@ -222,9 +225,18 @@ def _roles(graph: Graph, waiting: set[str]) -> dict[str, Source]:
 
 
 def _box(graph: Graph, sources: list[Source]) -> Box:
-    """A place or the number of a glimpse lies in [0, 1]; a layer's values are any float32."""
+    """A place, a belief and the number of a glimpse lie in [0, 1], an image has its range; a layer is any float32."""
     specs = [(source, graph.wiring.outputs[source.module][source.port]) for source in sources]
     sizes = [jax.eval_shape(index_features, spec).size if source == INDEX else spec.size for source, spec in specs]
+    bounds = [_bounds(graph, source, spec.dtype) for source, spec in specs]
+    low, high = (np.repeat(np.array(side, np.float32), sizes) for side in zip(*bounds, strict=True))
+    return Box(low, high, (sum(sizes),))
+
+
+def _bounds(graph: Graph, source: Source, dtype: Any) -> tuple[float, float]:
+    if source in (INDEX, Source("memory", graph.roles.gaze)) or str(source) == graph.roles.belief or dtype == jnp.bool_:
+        return 0.0, 1.0
+    if dtype == jnp.uint8:
+        return 0.0, 255.0
     largest = float(jnp.finfo(jnp.float32).max)
-    unit = sources in ([INDEX], [Source("memory", graph.roles.gaze)])
-    return Box(0.0 if unit else -largest, 1.0 if unit else largest, (sum(sizes),))
+    return -largest, largest

@@ -1,8 +1,8 @@
 """Gymnasium: one environment, and a batch of them in one compiled step; `IDS` are registered by importing this module.
 
-Actions lie in [-1, 1]^2: ``(-1, -1)`` is the upper left corner of the image, ``(0, 0)`` its centre. An episode is one
-image, and has exactly T - 1 steps; it is terminated, never truncated. Observations and ``info`` are those of
-`foveax.environments.make_episodes`, with fixations in [0, 1]^2.
+Actions lie in [-1, 1]^2: ``(-1, -1)`` is the upper left corner of the image, ``(0, 0)`` its centre; those outside are
+brought to the border. An episode is one image, and has exactly T - 1 steps; it is terminated, never truncated.
+Observations and ``info`` are those of `foveax.environments.make_episodes`, with fixations in [0, 1]^2.
 
 Example:
   >>> import gymnasium
@@ -13,21 +13,30 @@ Example:
   ((4, 287), [0.5, 0.5])
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import gymnasium
 import jax
 import numpy as np
 from gymnasium import spaces
+from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from foveax._arrays import check_count
 from foveax._types import InputError
 from foveax.data.dataset import Data
 from foveax.data.load import load
 from foveax.environments.episodes import GLIMPSES, Box, Episodes, Observed, SplitName, make_episodes, one_episode
-from foveax.environments.session import ModuleParams, Session, make_classifier_training
+from foveax.environments.session import (
+    ModuleParams,
+    Session,
+    as_action,
+    check_process,
+    is_forked,
+    make_classifier_training,
+)
 from foveax.pipelines.named import Build, import_pipeline
 from foveax.plot.scanpath import trial_picture
 from foveax.runs.config import TrainingConfig
@@ -46,15 +55,18 @@ class FoveaxEnv(gymnasium.Env):
         self.render_mode = render_mode
         self.observation_space = self._batch.single_observation_space
         self.action_space = self._batch.single_action_space
+        ForkedEnv.observation_space = self.observation_space
+        ForkedEnv.action_space = self.action_space
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begins an episode on an image drawn at random: its observation, and info."""
         super().reset(seed=seed)
-        return one_episode(_begin(self.session, self.np_random))
+        time_step = one_episode(self.session.reset(_draw(self.np_random)))
+        return time_step.observation, time_step.info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Moves the eye to ``(action + 1) / 2``: observation, reward, terminated, truncated (never), and info."""
-        observation, reward, terminated, info = one_episode(self.session.step(np.asarray(action)[None]))
+        observation, reward, terminated, info = one_episode(self.session.step(as_action(action)[None]))
         return observation, float(reward), bool(terminated), False, info
 
     def render(self) -> np.ndarray | None:
@@ -65,6 +77,25 @@ class FoveaxEnv(gymnasium.Env):
     def close(self) -> None:
         """Ends the use of the environment."""
         self.session.close()
+
+
+class ForkedEnv(gymnasium.Env):
+    """Stands for an environment in a forked process, where JAX would hang: any use of it is refused.
+
+    `gymnasium.vector.AsyncVectorEnv` hands what a reset raises to the parent; a worker that cannot make its environment
+    just dies. It makes one in the parent first, whose spaces the others must have: those of the latest `FoveaxEnv`.
+    """
+
+    observation_space: ClassVar[Any] = None
+    action_space: ClassVar[Any] = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        """Raises `InputError`."""
+        check_process()
+
+    def step(self, action: Any) -> Any:
+        """Raises `InputError`."""
+        check_process()
 
 
 class FoveaxVectorEnv(VectorEnv):
@@ -99,25 +130,49 @@ class FoveaxVectorEnv(VectorEnv):
         self.single_action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
+        self._generators: list[np.random.Generator] | None = None
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Begins episodes on images drawn at random: observations, and infos. A partial ``reset_mask`` is refused."""
-        super().reset(seed=seed)
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begins episodes on images drawn at random: observations, and infos. A partial ``reset_mask`` is refused.
+
+        Of a sequence of seeds each is that of one episode and of those that follow it in its place, which are then
+        those of a `FoveaxEnv` with this seed; where it is None, the place goes on as it was.
+        """
         if not np.all((options or {}).get("reset_mask", True)):
             raise InputError("all episodes must be reset together; got a reset_mask that leaves some out")
-        return _begin(self.session, self.np_random)
+        if isinstance(seed, Sequence | np.ndarray):
+            self._generators = self._seeded(seed)
+        elif seed is not None:
+            super().reset(seed=check_count("seed", seed, 0))
+            self._generators = None
+        return self._begin()
+
+    def _seeded(self, seeds: Sequence[int | None] | np.ndarray) -> list[np.random.Generator]:
+        """A generator for each episode."""
+        if len(seeds) != self.num_envs:
+            raise InputError(f"seed must be one number, or one for each of {self.num_envs} episodes; got {len(seeds)}")
+        checked = [None if seed is None else check_count("seed", seed, 0) for seed in seeds]
+        before = self._generators or self.np_random.spawn(self.num_envs)
+        return [old if one is None else seeding.np_random(one)[0] for old, one in zip(before, checked, strict=True)]
+
+    def _begin(self) -> tuple[Any, dict[str, Any]]:
+        own = self._generators
+        time_step = self.session.reset(_draw(self.np_random) if own is None else [_draw(one) for one in own])
+        return time_step.observation, time_step.info
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Moves the eyes: observations, rewards, terminations, truncations (never) and infos."""
         truncations = np.zeros(self.num_envs, bool)
         if self.session.ended and self.autoreset_mode == AutoresetMode.NEXT_STEP:
-            observations, infos = _begin(self.session, self.np_random)
+            observations, infos = self._begin()
             return observations, np.zeros(self.num_envs, np.float32), truncations.copy(), truncations, infos
         observations, rewards, terminations, infos = self.session.step(actions)
         if terminations.all() and self.autoreset_mode == AutoresetMode.SAME_STEP:
             last = (one_episode(observations, index) for index in range(self.num_envs))
             final = {"final_obs": np.fromiter(last, object), "final_info": infos}  # as Gymnasium has them
-            observations, infos = _begin(self.session, self.np_random)
+            observations, infos = self._begin()
             infos |= {**final, **{f"_{name}": np.ones(self.num_envs, bool) for name in final}}
         return observations, rewards, terminations, truncations, infos
 
@@ -133,13 +188,19 @@ class FoveaxVectorEnv(VectorEnv):
         self.session.close()
 
 
-def _begin(session: Session, rng: np.random.Generator) -> tuple[Any, dict[str, Any]]:
-    time_step = session.reset(int(rng.integers(2**32)))
-    return time_step.observation, time_step.info
+def _draw(rng: np.random.Generator) -> int:
+    """The seed of an episode."""
+    return int(rng.integers(2**32))
 
 
-def make_env(*, render_mode: str | None = None, **options: Any) -> FoveaxEnv:
-    """The entry point of the registered ids: options as in `make_vector_env`, without `num_envs`."""
+def make_env(*, render_mode: str | None = None, **options: Any) -> gymnasium.Env:
+    """The entry point of the registered ids: options as in `make_vector_env`, without `num_envs`.
+
+    In a forked process, what is made cannot be used (`ForkedEnv`).
+    """
+    if is_forked() and ForkedEnv.observation_space is not None:
+        return ForkedEnv()
+    check_process()
     return FoveaxEnv(**_make_parts(**options), render_mode=render_mode)
 
 

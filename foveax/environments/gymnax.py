@@ -1,6 +1,7 @@
 """The signatures of gymnax, without gymnax: pure functions for one episode, to be vmapped and scanned."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -11,14 +12,21 @@ from foveax.environments.episodes import BatchState, Box, Episodes, Modules, one
 
 
 class EnvParams(NamedTuple):
-    """The parameters of the graph's modules, by name, and the images: the split's arrays, by name, ``[N, ...]``."""
+    """The parameters of the graph's modules, by name, and the images: the split's arrays, by name, ``[N, ...]``.
+
+    An episode has exactly `max_steps_in_episode` steps, T - 1, for learners to read: another number has no effect.
+    """
 
     modules: Modules
     images: Mapping[str, Any]
+    max_steps_in_episode: int
 
 
-class GymnaxEnvironment(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class GymnaxEnvironment:
     """One episode at a time, in gymnax's signatures; `params` may be left out for `default_params`.
+
+    It is equal to itself alone, and so can be a static argument of `jax.jit`, as learners have it.
 
     Attributes:
       reset: ``(key, params) -> (observation, state)``.
@@ -54,7 +62,8 @@ def make_gymnax(episodes: Episodes, params: Modules, *, step_values: Literal[5, 
       >>> observation.shape, bool(done)
       ((39,), False)
     """
-    default = EnvParams(params, jax.tree.map(jnp.asarray, dict(episodes.images)))
+    images = jax.tree.map(jnp.asarray, dict(episodes.images))
+    default = EnvParams(params, images, episodes.graph.length - 1)
 
     def reset(key: Key, params: EnvParams | None = None) -> tuple[Any, BatchState]:
         params = params or default

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from foveax.environments.gymnasium import FoveaxEnv, FoveaxVectorEnv, make_env, make_vector_env
+import gymnasium
+
+from foveax.environments.gymnasium import FoveaxVectorEnv, make_env, make_vector_env
 
 
-def make_environment(context: Mapping[str, Any]) -> FoveaxEnv | FoveaxVectorEnv:
+def make_environment(context: Mapping[str, Any]) -> gymnasium.Env | FoveaxVectorEnv:
     """The environment creator, which each of RLlib's workers calls in its own process.
 
     The context is its `env_config`: ``num_envs``, which it adds, for a batch; the rest as in `make_vector_env`.

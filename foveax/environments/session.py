@@ -5,13 +5,14 @@ Both are classes, since other frameworks ask for a step at a time, and hold what
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from foveax._arrays import check_count
 from foveax._types import Array, InputError, Key, Metrics, Params
 from foveax.environments.episodes import BatchTimeStep, Episodes, acting_agent
 from foveax.graph.graph import Graph
@@ -86,6 +87,29 @@ class ClassifierTraining:
         return {name: float(value) / steps for name, value in sums.items()}
 
 
+def is_forked() -> bool:
+    """Whether this process was forked from the one that imported foveax."""
+    return os.getpid() != PROCESS
+
+
+def check_process() -> None:
+    """Refuses a process in which JAX would hang."""
+    if is_forked():
+        raise InputError(
+            f"an environment must be made and used in a process that imported foveax, such as {PROCESS}; this is "
+            f"{os.getpid()}, forked from it, where JAX would hang: start it by spawn, as AsyncVectorEnv(..., "
+            "context='spawn') does, or use the batch"
+        )
+
+
+def as_action(action: Any) -> np.ndarray:
+    """An action as NumPy's array; a tensor of PyTorch leaves its graph and its device."""
+    try:
+        return np.asarray(action.detach().cpu().numpy() if hasattr(action, "detach") else action)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"actions must be an array of numbers; got {type(action).__name__}: {error}") from None
+
+
 ModuleParams = Mapping[str, Params] | ClassifierTraining
 """The parameters of the modules in an environment, by name; or their training, whose newest are taken."""
 
@@ -94,19 +118,18 @@ class Session:
     """A batch of B episodes, all at the same glimpse, as NumPy arrays that belong to the caller.
 
     Actions lie in [-1, 1]^2, which is what most learners expect: the fixation is ``(action + 1) / 2``. With a training,
-    the classifier learns from each episode as it ends, and the next begins with its new parameters.
+    the classifier learns from each episode as it ends, and the next begins with its new parameters. Nothing runs before
+    the first reset, so that a session may be made, though not used, in a forked process.
     """
 
     def __init__(self, episodes: Episodes, size: int, params: ModuleParams):
         self._closed = False
-        self._check_usable()
-        if size < 1:
-            raise InputError(f"num_envs must be at least 1; got {size}")
         self.episodes = episodes
-        self.size = size
+        self.size = check_count("num_envs", size)
         self._params = params
-        self._images = jax.device_put(dict(episodes.images))
+        self._images: Any = None
         self._reset = jax.jit(episodes.reset, static_argnums=3)
+        self._reset_each = jax.jit(self._begin_each)
         self._step = jax.jit(episodes.step)
         self._state: Any = None
         self._fixations: list[np.ndarray] = []
@@ -122,18 +145,27 @@ class Session:
         """Whether the episodes have ended."""
         return len(self._fixations) == self.episodes.graph.length - 1
 
-    def reset(self, seed: int) -> BatchTimeStep:
-        """Begins new episodes; the seed, in [0, 2^32), decides the images and all that the graph draws."""
+    def reset(self, seed: int | Sequence[int]) -> BatchTimeStep:
+        """Begins new episodes; the seed, in [0, 2^32), decides the images and all that the graph draws.
+
+        Of a sequence of seeds each decides one episode: that of a session of one with this seed.
+        """
         self._check_usable()
-        self._state, time_step = self._reset(self.params, jax.random.key(seed), self._images, self.size)
+        if self._images is None:
+            self._images = jax.device_put(dict(self.episodes.images))
+        if isinstance(seed, int):
+            self._state, time_step = self._reset(self.params, jax.random.key(seed), self._images, self.size)
+        else:
+            self._state, time_step = self._reset_each(self.params, np.asarray(seed, np.uint32), self._images)
         self._fixations = []
         self._gaze = []
         return self._answer(time_step)
 
     def step(self, actions: Any) -> BatchTimeStep:
-        """Moves the eyes: `actions` ``[B, 2]`` in [-1, 1].
+        """Moves the eyes: `actions` ``[B, 2]``, brought to the border of [-1, 1] where they lie outside.
 
-        Raises `InputError` if they are anything else, no episode is under way, or the session cannot be used.
+        Raises `InputError` if they are no finite numbers of this shape, no episode is under way, or the session cannot
+        be used.
         """
         self._check_usable()
         if self._state is None or self.ended:
@@ -162,6 +194,10 @@ class Session:
             raise InputError("a graph must have an input image and declare its gaze (Roles) to be rendered")
         return np.asarray(inputs["image"]), np.stack(self._gaze, axis=1)
 
+    def _begin_each(self, params: Any, seeds: Array, images: Any) -> Any:
+        one = jax.vmap(lambda seed: self.episodes.reset(params, jax.random.key(seed), images, 1))
+        return jax.tree.map(lambda leaf: leaf[:, 0], one(seeds))
+
     def _answer(self, time_step: BatchTimeStep) -> BatchTimeStep:
         """NumPy arrays that may be written to, and share nothing with the next ones."""
         answer = jax.tree.map(np.array, time_step)
@@ -172,20 +208,15 @@ class Session:
     def _check_usable(self) -> None:
         if self._closed:
             raise InputError("an environment must not be used once it is closed; make a new one")
-        if os.getpid() != PROCESS:
-            raise InputError(
-                f"an environment must be made and used in a process that imported foveax, such as {PROCESS}; this is "
-                f"{os.getpid()}, forked from it, where JAX would hang: start it by spawn, or use the batch"
-            )
+        check_process()
 
     def _fixations_of(self, actions: Any) -> np.ndarray:
-        actions, shape = np.asarray(actions), [self.size, 2]
-        if list(actions.shape) != shape or not np.issubdtype(actions.dtype, np.number):
+        actions, shape = as_action(actions), [self.size, 2]
+        if list(actions.shape) != shape or actions.dtype.kind not in "iuf":
             raise InputError(f"actions must be numbers of the shape {shape}; got {actions.dtype} {list(actions.shape)}")
-        actions = actions.astype(np.float32)
-        if not (np.abs(actions) <= 1).all():  # false for NaN as well
-            raise InputError(f"actions must lie in [-1, 1]; got values from {actions.min()} to {actions.max()}")
-        return (actions + 1) / 2
+        if not np.isfinite(actions).all():
+            raise InputError(f"actions must be finite; got {actions[~np.isfinite(actions)][0]}")
+        return (np.clip(actions, -1, 1).astype(np.float32) + 1) / 2
 
     def __reduce__(self):
         raise InputError(

@@ -8,7 +8,7 @@ import numpy as np
 from foveax._types import Key, Params
 from foveax.data.dataset import Data
 from foveax.evaluation import best_sequence as search
-from foveax.evaluation.evaluate import Evaluation, make_evaluator, place_port, track
+from foveax.evaluation.evaluate import Evaluation, check_split, make_evaluator, place_port, track
 from foveax.graph.graph import Graph, Source
 from foveax.modules.scripted import following
 
@@ -31,12 +31,14 @@ def evaluate_with_controls(graph: Graph, params: dict[str, Params], data: Data, 
     image; ``centre``. They keep to an agent's reach. Of several agents, one is controlled while the others act, and its
     controls are called ``"agent: control"``. Without agents, what writes the gaze is controlled.
 
-    With a single glimpse, or no eye, there is nothing to control.
+    With a single glimpse, or no eye, there is nothing to control; with a single image there is no other. The test split
+    is refused as `foveax.evaluate` refuses it.
 
     Returns:
       by name, the pipeline's own first: ``"learned"``, or ``"scripted"`` if it has no agents, and an eye without
       parameters.
     """
+    data = data._replace(test={**data.test, **check_split(graph, data.test, "test split")})
     own = make_evaluator(graph)(params, data.test, key)
     evaluations = {own_name(graph): own}
     targets = control_targets(graph) if graph.length > 1 else {}
@@ -90,9 +92,10 @@ def _controls(
     shuffle_key, uniform_key, sequence_key, sample_key = jax.random.split(key, 4)
     sample = data.sample(sample_key, search.FITTED_IMAGES)
     sequence = search.best_sequence(search.last_value(followed), params, sample, key=sequence_key, tried=own)
+    others = {"another image": own[np.asarray(jax.random.permutation(shuffle_key, len(own)))]} if len(own) > 1 else {}
     return {
         "best sequence": np.broadcast_to(sequence, own.shape),
-        "another image": own[np.asarray(jax.random.permutation(shuffle_key, len(own)))],
+        **others,
         "random": np.asarray(jax.random.uniform(uniform_key, own.shape)),
         "centre": np.full(own.shape, 0.5, np.float32),
     }

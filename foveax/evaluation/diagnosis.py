@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from foveax import analysis
-from foveax._types import REFIXATION_PIXELS
+from foveax._types import REFIXATION_PIXELS, InputError
 from foveax.evaluation.controls import control_targets, controls_of, own_name
 from foveax.evaluation.evaluate import Evaluation
 from foveax.graph.graph import Graph
@@ -49,13 +49,16 @@ def diagnose(evaluations: dict[str, Evaluation], graph: Graph, *, height: int, w
       ``dwell_late`` (shares) and ``amplitude_median`` (pixels). Measures that the graph's roles do not allow are left
       out; a pipeline that makes no saccades has none.
     """
+    if own_name(graph) not in evaluations:
+        raise InputError(f"evaluations must hold {own_name(graph)!r}; they hold {', '.join(evaluations) or 'none'}")
     own = evaluations[own_name(graph)]
     diagnoses = {}
     for name in control_targets(graph) if graph.length > 1 else ():
         places = own.tracks.get(name, own.fixations)
         assert places is not None
         controls = controls_of(evaluations, name)
-        sequence, another = (paired_gain(own, controls[control]) for control in ("best sequence", "another image"))
+        sequence = paired_gain(own, controls["best sequence"])
+        another = paired_gain(own, controls.get("another image", own))  # of a single image there is no other
         measures = _measures(places, own.label, graph.roles.crop_size, height, width)
         reads_elsewhere = controls["random"].accuracy[-1] >= own.accuracy[0]
         verdict, because = _verdict(sequence, another, measures, len(places), reads_elsewhere=bool(reads_elsewhere))

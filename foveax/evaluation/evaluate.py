@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from foveax._arrays import check_count
 from foveax._types import Batch, InputError, Key, Params
 from foveax.analysis.scanpaths import refixation_rate, saccade_amplitudes
-from foveax.data.dataset import SAMPLED_BYTES, Split
+from foveax.data.dataset import SAMPLED_BYTES, Split, check_arrays
 from foveax.data.mapped import take
+from foveax.graph.compile import check_values, number
 from foveax.graph.compile import compile as compile_graph
-from foveax.graph.compile import number
 from foveax.graph.graph import Graph, Source, batch_size, parse_port
 from foveax.graph.ports import describe
 from foveax.graph.split import acting_ports
@@ -91,6 +92,10 @@ def evaluate(graph: Graph, params: dict[str, Params], split: Split, *, key: Key,
     The split holds arrays with a leading ``[N]``, by the graph inputs that they feed; `batch` of them, or the number
     that takes 256 MB, are shown at a time. The graph's roles say what is evaluated.
 
+    Raises:
+      InputError: if the split lacks an input of the graph, is empty, or holds what `from_arrays` refuses or arrays of
+        other shapes, dtypes or classes than the graph takes.
+
     Example:
       >>> import foveax as fx, jax
       >>> data = fx.load("mnist5k")
@@ -99,7 +104,19 @@ def evaluate(graph: Graph, params: dict[str, Params], split: Split, *, key: Key,
       >>> fx.evaluate(graph, params, data.test, key=jax.random.key(1)).fixations.shape
       (1000, 6, 2)
     """
-    return make_evaluator(graph, batch=batch)(params, split, key)
+    evaluator = make_evaluator(graph, batch=check_count("batch", batch))
+    return evaluator(params, check_split(graph, split), key)
+
+
+def check_split(graph: Graph, split: Batch, name: str = "split") -> Split:
+    """The arrays of a split that a graph takes, as it takes them; an `InputError` if they are others (`evaluate`)."""
+    batch_size(graph, split, name)
+    belief = parse_port(graph.roles.belief) if graph.roles.belief else None
+    classes = graph.wiring.outputs[belief.module][belief.port].shape[-1] if belief else None
+    arrays = check_arrays(name, {each: split[each] for each in graph.inputs}, classes=classes)
+    one = {each: jax.ShapeDtypeStruct(array.shape[1:], array.dtype) for each, array in arrays.items()}
+    check_values(name, one, graph.inputs)
+    return arrays
 
 
 def make_evaluator(graph: Graph, *, batch: int = 500, tracks: Mapping[str, Source] | None = None) -> Evaluator:
@@ -188,10 +205,13 @@ def sample_scanpaths(graph: Graph, params: dict[str, Params], split: Split, *, k
     The graph must declare a gaze; the split, as in `evaluate`, is shown all at once.
     """
     gaze = graph.roles.gaze
+    if not gaze:
+        raise InputError("the graph must declare a gaze (Roles) to have scanpaths; its roles name none")
     rollout = jax.jit(jax.vmap(compile_graph(graph, [f"memory.{gaze}"]), in_axes=(None, 0, 0)))
-    size = batch_size(graph, split, "split")
-    inputs = {name: split[name] for name in graph.inputs}
-    scanpaths = [rollout(params, inputs, jax.random.split(once, size)) for once in jax.random.split(key, passes)]
+    inputs = check_split(graph, split)
+    keys = jax.random.split(key, check_count("passes", passes))
+    size = batch_size(graph, inputs, "split")
+    scanpaths = [rollout(params, inputs, jax.random.split(once, size)) for once in keys]
     return np.stack([np.asarray(trajectory["memory"][gaze]) for trajectory in scanpaths])
 
 

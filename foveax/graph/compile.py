@@ -5,11 +5,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from foveax._types import Array, InputError, Key, Params
 from foveax.graph.graph import Graph, Source, as_initial, glimpse_keys, loop_values, parse_port
 from foveax.graph.modules import Factor, State, Values
-from foveax.graph.ports import GraphError
+from foveax.graph.ports import GraphError, describe
 
 UNROLL = 8
 """Glimpses unrolled into one turn of the compiled loop, so that XLA fuses across them, and compiles no more of them."""
@@ -95,6 +96,7 @@ def own_values(graph: Graph, inputs: Values, hyperparameters: Mapping[str, Any] 
     missing = [name for name in graph.inputs if name not in inputs]
     if missing:
         raise InputError(f"inputs must hold {', '.join(graph.inputs)}; they lack {', '.join(missing)}")
+    check_values("inputs", {name: inputs[name] for name in graph.inputs}, graph.inputs)
     unknown = [name for name in hyperparameters or {} if name not in graph.hyperparameters]
     if unknown:
         there = ", ".join(graph.hyperparameters) or "none"
@@ -104,6 +106,20 @@ def own_values(graph: Graph, inputs: Values, hyperparameters: Mapping[str, Any] 
         "input": {name: inputs[name] for name in graph.inputs},
         "hyperparameter": {name: jnp.asarray(value, jnp.float32) for name, value in numbers.items()},
     }
+
+
+def check_values(kind: str, values: Values, specs: Values) -> None:
+    """Refuses arrays of another shape or dtype than declared; both are known in traced code too."""
+    for name, spec in specs.items():
+        value = values[name]
+        if not hasattr(spec, "dtype"):  # a pytree
+            continue
+        came, wanted = (
+            jax.ShapeDtypeStruct(each.shape if hasattr(each, "shape") else np.shape(each), jnp.result_type(each))
+            for each in (value, spec)
+        )
+        if came != wanted:
+            raise InputError(f"{kind} must hold {name} {describe(wanted)}, as the graph has it; got {describe(came)}")
 
 
 def begin(graph: Graph, *, without: Iterable[str] = ()) -> tuple[dict[str, State], dict[str, Array]]:

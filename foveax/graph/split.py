@@ -6,8 +6,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from foveax._types import Array, Key, Params
-from foveax.graph.compile import Trajectory, arriving_at, begin, own_values, recorded_ports, remembered, select
+from foveax._types import Array, InputError, Key, Params
+from foveax.graph.compile import (
+    Trajectory,
+    arriving_at,
+    begin,
+    check_values,
+    own_values,
+    recorded_ports,
+    remembered,
+    select,
+)
 from foveax.graph.graph import Graph, Source, glimpse_keys, loop_values, module_key, parse_port, waiting_for
 from foveax.graph.modules import State, Values
 from foveax.graph.ports import GraphError
@@ -172,6 +181,7 @@ def split(graph: Graph, *names: str, record: tuple[str, ...] = ()) -> tuple[Envi
     def step(
         state: EpisodeState, action: Ports, params: Mapping[str, Params], progress: Array | float = 1.0
     ) -> tuple[EpisodeState, TimeStep]:
+        _check_action(action, select(graph.wiring.outputs, acting_ports(graph, names)))
         values = {**own(state, progress), **state.values, **action}
         states = run(rest, state, values, params)
         memory = remembered(graph, values)
@@ -209,6 +219,14 @@ def _check_split(graph: Graph, names: tuple[str, ...], waiting: set[str], record
     for source in recorded:
         if source.module in names:
             raise GraphError(f"a port to record must belong to the environment; {source} is the action's own")
+
+
+def _check_action(action: Ports, specs: Ports) -> None:
+    for name, ports in specs.items():
+        missing = [port for port in ports if port not in action.get(name, {})]
+        if missing:
+            raise InputError(f"an action must hold {name}.{missing[0]}; it holds {', '.join(action) or 'nothing'}")
+        check_values(f"the action of {name!r}", action[name], ports)
 
 
 def _actor(graph: Graph, name: str) -> Actor:

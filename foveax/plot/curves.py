@@ -1,13 +1,15 @@
 """Curves of belief, learning, accuracy and speed."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import ItemsView, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from foveax._arrays import check_numbers, check_probabilities, shown
 from foveax._types import InputError
 from foveax.analysis.bootstrap import bootstrap_mean, wilson_interval
 from foveax.analysis.decisions import SpeedAccuracy
+from foveax.data.dataset import check_label
 from foveax.plot.style import COLOURS, LINES, MARKERS, axes_or_new, name_classes, plain
 
 if TYPE_CHECKING:
@@ -27,11 +29,10 @@ def belief(
     """
     from matplotlib.patches import Rectangle
 
-    probabilities = np.asarray(probabilities)
-    if probabilities.ndim != 2:
-        raise InputError(f"probabilities must have the shape [T, K]; got {list(probabilities.shape)}")
-    ax = axes_or_new(ax)
+    probabilities = check_probabilities("probabilities", probabilities, "T", "K")
     glimpses, classes = probabilities.shape
+    label = None if label is None else int(check_label("label", np.ravel(label), size=1, classes=classes)[0])
+    ax = axes_or_new(ax)
     drawn = ax.imshow(probabilities.T, cmap="Greys", vmin=0, vmax=1, aspect="auto", origin="lower")
     ax.figure.colorbar(drawn, ax=ax, label="probability")
     if label is not None:
@@ -60,12 +61,16 @@ def learning_curve(
     """
     from matplotlib.ticker import EngFormatter
 
-    ax = axes_or_new(ax)
-    ax.set_prop_cycle(color=COLOURS, linestyle=LINES)
-    for name, values in runs.items():
-        values = np.asarray(values, np.float64)
+    images = check_numbers("images", images)
+    if images.ndim != 1 or not images.size:
+        raise InputError(f"images must have the shape [M], M at least 1; got {list(images.shape)}")
+    curves = {name: check_numbers(f"runs, {name},", values, finite=False) for name, values in _some("runs", runs)}
+    for name, values in curves.items():
         if values.ndim != 2 or values.shape[1] != len(images) or not len(values):
             raise InputError(f"runs must have the shape [R, {len(images)}]; {name} has {list(values.shape)}")
+    ax = axes_or_new(ax)
+    ax.set_prop_cycle(color=COLOURS, linestyle=LINES)
+    for name, values in curves.items():
         marker = "o" if len(images) == 1 else None  # a line of one point would not be visible
         seeds = f" ({len(values)} seeds: mean, range)" if len(values) > 1 else ""
         (line,) = ax.plot(images, values.mean(axis=0), marker=marker, label=f"{name}{seeds}")
@@ -88,10 +93,14 @@ def accuracy_by_glimpse(
     Each is a share ``[T]`` by name, or the scores ``[N, T]`` of N images (`foveax.Evaluation.score`), whose mean is
     drawn in a band, its 95 % bootstrap interval. Chance, a share, is drawn as a line where it is given.
     """
-    ax = axes_or_new(ax)
+    given = {
+        name: check_numbers(f"accuracy, {name},", values, finite=False) for name, values in _some("accuracy", accuracy)
+    }
     curves, images = {}, set()
-    for name, values in accuracy.items():
-        values = np.asarray(values, np.float64)
+    for name, values in given.items():
+        if values.ndim not in (1, 2) or not values.size:
+            came = f"{name} has {list(values.shape)}"
+            raise InputError(f"accuracy must have the shape [T] or [N, T], T and N at least 1; {came}")
         band = None
         if values.ndim == 2:
             images.add(len(values))
@@ -99,8 +108,9 @@ def accuracy_by_glimpse(
                 band = np.array([bootstrap_mean(scores)[1:] for scores in values.T]).T
             values = values.mean(axis=0)
         curves[name] = (np.arange(1, len(values) + 1), values, band)
+    ax = axes_or_new(ax)
     _lines(ax, curves, chance, images.pop() if len(images) == 1 else None)
-    glimpses = max((len(x) for x, _, _ in curves.values()), default=0)
+    glimpses = max(len(x) for x, _, _ in curves.values())
     ax.set_xticks(np.arange(1, glimpses + 1, max(-(-glimpses // 12), 1)))
     return plain(ax, x="glimpse", y=title)
 
@@ -117,9 +127,17 @@ def speed_accuracy_curve(
     With the number of images that the curves are of, in bands: 95 % Wilson intervals. Chance, a share, is drawn as a
     line where it is given.
     """
+    drawn = {
+        name: (check_numbers(f"curves, {name},", curve.glimpses), check_numbers(f"curves, {name},", curve.accuracy))
+        for name, curve in _some("curves", curves)
+    }
+    for name, (glimpses, accuracy) in drawn.items():
+        if glimpses.ndim != 1 or glimpses.shape != accuracy.shape:
+            came = f"{list(glimpses.shape)} and {list(accuracy.shape)}"
+            raise InputError(f"curves must have as many glimpses as accuracies; {name} has {came}")
+    bands = {name: images and np.array(wilson_interval(shares, images)) for name, (_, shares) in drawn.items()}
     ax = axes_or_new(ax)
-    bands = {name: images and np.array(wilson_interval(curve.accuracy, images)) for name, curve in curves.items()}
-    _lines(ax, {name: (curve.glimpses, curve.accuracy, bands[name]) for name, curve in curves.items()}, chance, images)
+    _lines(ax, {name: (*curve, bands[name]) for name, curve in drawn.items()}, chance, images)
     return plain(ax, x="mean number of glimpses", y="correct (%)")
 
 
@@ -132,6 +150,13 @@ def _lines(ax: "Axes", curves: Mapping[str, tuple], chance: float | None, images
             ax.fill_between(x, *(100 * band), color=line.get_color(), alpha=0.15, linewidth=0)
     counted = f"n = {images:,} images; bands: 95 % intervals" if images else ""
     _legend(ax, None if chance is None else 100 * chance, counted)
+
+
+def _some(name: str, values: Mapping[str, Any]) -> ItemsView[str, Any]:
+    """The items of a mapping that holds one at least."""
+    if not isinstance(values, Mapping) or not values:
+        raise InputError(f"{name} must hold a curve at least, by name; got {shown(values)}")
+    return values.items()
 
 
 def _legend(ax: "Axes", chance: float | None, title: str = "") -> None:

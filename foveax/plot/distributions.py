@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from foveax._arrays import check_count, check_fixations
 from foveax._types import InputError
 from foveax.analysis.density import density_map
 from foveax.analysis.scanpaths import grid_cells, in_pixels, saccade_amplitudes, saccade_directions, saccade_turns
-from foveax.plot.style import FIRST, LAST, LATER, axes_or_new, outline, plain, show_image
+from foveax.data.dataset import check_label
+from foveax.plot.style import FIRST, LAST, LATER, as_image, axes_or_new, outline, plain, show_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,8 +28,10 @@ def density(
 
     It is darker where it is greater; if an image is given, that is drawn instead of the shades, under the lines.
     """
+    smooth = density_map(points, height=height, width=width)
+    picture = None if image is None else _picture(image, height, width)
     ax = axes_or_new(ax)
-    shades = _draw_density(ax, density_map(points, height=height, width=width), image)
+    shades = _draw_density(ax, smooth, picture)
     if shades is not None:
         ax.figure.colorbar(shades, ax=ax, label=UNIFORM)
     ax.set_title(f"n = {len(points):,} fixations", fontsize=8)
@@ -35,18 +39,18 @@ def density(
     return ax
 
 
-def _draw_density(ax: "Axes", smooth: np.ndarray, image: np.ndarray | None, most: float | None = None) -> Any:
-    """Draws a map and its lines; returns the shades, up to the most, for a colour bar, or None over an image."""
+def _draw_density(ax: "Axes", smooth: np.ndarray, picture: np.ndarray | None, most: float | None = None) -> Any:
+    """Draws a map and its lines; returns the shades, up to the most, for a colour bar, or None over a picture."""
     shades = None
-    if image is None:
+    if picture is None:
         shades = ax.imshow(smooth * smooth.size, cmap="Greys", vmin=0, vmax=most, interpolation="nearest")
     else:
-        show_image(ax, image)
+        show_image(ax, picture)
     falling = np.sort(smooth.ravel())[::-1]
     levels = [falling[np.searchsorted(np.cumsum(falling), mass)] for mass in (0.9, 0.5)]
     if levels[0] < levels[1] and min(smooth.shape) > 1:
         lines = ax.contour(smooth, levels=levels, colors=[FIRST, LAST], linewidths=1.2, linestyles=["--", "-"])
-        lines.set_path_effects(outline(1.2) if image is not None else [])
+        lines.set_path_effects(outline(1.2) if picture is not None else [])
     ax.set(xticks=[], yticks=[])
     return shades
 
@@ -78,9 +82,9 @@ def densities(
     """
     from matplotlib.figure import Figure
 
-    fixations = np.asarray(fixations)
-    if label is not None and np.shape(label) != fixations.shape[:1]:
-        raise InputError(f"label must have the shape {list(fixations.shape[:1])}; got {list(np.shape(label))}")
+    fixations = check_fixations("fixations", fixations, N=1, T=1 if label is None else 2)
+    image = None if image is None else _picture(image, height, width)
+    label = None if label is None else check_label("label", label, size=len(fixations))
     if label is None:
         maps = [(f"glimpse {index}", points) for index, points in enumerate(fixations.swapaxes(0, 1), start=1)]
     else:
@@ -153,9 +157,9 @@ def policy_field(
     Fixations, T at least 2, are of many passes over one image from many places, or of many images; `glimpse` is that of
     the saccades, from 1, by default all.
     """
-    ax = axes_or_new(ax)
-    show_image(ax, image)
+    image = as_image(image)
     points = in_pixels(fixations, *image.shape[:2])
+    glimpse = None if glimpse is None else check_count("glimpse", glimpse)
     chosen = slice(None) if glimpse is None else slice(glimpse - 1, glimpse)
     begins = points[:, :-1][:, chosen].reshape(-1, 2)
     steps = _nonempty(np.diff(points, axis=1)[:, chosen]).reshape(-1, 2)
@@ -164,11 +168,21 @@ def policy_field(
     counts = np.bincount(which, minlength=GRID**2)
     full = counts > 0
     mean = [np.bincount(which, values, GRID**2)[full] / counts[full] for values in (*begins.T, *steps.T)]
+    ax = axes_or_new(ax)
+    show_image(ax, image)
     arrows = {"color": LATER, "edgecolor": "black", "linewidth": 0.6, "width": 0.014}
     ax.quiver(*mean, angles="xy", scale_units="xy", scale=1, **arrows).set_in_layout(False)
     which_saccades = "saccades" if glimpse is None else f"saccade {glimpse}"
     ax.set_title(f"{which_saccades}, n = {len(steps):,}", fontsize=8)
     return ax
+
+
+def _picture(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """An image of these sides."""
+    image = as_image(image)
+    if image.shape[:2] != (height, width):
+        raise InputError(f"image must be of the height and width, {height} and {width}; got {list(image.shape)}")
+    return image
 
 
 def _nonempty(values: np.ndarray) -> np.ndarray:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
+from foveax._arrays import check_count, check_fixations, check_number, check_probabilities
 from foveax._types import InputError
+from foveax.data.dataset import check_image
 from foveax.plot.style import FIRST, LAST, LATER, as_image, axes_or_new, legend_below, name_classes, outline, show_image
 from foveax.retina.foveate import foveate
 
@@ -29,20 +31,20 @@ def scanpath(image: np.ndarray, fixations: np.ndarray, *, size: int | None = Non
     The first fixation is a square, the last a diamond, with the crop around it. One outside the image is drawn white,
     at the border. Fixations near each other share a place for their numbers.
     """
+    image, path, size = as_image(image), check_fixations("fixations", fixations, T=1), _crop_size(size)
     ax = axes_or_new(ax)
-    _draw_scanpath(ax, image, fixations, size=size)
+    _draw_scanpath(ax, image, path, size=size)
     legend_below(ax)
-    ax.set_title(f"scanpath, {len(fixations)} fixations", fontsize=8)
+    ax.set_title(f"scanpath, {len(path)} fixations", fontsize=8)
     return ax
 
 
-def _draw_scanpath(ax: "Axes", image: np.ndarray, fixations: np.ndarray, *, size: int | None) -> None:
+def _draw_scanpath(ax: "Axes", image: np.ndarray, path: np.ndarray, *, size: int | None) -> None:
     """Draws a scanpath without its legend."""
     from matplotlib.patches import Rectangle
 
-    image = np.asarray(image)
     show_image(ax, image)
-    places = _check_scanpath(fixations) * [image.shape[1] - 1, image.shape[0] - 1]
+    places = path * [image.shape[1] - 1, image.shape[0] - 1]
     points = np.clip(places, 0, [image.shape[1] - 1, image.shape[0] - 1])
     arrow = {"arrowstyle": "->", "color": LATER, "linewidth": 1.2, "shrinkA": 3, "shrinkB": 4}
     for start, end in itertools.pairwise(points):
@@ -91,7 +93,7 @@ def crops(image: np.ndarray, fixations: np.ndarray, *, size: int, scales: int = 
     """
     glimpses = _glimpses(image, fixations, size, scales)  # [T, S, G, G, C]
     framed = np.pad(glimpses, ((0, 0), (0, 0), (0, 1), (0, 1), (0, 0)), constant_values=1.0)
-    rows = [np.concatenate(list(framed[:, scale]), axis=1) for scale in range(scales)]
+    rows = [np.concatenate(list(framed[:, scale]), axis=1) for scale in range(framed.shape[1])]
     ax = axes_or_new(ax)
     show_image(ax, np.concatenate(rows)[:-1, :-1])
     ax.axis("on")
@@ -136,12 +138,13 @@ def trial_picture(image: np.ndarray, fixations: np.ndarray, *, size: int | None 
     """A trial so far as a picture, uint8 ``[height, width, 3]``: the image with the scanpath, and the latest crop."""
     from matplotlib.figure import Figure
 
+    image, path, size = as_image(image), check_fixations("fixations", fixations, T=1), _crop_size(size)
     figure = Figure(figsize=(4.4 if size else 2.8, 2.8), layout="constrained")
     cells = figure.subplots(1, 2, width_ratios=[2, 1]) if size else [figure.add_subplot()]
-    _draw_scanpath(cells[0], image, fixations, size=size)
-    cells[0].set_title(f"fixation {len(fixations)}", fontsize=9)
+    _draw_scanpath(cells[0], image, path, size=size)
+    cells[0].set_title(f"fixation {len(path)}", fontsize=9)
     if size:
-        crops(image, fixations[-1:], size=size, ax=cells[1]).axis("off")
+        crops(image, path[-1:], size=size, ax=cells[1]).axis("off")
         cells[1].set_title("glimpse", fontsize=9)
     return _pixels(figure)
 
@@ -155,6 +158,11 @@ def fixation_sheet(
     """
     from matplotlib.figure import Figure
 
+    images, size = check_image("images", images), _crop_size(size)
+    fixations = check_fixations("fixations", fixations, N=1, T=1)
+    counts = len(images), len(fixations), len(images if titles is None else titles)
+    if len(set(counts)) > 1:
+        raise InputError(f"images, fixations and titles must be equally many; got {', '.join(map(str, counts))}")
     rows = -(-len(images) // SHEET_COLUMNS)
     heights = [4, 1] if size else [4]
     figure = Figure(figsize=(10, (3.1 if size else 2.5) * rows), layout="constrained")
@@ -196,9 +204,12 @@ def animate_trial(
     from matplotlib.figure import Figure
     from PIL import Image
 
-    points = _check_scanpath(fixations)
-    if probabilities is not None and (np.ndim(probabilities) != 2 or len(probabilities) != len(points)):
-        raise InputError(f"probabilities must have the shape [{len(points)}, K]; got {list(np.shape(probabilities))}")
+    points, image, size = check_fixations("fixations", fixations, T=1), as_image(image), _crop_size(size)
+    seconds = check_number("seconds", seconds)
+    if probabilities is not None:
+        probabilities = check_probabilities("probabilities", probabilities, "T", "K")
+        if len(probabilities) != len(points):
+            raise InputError(f"probabilities must have the shape [{len(points)}, K]; got {list(probabilities.shape)}")
     panels = 1 + bool(size) + (probabilities is not None)
     frames = []
     for index in range(len(points)):
@@ -230,14 +241,13 @@ def _pixels(figure: "Figure") -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _check_scanpath(fixations: np.ndarray) -> np.ndarray:
-    fixations = np.asarray(fixations)
-    if fixations.ndim != 2 or fixations.shape[-1] != 2 or not len(fixations) or not np.isfinite(fixations).all():
-        raise InputError(f"fixations must be finite, of the shape [T, 2], T at least 1; got {list(fixations.shape)}")
-    return fixations
+def _crop_size(size: int | None) -> int | None:
+    """The side of a crop, None for none."""
+    return check_count("size", size) if size else None
 
 
 def _glimpses(image: np.ndarray, fixations: np.ndarray, size: int, scales: int) -> np.ndarray:
     """The retina's glimpses: ``[T, S, G, G, C]``."""
-    points = _check_scanpath(fixations).astype(np.float32)
+    image, points = as_image(image), check_fixations("fixations", fixations, T=1).astype(np.float32)
+    size, scales = check_count("size", size), check_count("scales", scales)
     return np.stack([_foveate(image, point, size=size, scales=scales) for point in points])

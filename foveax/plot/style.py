@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from foveax._types import InputError
+from foveax.data.dataset import as_array, check_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,11 +38,11 @@ def axes_or_new(ax: "Axes | None", *, polar: bool = False) -> "Axes":
 
 
 def as_image(image: np.ndarray) -> np.ndarray:
-    """An image ``[H, W, C]``; an `InputError` if it has another shape, or no channel."""
-    image = np.asarray(image)
-    if image.ndim != 3 or not image.shape[-1]:
-        raise InputError(f"an image must have the shape [H, W, C], C at least 1; got {list(image.shape)}")
-    return image
+    """An image ``[H, W, C]``, uint8 or float32; an `InputError` if it has another shape, or values out of range."""
+    image = as_array("image", image)
+    if image.ndim != 3:
+        raise InputError(f"image must have the shape [H, W, C]; got {list(image.shape)}")
+    return check_image("image", image[None])[0]
 
 
 def show_image(ax: "Axes", image: np.ndarray) -> None:
@@ -49,7 +50,6 @@ def show_image(ax: "Axes", image: np.ndarray) -> None:
 
     An image of one channel is drawn in grey, one of three in colour, any other as the mean over its channels, in grey.
     """
-    image = as_image(image)
     largest = 255 if image.dtype == np.uint8 else 1
     pixels = image if image.shape[-1] == 3 else image.mean(axis=-1)
     ax.imshow(np.clip(pixels, 0, largest), cmap="gray", vmin=0, vmax=largest, interpolation="nearest")

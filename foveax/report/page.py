@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -174,6 +175,8 @@ def _notes(findings: Findings) -> list[str]:
         "image are left out.": roles.gaze and not findings.retina,
         f"The graph declares {undecided}: the score is minus the test loss, and {information}the speed-accuracy curve "
         "and reading time are left out.": undecided,
+        "There is one test image: its figures have no interval, and what compares it with other images is left out, as "
+        "are the fixations of another image among the controls.": len(findings.images) == 1,
         "Nothing in the graph chooses a place that can be controlled: there is no verdict.": not findings.diagnoses,
     }
     return [sentence for sentence, applies in sentences.items() if applies]
@@ -206,6 +209,8 @@ def _table(name: str, title: str, table: Table) -> str:
 
 def _cell(cell: Cell) -> str:
     if isinstance(cell, Interval):
+        if math.isnan(cell.low):
+            return _cell(cell.mean)
         return f"{_number(cell.mean)}<small>[{_number(cell.low)}, {_number(cell.high)}]</small>"
     return escape(cell) if isinstance(cell, str) else _number(cell)
 

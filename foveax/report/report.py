@@ -101,8 +101,8 @@ def people_of(table: analysis.FixationTable) -> People:
     shortest = counts.min(axis=1, initial=len(table.image))  # of an image, 0 where a subject has not looked at it
     length = max(range(1, counts.max(initial=0) + 1), key=lambda count: count * (shortest >= count).sum(), default=0)
     chosen = images[shortest >= length] if length else images[:0]
-    if len(chosen) < 2:
-        raise InputError(f"all subjects must have looked at two images or more in common; got {len(chosen)}")
+    if not len(chosen):
+        raise InputError("all subjects must have looked at an image in common; got none")
     rows = np.isin(table.image, chosen)
     known = known_columns(table)
     kept = analysis.FixationTable(**{name: column[rows] for name, column in known.items()})

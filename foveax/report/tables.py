@@ -214,7 +214,7 @@ def _similarity_table(findings: Findings, name: str, group: Observers) -> Table:
         f"{group.kept}"
     )
     scores = analysis.compare_scanpaths(group.paths[:, :, :length], candidates, **findings.sides)
-    return _table_of_scores(note, "", scores)
+    return _table_of_scores(note + _on_one(group.images), "", scores)
 
 
 def _density_table(findings: Findings, name: str, group: Observers) -> Table:
@@ -229,7 +229,13 @@ def _density_table(findings: Findings, name: str, group: Observers) -> Table:
         f"Maps scored by where half of {name} land; the ceiling is the map of the other half. Information gain in "
         f"bits over the map of all other images, KL in nats; all with their 95 % intervals over {len(images):,} images."
     )
-    return _table_of_scores(note, "", analysis.compare_densities(observers, maps, **findings.sides))
+    scores = analysis.compare_densities(observers, maps, **findings.sides)
+    return _table_of_scores(note + _on_one(images), "", scores)
+
+
+def _on_one(images: np.ndarray) -> str:
+    """A sentence on what a single image leaves out."""
+    return " On one image there is no interval, and no other image to compare with." if len(images) == 1 else ""
 
 
 def _table_of_scores(note: str, corner: str, scores: Mapping[str, Mapping[str, Cell]]) -> Table:

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from foveax._types import Array
+from foveax._types import Array, InputError
 
 GAIN = 2.0
 """Factor on the contrast, which is small where the patch is nearly uniform."""
@@ -30,6 +30,9 @@ def contrast_luminance(patch: Array) -> Array:
       >>> [round(float(value), 2) for value in seen[0, 1]]
       [1.0, 1.0, 0.5]
     """
+    if jnp.ndim(patch) != 3 or not jnp.issubdtype(jnp.result_type(patch), jnp.floating):
+        came = f"{jnp.result_type(patch)} {list(jnp.shape(patch))}"
+        raise InputError(f"patch must be a float of the shape [G, G, C]; got {came}")
     mean = jnp.broadcast_to(patch.mean(axis=(0, 1), keepdims=True), patch.shape)
     contrast = patch - mean
     normalised = contrast * jax.lax.rsqrt(jnp.mean(contrast**2) + SEMISATURATION**2)

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from foveax._arrays import check_glimpse, is_traced
 from foveax._types import Array
 
 
@@ -25,6 +26,9 @@ def crop(image: Array, fixation: Array, *, size: int) -> Array:
     Returns:
       ``[G, G, C]``: float32 in [0, 1] for uint8 images, else of the image's dtype.
 
+    Raises:
+      InputError: outside of traced code, for an image of another shape or dtype, or a fixation that is not finite.
+
     Example:
       >>> import foveax as fx, jax.numpy as jnp
       >>> image = jnp.arange(9.0).reshape(3, 3, 1)
@@ -33,6 +37,8 @@ def crop(image: Array, fixation: Array, *, size: int) -> Array:
       >>> fx.crop(image, jnp.array([0.5, 1.0]), size=3)[..., 0].tolist()
       [[3.0, 4.0, 5.0], [6.0, 7.0, 8.0], [0.0, 0.0, 0.0]]
     """
+    if not is_traced(image, fixation):
+        check_glimpse(image, fixation, size)
     begins, offset = corner(image, fixation, size)
     window, shift = read_window(image, begins, size + 1)
     span = size + 1

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from foveax._arrays import check_glimpse, is_traced
 from foveax._types import Array
 from foveax.retina.crop import as_float, corner, crop, read_window
 
@@ -12,7 +13,7 @@ def foveate(image: Array, fixation: Array, *, size: int, scales: int) -> Array:
 
     Scale s, from 0 to S - 1, covers ``2^s G`` pixels a side and averages blocks of ``2^s x 2^s`` of them (Mnih et al.
     2014, https://arxiv.org/abs/1406.6247, section 3.1, the glimpse sensor). Image, fixation and size G are as in
-    `crop`.
+    `crop`, with the same refusals.
 
     Returns:
       ``[S, G, G, C]``, the sharpest scale first: float32 in [0, 1] for uint8 images, else of the image's dtype.
@@ -23,6 +24,8 @@ def foveate(image: Array, fixation: Array, *, size: int, scales: int) -> Array:
       >>> fx.foveate(image, jnp.array([0.5, 0.5]), size=2, scales=2)[..., 0].tolist()
       [[[5.0, 6.0], [9.0, 10.0]], [[2.5, 4.5], [10.5, 12.5]]]
     """
+    if not is_traced(image, fixation):
+        check_glimpse(image, fixation, size, scales)
     coarse = [_averaged(image, fixation, size, 1 << scale) for scale in range(1, scales)]
     return jnp.stack([crop(image, fixation, size=size), *coarse])
 

@@ -64,7 +64,7 @@ class LoadedRun(NamedTuple):
           >>> run.predict(run.data.test["image"][:2]).probabilities.shape
           (2, 6, 10)
         """
-        image, spec = check_image("images", np.asarray(images)), image_input(self.graph, "predict")
+        image, spec = check_image("images", images), image_input(self.graph, "predict")
         if image.shape[1:] != spec.shape:
             raise InputError(f"images must be of the shape {list(spec.shape)}; got {list(image.shape[1:])}")
         if image.dtype != spec.dtype:

@@ -1,5 +1,6 @@
 """A training from beginning to end: data, pipeline, loop, controls, and the directory that keeps it all."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,10 @@ from foveax.runtime.watchdog import watchdog
 from foveax.training.fit import fit
 from foveax.training.learner import Learner, make_learner
 from foveax.training.mesh import check_divides, local_copy, place, training_mesh
+
+
+class SlowWarning(UserWarning):
+    """A training that will take very long."""
 
 
 def train(
@@ -127,8 +132,11 @@ def train(
 def prepare(config: TrainingConfig, data: Data | None, execution: ExecutionConfig) -> tuple[Data, dict, Split]:
     """The data of a training, prepared, the fingerprint that they had before, and the images that it is validated on.
 
-    Refuses fewer than a batch.
+    Refuses fewer than a batch. Warns where compilation is switched off, as for debugging.
     """
+    if jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
+        message = "JAX_DISABLE_JIT is set: nothing is compiled, and an image takes about a second"
+        warnings.warn(message, SlowWarning, stacklevel=3)
     data = load_data(config, data, execution)
     prepared = config.prepare(data)
     size = len(prepared.train["label"])

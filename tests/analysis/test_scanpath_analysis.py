@@ -63,7 +63,10 @@ REFUSED = {
     "shape": (lambda: analysis.saccade_amplitudes(PATHS[0], **SIDES), r"\[N, T, 2\].*got \[5, 2\]"),
     "NaN": (lambda: analysis.refixation_rate(NAN, **SIDES), "finite; 12 of 12 numbers are not"),
     "NaN similarity": (lambda: analysis.scanmatch(NAN, NAN), "finite"),
-    "pairs": (lambda: analysis.levenshtein(PATHS, np.repeat(PATHS, 2, 0)), "pairs; got 1 and 2"),
+    "pairs": (
+        lambda: analysis.levenshtein(PATHS, np.repeat(PATHS, 2, 0)),
+        "first and second must be pairs of scanpaths; got 1 and 2",
+    ),
     "durations": (
         lambda: analysis.multimatch(PATHS, PATHS, durations=(np.ones((1, 5)), np.zeros((1, 5))), **SIDES),
         "durations must be positive",
@@ -71,7 +74,7 @@ REFUSED = {
     "all saccades alike": (lambda: analysis.scanmatch(PATHS[:, :2], PATHS[:, :2]), "threshold must be more than 0"),
     "no points": (lambda: analysis.density_map(np.empty((0, 2)), **SIDES), "N at least 1"),
     "bandwidth": (lambda: analysis.density_map(PATHS[0], bandwidth=0.0, **SIDES), "bandwidth must be more than 0"),
-    "far away": (lambda: analysis.density_map(PATHS[0, :1] + 1e6, **SIDES), "reach the image"),
+    "far away": (lambda: analysis.density_map(PATHS[0, :1] + 5, **SIDES), "reach the image"),
     "negative density": (lambda: analysis.density_entropy(-MAP), "nowhere negative"),
     "points outside": (lambda: analysis.nss(MAP, np.array([[0.5, 1.2]])), "in the image.*1 of 1"),
     "map of another shape": (lambda: analysis.correlation(MAP, MAP[:2]), r"one shape; got \[4, 4\] and \[2, 4\]"),
@@ -79,19 +82,25 @@ REFUSED = {
     "map that is none": (lambda: analysis.auc(MAP[0], PATHS[0]), r"\[H, W\]; got \[4\]"),
     "beliefs": (lambda: analysis.reading_time(np.ones((3, 2)), threshold=1.0), r"\[N, T, K\]"),
     "negative beliefs": (lambda: analysis.belief_entropy(np.array([-0.1, 1.1])), "negative"),
-    "labels": (lambda: analysis.speed_accuracy(np.ones((3, 2, 4)) / 4, np.zeros(2)), r"\[3\].*got \[2\]"),
+    "labels": (lambda: analysis.speed_accuracy(np.ones((3, 2, 4)) / 4, np.zeros(2, int)), r"\[3\]; got int64 \[2\]"),
     "beliefs that do not sum to 1": (lambda: analysis.belief_entropy(np.array([50.0, 50.0])), "must sum to 1"),
     "gap": (lambda: analysis.scanmatch(PATHS, PATHS, threshold=1.0, gap=5.0), "gap must be at most 0; got 5"),
-    "no cells": (lambda: analysis.levenshtein(PATHS, PATHS, bins=0), "bins must be at least 1; got 0"),
-    "no resamples": (lambda: analysis.bootstrap_mean(np.ones(3), resamples=0), "resamples must be at least 1"),
-    "observers of another shape": (lambda: analysis.observed_densities(PATHS, **SIDES), r"\[O, N, T, 2\]; got"),
+    "no cells": (lambda: analysis.levenshtein(PATHS, PATHS, bins=0), "bins must be a whole number, at least 1; got 0"),
+    "no resamples": (
+        lambda: analysis.bootstrap_mean(np.ones(3), resamples=0),
+        "resamples must be a whole number, at least 1",
+    ),
+    "observers of another shape": (
+        lambda: analysis.observed_densities(PATHS, **SIDES),
+        r"\[O, N, T, 2\], .* got \[1, 5, 2\]",
+    ),
     "all outside": (
         lambda: analysis.compare_densities(np.full((2, 2, 3, 2), 1.5), {}, **SIDES),
         "none does on image 0",
     ),
     "a class there is not": (
         lambda: analysis.fixation_table(PATHS, probabilities=np.ones((1, 5, 3)) / 3, label=np.array([9]), **SIDES),
-        r"label must lie in \[0, 3\); got 9 to 9",
+        "label must be less than the number of classes, 3; got 9",
     ),
     "beliefs without label": (
         lambda: analysis.fixation_table(PATHS, probabilities=np.ones((1, 5, 3)) / 3, **SIDES),
@@ -100,13 +109,13 @@ REFUSED = {
     "no values": (lambda: analysis.bootstrap_mean(np.array([])), "N at least 1"),
     "level": (lambda: analysis.bootstrap_mean(np.ones(3), level=95), "level must be"),
     "observers": (lambda: analysis.compare_scanpaths(PATHS, {}, **SIDES), r"\[O, N, T, 2\]"),
-    "one image": (
-        lambda: analysis.compare_densities(np.ones((2, 1, 3, 2)) / 2, {}, **SIDES),
-        "O, N and T at least 2",
+    "one observer": (
+        lambda: analysis.compare_densities(np.ones((1, 2, 3, 2)) / 2, {}, **SIDES),
+        "O at least 2, N at least 1, T at least 2",
     ),
     "no table": (lambda: analysis.fixation_table(PATHS[0], **SIDES), r"\[N, T, 2\]"),
     "probabilities": (
-        lambda: analysis.fixation_table(PATHS, probabilities=np.ones((1, 4, 2)), label=np.zeros(1, int), **SIDES),
+        lambda: analysis.fixation_table(PATHS, probabilities=np.ones((1, 4, 2)) / 2, label=np.zeros(1, int), **SIDES),
         r"must be \[1, 5, K\]; got \[1, 4, 2\]",
     ),
 }

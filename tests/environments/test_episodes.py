@@ -145,8 +145,9 @@ REFUSED = {
     "step after the end": (lambda s: [*play(s), s.step(np.zeros((3, 2)))], "after the end, at glimpse 6: call reset"),
     "shape": (lambda s: [s.reset(0), s.step(np.zeros(2))], r"of the shape \[3, 2\]; got float64 \[2\]"),
     "no numbers": (lambda s: [s.reset(0), s.step(np.full((3, 2), "a"))], r"must be numbers"),
-    "NaN": (lambda s: [s.reset(0), s.step(np.full((3, 2), np.nan))], r"must lie in \[-1, 1\]; got values from nan"),
-    "outside": (lambda s: [s.reset(0), s.step(np.full((3, 2), 1.5))], r"must lie in \[-1, 1\]; got values from 1.5"),
+    "NaN": (lambda s: [s.reset(0), s.step(np.full((3, 2), np.nan))], "must be finite; got nan"),
+    "infinite": (lambda s: [s.reset(0), s.step(np.full((3, 2), np.inf))], "must be finite; got inf"),
+    "ragged": (lambda s: [s.reset(0), s.step([[0, 0], [0]])], "must be an array of numbers; got list"),
     "closed": (lambda s: [s.close(), s.close(), s.reset(0)], "must not be used once it is closed"),
     "pickled": (pickle.dumps, "must not be pickled"),
     "nothing to render": (lambda s: s.pictures(), "call reset first"),
@@ -187,7 +188,7 @@ def test_use_in_a_forked_process_is_refused(session):
 
 
 def test_a_session_has_an_episode_at_least(episodes, params):
-    with pytest.raises(fx.InputError, match="num_envs must be at least 1; got 0"):
+    with pytest.raises(fx.InputError, match="num_envs must be a whole number, at least 1; got 0"):
         Session(episodes, 0, params)
 
 
@@ -384,6 +385,24 @@ def test_only_declared_roles_are_reported(graph, params, digits):
     assert set(session.reset(0).info) == {"index", "label"}
     with pytest.raises(fx.InputError, match="must have an input image and declare its gaze"):
         session.pictures()
+
+
+def test_observations_have_their_bounds_where_there_are_some(episodes, graph, digits):
+    """The agent's vector is a layer of 16, a place and the number of the glimpse; an image is of uint8."""
+    largest = np.finfo(np.float32).max
+    low, high, *_ = episodes.observation
+    np.testing.assert_array_equal(low, [-largest] * 16 + [0] * 31)
+    np.testing.assert_array_equal(high, [largest] * 16 + [1] * 31)
+    parts = make_episodes(graph, digits, observe=("input.image", "decision.probabilities")).observation
+    assert {name: (box.low.min(), box.high.max()) for name, box in parts.items()} == {
+        "image": (0, 255), "probabilities": (0, 1)}  # fmt: skip
+
+
+def test_a_gymnax_environment_is_a_static_argument_and_says_how_long_an_episode_is(episodes, params):
+    """As learners written for gymnax have it."""
+    environment = make_gymnax(episodes, params)
+    steps = jax.jit(lambda env, params: params.max_steps_in_episode + 0, static_argnums=0)
+    assert steps(environment, environment.default_params) == 5
 
 
 @pytest.mark.parametrize("step_values", [5, 6])

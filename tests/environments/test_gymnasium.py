@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import pickle
 
 import gymnasium
@@ -9,7 +10,8 @@ import jax
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
-from gymnasium.vector import AutoresetMode
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers.vector import ClipAction
 
 import foveax as fx
 from foveax.environments import make_classifier_training, make_episodes
@@ -107,6 +109,87 @@ def test_seeds_follow_gymnasiums_rules(parts):
     index = environments.reset()[1]["index"].tolist()
     environments.np_random = state
     assert environments.reset()[1]["index"].tolist() == index
+
+
+def test_seeds_of_each_episode_are_those_of_environments_of_their_own(parts):
+    """Gymnasium's own batch of single environments, through the automatic reset and a reset of one place anew."""
+    episodes, params = parts
+    ours = batch_of(parts, AutoresetMode.NEXT_STEP)
+    theirs = SyncVectorEnv([lambda: FoveaxEnv(episodes, params)] * SIZE, autoreset_mode=AutoresetMode.NEXT_STEP)
+    for seeds in ([5, 2**40, 5], [None, 7, None]):
+        mine, expected = (environments.reset(seed=seeds) for environments in (ours, theirs))
+        np.testing.assert_allclose(mine[0], expected[0], atol=1e-6)
+        for _ in range(7):
+            actions = ours.action_space.sample()
+            mine, expected = (environments.step(actions) for environments in (ours, theirs))
+            np.testing.assert_allclose(mine[0], expected[0], atol=1e-6)
+            np.testing.assert_array_equal(mine[4]["index"], expected[4]["index"])
+    assert ours.reset(seed=1)[1]["index"].tolist() == batch_of(parts, "NextStep").reset(seed=1)[1]["index"].tolist()
+
+
+def test_actions_outside_are_brought_to_the_border_as_gymnasium_clips_them(parts, rng):
+    """Those of an unclipped Gaussian, and the next number beyond the bounds."""
+    environments, clipped = batch_of(parts, "NextStep"), ClipAction(batch_of(parts, "NextStep"))
+    environments.reset(seed=0)
+    clipped.reset(seed=0)
+    for actions in (rng.normal(0, 2, (SIZE, 2)), np.full((SIZE, 2), np.nextafter(np.float32(1), np.float32(2)))):
+        mine, expected = environments.step(actions), clipped.step(actions.astype(np.float32))
+        jax.tree.map(lambda one, two: np.testing.assert_allclose(one, two, atol=1e-6), mine, expected)
+    assert mine[4]["fixation"].max() <= 1
+
+
+class Tensor:
+    """PyTorch's tensor that requires grad, as far as it matters here."""
+
+    def __init__(self, array, *, attached=True):
+        self.array = array
+        self.attached = attached
+
+    def __array__(self, *_, **__):
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+
+    def detach(self):
+        return Tensor(self.array, attached=False)
+
+    def cpu(self):
+        return self
+
+    def numpy(self):
+        return self.__array__() if self.attached else self.array
+
+
+def test_tensors_that_require_grad_are_actions(parts):
+    action = np.array([0.3, -0.2], np.float32)
+    single, batch = FoveaxEnv(parts[0], params=parts[1]), batch_of(parts, "NextStep")
+    single.reset(seed=0)
+    batch.reset(seed=0)
+    np.testing.assert_allclose(single.step(Tensor(action))[4]["fixation"], (action + 1) / 2, atol=1e-6)
+    answered = batch.step(Tensor(np.tile(action, (SIZE, 1))))[4]["fixation"]
+    np.testing.assert_allclose(answered, [(action + 1) / 2] * SIZE, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning", "ignore:This process:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*(WARN|ERROR).*:UserWarning")  # what Gymnasium has to say about it
+@pytest.mark.parametrize("direct", [True, False])
+def test_forked_workers_are_refused_in_the_parent_with_what_works(direct, parts):
+    """Which would be a broken pipe, since a worker that cannot make its environment dies."""
+    make = (lambda: FoveaxEnv(*parts)) if direct else (lambda: gymnasium.make("foveax/CuedPlace-v0"))
+    environments = AsyncVectorEnv([make], context="fork")
+    with pytest.raises(fx.InputError, match=r"forked from it, where JAX would hang: .*AsyncVectorEnv.*context='spawn'"):
+        environments.reset(seed=0)
+    environments.close(terminate=True)
+
+
+@pytest.mark.nightly
+def test_spawned_workers_are_those_of_environments_in_this_process():
+    name, config = "foveax/CuedPlace-v0", {"pipeline": {"hidden": 8, "features": 8}}
+    make = functools.partial(gymnasium.make_vec, name, num_envs=2, config=config)
+    spawned = make(vectorization_mode="async", vector_kwargs={"context": "spawn"})
+    here = make(vectorization_mode="sync")
+    mine, expected = (environments.reset(seed=3) for environments in (spawned, here))
+    np.testing.assert_allclose(mine[0], expected[0], atol=1e-5)
+    np.testing.assert_array_equal(mine[1]["index"], expected[1]["index"])
+    spawned.close()
 
 
 def test_vector_entry_point_and_wrappers():
@@ -233,8 +316,15 @@ MISUSE = {
         "before the first reset",
     ),
     "action of one": (lambda parts: stepped(FoveaxEnv(parts[0], params=parts[1]), np.zeros(3)), r"\[1, 2\]"),
-    "NaN": (lambda parts: stepped(batch_of(parts, "NextStep"), np.full((SIZE, 2), np.nan)), "must lie in"),
-    "outside": (lambda parts: stepped(FoveaxEnv(parts[0], params=parts[1]), np.array([0.0, 1.5])), "got values from 0"),
+    "NaN": (lambda parts: stepped(batch_of(parts, "NextStep"), np.full((SIZE, 2), np.nan)), "must be finite; got nan"),
+    "seeds": (
+        lambda parts: batch_of(parts, "NextStep").reset(seed=[1, 2]),
+        "seed must be one number, or one for each of 3 episodes; got 2",
+    ),
+    "negative seed": (
+        lambda parts: batch_of(parts, "NextStep").reset(seed=[1, -2, 3]),
+        "seed must be a whole number, at least 0; got -2",
+    ),
     "pickled": (lambda parts: pickle.dumps(batch_of(parts, "NextStep")), "must not be pickled"),
     "test images to learn from": (
         lambda parts: gymnasium.make("foveax/Mnist5k-v0", split="test"),

@@ -270,7 +270,10 @@ def test_of_many_glimpses_some_are_drawn(rng):
 
 IMAGE = np.zeros((8, 8, 1))
 REFUSED = {
-    "no channels": (lambda: plot.scanpath(IMAGE[..., :0], np.zeros((2, 2))), "C at least 1"),
+    "no channels": (
+        lambda: plot.scanpath(IMAGE[..., :0], np.zeros((2, 2))),
+        r"image must not be empty; got the shape \[1, 8, 8, 0\]",
+    ),
     "image": (lambda: plot.scanpath(IMAGE[..., 0], np.zeros((2, 2))), r"\[H, W, C\]"),
     "fixations": (lambda: plot.scanpath(IMAGE, np.zeros((0, 2))), r"\[T, 2\]"),
     "NaN": (lambda: plot.crops(IMAGE, np.full((2, 2), np.nan), size=3), "finite"),

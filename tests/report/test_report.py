@@ -271,6 +271,40 @@ def test_page_holds_every_figure_and_table_in_a_browser(report, browser, tmp_pat
         assert title in document
 
 
+def test_people_on_one_image_are_compared_without_others_and_intervals(rng):
+    """With what the scores are of two observers alone: nothing of other images, and no interval."""
+    paths = rng.random((1, 3, 2))
+    own = SimpleNamespace(fixations=paths)
+    observers = np.stack([paths, paths + 0.01])
+    findings = SimpleNamespace(
+        own=own, passes=observers.copy(), people=People(np.arange(1), observers, 6), sides={"height": 28, "width": 28}
+    )
+    tables = tables_of_observers(findings)
+    likeness, prediction = (tables[name][1]() for name in ("similarity_to_people", "prediction_of_people"))
+    assert [row[0] for row in likeness.rows] == ["the model", "random", "centre", "between observers"]
+    assert [row[0] for row in prediction.rows] == ["the model", "centre", "uniform", "between observers"]
+    assert prediction.header == ["", "AUC", "NSS", "CC", "KL", "SIM"]
+    assert all(np.isfinite(cell.mean) and np.isnan(cell.low) for table in (likeness, prediction)
+               for row in table.rows for cell in row[1:])  # fmt: skip
+    assert likeness.note.endswith("On one image there is no interval, and no other image to compare with.")
+
+
+@pytest.mark.slow
+def test_a_run_with_one_test_image_is_analysed(tmp_path):
+    data = image_set(1, test=1)
+    config = fx.PipelineConfig(glimpses=2, crop_size=5, **SIZES)
+    fx.train(fx.TrainingConfig(images=96, shift=0, pipeline=config), data, out=tmp_path / "one", evaluate=False)
+    report = write_report(tmp_path / "one", data=data)
+    page = Page(report)
+    assert set(page.tables) == {*TABLES, "similarity_to_the_policys_own_passes", "prediction_of_the_policys_own_passes"}
+    assert figures_of(report) == set(FIGURES)
+    assert any("There is one test image" in text for text in page.texts["p note"])
+    assert not any("left out:" in text for text in page.texts["p note"])
+    assert [row[0] for row in rows_of(report / "tables" / "accuracy.csv")[1:]] == [
+        "learned", "best sequence", "random", "centre"]  # fmt: skip
+    assert "nan" not in (report / "report.html").read_text().partition("<img")[0].lower().replace("nance", "")
+
+
 @pytest.mark.slow
 @pytest.mark.nightly
 def test_run_judged_on_other_data_says_so(run, digits, tmp_path):
@@ -366,8 +400,8 @@ def test_what_cannot_be_analysed_is_refused(run, tmp_path):
     alone = tmp_path / "alone.csv"
     alone.write_text("image,glimpse,x,y\n0,1,0.5,0.5\n")
     refused("must have the column subject", run, people=alone)
-    alone.write_text("subject,image,glimpse,x,y\nanna,4,1,0.5,0.5\n")
-    refused("must have looked at two images or more in common; got 1", run, people=alone)
+    alone.write_text("subject,image,glimpse,x,y\nanna,4,1,0.5,0.5\nben,5,1,0.5,0.5\n")
+    refused("must have looked at an image in common; got none", run, people=alone)
     alone.write_text("subject,image,glimpse,x,y\nanna,4,1,0.5,0.5\nanna,1000,1,0.5,0.5\n")
     refused("must have looked at the test images, 0 to 999; got fixations on 4 to 1000", run, people=alone)
     alone.write_text("subject,image,glimpse,x,y\nanna,0,1,14,14\n")

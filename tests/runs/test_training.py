@@ -10,6 +10,7 @@ import pytest
 import tiny
 
 import foveax as fx
+from foveax.runs.train import SlowWarning, prepare
 
 pytestmark = pytest.mark.slow
 
@@ -272,3 +273,9 @@ def test_a_batch_of_one_is_refused_where_advantages_are_standardised(tmp_path):
         with pytest.raises(fx.InputError, match=r"batch must be at least 2 .*normalize glimpse.*; got 1: choose "):
             train(one, tiny.data(), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_training_without_compilation_says_once_how_slow_it_is():
+    with jax.disable_jit(), pytest.warns(SlowWarning, match="JAX_DISABLE_JIT is set: nothing is compiled") as warned:
+        prepare(tiny.CONFIG, tiny.data(), tiny.EXECUTION)
+    assert len(warned) == 1
