@@ -20,25 +20,13 @@ from collections.abc import Callable
 
 import jax
 import torch
-from sb3_original import make_training
+from dispatches import RAM_LEARNING, ram_graph
 from timing import in_turn, ratio, write_results
-from torch_ram import RAM
+from torch_ram import RAM, make_training
 
 import foveax as fx
 from foveax.training.mesh import training_mesh
 
-PIPELINE = fx.PipelineConfig(
-    core="rnn",
-    features=128,
-    combine="add",
-    bands=0,
-    contrast=False,
-    supervise="last",
-    exploration="learned",
-    scale_start=0.7,
-    reward="correct_last",
-)
-LEARNING = fx.LearningConfig(ppo=0.0, reinforce=1.0, discount=1.0, gae_lambda=1.0, entropy=0.0)
 OURS = {"foveax": 1, "foveax, all devices": 0}
 """Devices of foveax's rows; 0 takes all."""
 STEPS = 10
@@ -53,17 +41,19 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=9)
     chosen = parser.parse_args()
+    from sb3_original import make_training as make_original
+
     jax.config.update("jax_num_cpu_devices", os.cpu_count())
     data = fx.load("mnist5k")
     train = data.train
     images, labels = train["image"][: chosen.batch], train["label"][: chosen.batch]
-    one_image, seen_one = make_training(train["image"], train["label"])
-    many_images, seen_many = make_training(train["image"], train["label"], batched=chosen.batch)
+    one_image, seen_one = make_original(train["image"], train["label"])
+    many_images, seen_many = make_original(train["image"], train["label"], batched=chosen.batch)
     shown = STEPS * chosen.batch
     runs: dict[str, tuple[Callable[[], None], float]] = {
         **{ours: (_foveax(data, chosen.batch, devices), shown) for ours, devices in OURS.items()},
-        "PyTorch, eager": (_pytorch(images, labels, compiled=False), shown),
-        "PyTorch, torch.compile": (_pytorch(images, labels, compiled=True), shown),
+        "PyTorch, eager": (make_training(images, labels, steps=STEPS), shown),
+        "PyTorch, torch.compile": (make_training(images, labels, steps=STEPS, mode="default"), shown),
         "environment per image, SB3": (one_image, seen_one),
         "environment per batch, SB3": (many_images, seen_many),
     }
@@ -84,8 +74,7 @@ def main() -> None:
 
 def _foveax(data: fx.Data, batch: int, devices: int) -> Callable[[], None]:
     """The training as it is run: `STEPS` steps are one call, each picks its batch from the images on the device."""
-    graph = fx.standard_pipeline(data, PIPELINE).unlink("saccader.position", "saccader.index")
-    learner = fx.make_learner(graph, LEARNING, steps=TRAINING)
+    learner = fx.make_learner(ram_graph(data), RAM_LEARNING, steps=TRAINING)
     state = learner.init(jax.random.key(0))
     ours, theirs = sum(leaf.size for leaf in jax.tree.leaves(state.params)), sum(p.numel() for p in RAM().parameters())
     if ours != theirs:
@@ -94,25 +83,6 @@ def _foveax(data: fx.Data, batch: int, devices: int) -> Callable[[], None]:
 
     def run() -> None:
         jax.block_until_ready(next(dispatches))
-
-    return run
-
-
-def _pytorch(images: object, labels: object, *, compiled: bool) -> Callable[[], None]:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    shown = torch.as_tensor(images, device=device).movedim(-1, 1).float() / 255
-    answers = torch.as_tensor(labels, device=device).long()
-    model = RAM().to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
-    loss = torch.compile(model.loss) if compiled else model.loss
-
-    def run() -> None:
-        for _ in range(STEPS):
-            optimizer.zero_grad()
-            loss(shown, answers).backward()
-            optimizer.step()
-        if device == "cuda":
-            torch.cuda.synchronize()
 
     return run
 

@@ -7,6 +7,8 @@ with a learned baseline, paid for the decision at the end (Mnih et al. 2014, arX
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -83,3 +85,33 @@ class RAM(nn.Module):
             + reinforce
             + 0.5 * functional.mse_loss(value, reward.expand_as(value))
         )
+
+
+def make_training(
+    images: Any, labels: Any, *, steps: int, device: str = "", mode: str | None = None
+) -> Callable[[], None]:
+    """A function that trains by some steps, each on the same batch of images ``[B, H, W, 1]``, and waits for them.
+
+    Args:
+      images: uint8.
+      labels: ``[B]``.
+      steps: of a call.
+      device: of PyTorch; by default a GPU where one is.
+      mode: of ``torch.compile``; None trains eagerly.
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    shown = torch.as_tensor(images, device=device).movedim(-1, 1).float() / 255
+    answers = torch.as_tensor(labels, device=device).long()
+    model = RAM().to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    loss = model.loss if mode is None else torch.compile(model.loss, mode=mode)
+
+    def run() -> None:
+        for _ in range(steps):
+            optimizer.zero_grad()
+            loss(shown, answers).backward()
+            optimizer.step()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return run

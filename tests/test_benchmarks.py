@@ -1,0 +1,42 @@
+"""The figures of a GPU are rehearsed here: every part of the command in small, and what is done is not repeated."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+PARTS = [
+    "card",
+    "throughput",
+    "ram",
+    "accuracy",
+    "table1",
+    "equality",
+    "flags",
+    "variants",
+    "configurations",
+    "profile",
+]
+PARTS += ["peers"] if importlib.util.find_spec("torch") else []  # PyTorch is no dependency
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+def test_figures_of_a_gpu(tmp_path):
+    out = tmp_path / "gpu.json"
+    command = [sys.executable, BENCHMARKS / "gpu.py", "--tiny", "--minutes", "50", "--out", out, "--parts", *PARTS]
+    subprocess.run(command, check=True)
+    results = json.loads(out.read_text())
+    assert results["parts"].keys() == set(PARTS)
+    for name, part in results["parts"].items():
+        assert part["finished"], name
+        assert [row["error"] for row in part["rows"] if row.get("error")] == [], name
+    first, *_, again = (row["digests"] for row in results["parts"]["equality"]["rows"] if "digests" in row)
+    assert len({*first, *again}) == 1  # of a processor, whose sums have one order
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "rows" not in printed  # nothing is done twice
+    assert json.loads(out.read_text()) == results
