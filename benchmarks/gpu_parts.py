@@ -494,13 +494,8 @@ def _flat(*arguments: Any, **settings: Any) -> optax.GradientTransformation:
     def chosen(tree: Any) -> optax.GradientTransformation:
         return flat if jax.tree.leaves(tree) else plain
 
-<<<<<<< HEAD
     def update(updates: Any, state: Any, params: Any = None) -> Any:
         return chosen(updates).update(updates, state, params)
-=======
-    def update(updates: Any, state: Any, params: Any = None) -> Any:
-        return chosen(updates).update(updates, state, params)
->>>>>>> fde0df13b740e0da9d6c4b2114aa9f60de48e9bd
 
     return optax.GradientTransformation(lambda params: chosen(params).init(params), update)
 
