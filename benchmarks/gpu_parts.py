@@ -57,7 +57,7 @@ class Sizes(NamedTuple):
     """How large everything is; `small` are changes to every pipeline."""
 
     batches: tuple[int, ...] = (128, 512, 2048, 8192, 32768, 65536)
-    populations: tuple[int, ...] = (8, 32, 128, 512)
+    populations: tuple[int, ...] = (512, 32)
     steps: int = 200
     repeats: int = 5
     lengths: tuple[tuple[int, float, int], ...] = (
@@ -151,28 +151,28 @@ def _seconds(function: Callable[..., Any], *arguments: Any) -> float:
 
 
 def throughput(job: Job) -> Rows:
-    """The default pipeline over batches and populations."""
-    cells = [(batch, 1) for batch in job.sizes.batches]
-    cells += [(job.sizes.batches[0], members) for members in job.sizes.populations]
+    """The default pipeline over batches."""
     learner = _learner(job)
-    trainings = [
-        _training(job, f"default, {members} x {batch}", batch, members, learner=learner) for batch, members in cells
-    ]
-    yield from _measured(job, trainings)
+    yield from _measured(job, [_training(job, f"default, 1 x {b}", b, 1, learner=learner) for b in job.sizes.batches])
+
+
+def populations(job: Job) -> Rows:
+    """Populations of both networks at the smallest batch: few, since they are long in compiling."""
+    learners, batch = {"RAM": _ram_learner(job), "default": _learner(job)}, job.sizes.batches[0]
+    yield from _measured(
+        job,
+        [
+            _training(job, f"{name}, {members} x {batch}", batch, members, learner=learner)
+            for members in job.sizes.populations
+            for name, learner in learners.items()
+        ],
+    )
 
 
 def ram(job: Job) -> Rows:
-    """The network that PyTorch trains too (`peers`), in foveax."""
-    learner = fx.make_learner(ram_graph(job.data), RAM_LEARNING, steps=100_000)
-    batches, populations = job.sizes.batches, job.sizes.populations
-    cells = [(batches[0], 1), *((batches[0], members) for members in populations[1:]), *((b, 1) for b in batches[3:])]
-    cells = cells if len(cells) > 1 else [(batch, 1) for batch in batches]
-    trainings = [
-        _training(job, f"RAM, {precision}, {members} x {batch}", batch, members, learner=learner, precision=precision)
-        for precision in ("default", "float32")
-        for batch, members in (cells if precision == "default" else cells[:2])
-    ]
-    yield from _measured(job, trainings)
+    """The network that PyTorch trains too (`peers`), in foveax, over batches."""
+    learner = _ram_learner(job)
+    yield from _measured(job, [_training(job, f"RAM, 1 x {b}", b, 1, learner=learner) for b in job.sizes.batches])
 
 
 def peers(job: Job) -> Rows:
@@ -439,6 +439,10 @@ def _learner(job: Job, **pipeline: Any) -> Learner:
     return fx.make_learner(fx.standard_pipeline(job.data, config), fx.LearningConfig(), steps=100_000)
 
 
+def _ram_learner(job: Job) -> Learner:
+    return fx.make_learner(ram_graph(job.data), RAM_LEARNING, steps=100_000)
+
+
 def _training(
     job: Job, name: str, batch: int = 0, members: int = 1, *, steps: int = 0, learner: Learner | None = None,
     precision: str = "default",
@@ -550,6 +554,7 @@ PARTS = {
     "throughput": Part(throughput, 120),
     "peers": Part(peers, 150),
     "ram": Part(ram, 100),
+    "populations": Part(populations, 140),
     "accuracy": Part(accuracy, 110),
     "table1": Part(table1, 150),
     "equality": Part(
