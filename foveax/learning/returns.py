@@ -48,5 +48,5 @@ def truncated_generalized_advantage_estimation(
         advantage = delta + discount * lambda_ * advantage
         return advantage, advantage
 
-    unroll = min(len(delta_t), UNROLL)
+    unroll = min(max(len(delta_t), 1), UNROLL)
     return jax.lax.scan(accumulate, jnp.zeros((), delta_t.dtype), delta_t, reverse=True, unroll=unroll)[1]
