@@ -65,8 +65,8 @@ def with_credit(
     if normalize != "none":
         axis = 0 if normalize == "glimpse" else None
         compared = gather(credit)
-        batch, saccades = compared["advantage"].shape
-        check_compared(batch, saccades, normalize)
+        batch, actions = compared["advantage"].shape
+        check_compared(batch, actions, normalize)
         for name, whole in compared.items():
             centred = credit[name] - jnp.mean(whole, axis, keepdims=True)
             credit[name] = centred / (jnp.std(whole, axis, keepdims=True) + 1e-6)

@@ -48,5 +48,5 @@ def truncated_generalized_advantage_estimation(
         advantage = delta + discount * lambda_ * advantage
         return advantage, advantage
 
-    start, unroll = jnp.zeros((), delta_t.dtype), max(min(delta_t.size, UNROLL), 1)
-    return jax.lax.scan(accumulate, start, delta_t, reverse=True, unroll=unroll)[1]
+    unroll = min(max(len(delta_t), 1), UNROLL)
+    return jax.lax.scan(accumulate, jnp.zeros((), delta_t.dtype), delta_t, reverse=True, unroll=unroll)[1]

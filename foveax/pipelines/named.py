@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from foveax._checked import in_line
 from foveax._types import InputError, pickled_by_value
 from foveax.data.dataset import Data
 from foveax.graph.graph import Graph
@@ -115,7 +114,7 @@ def describe_error(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not any(name in frame.filename for name in foreign)]
     place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
-    return f"{type(error).__name__}: {in_line(error)}{place}"
+    return f"{type(error).__name__}: {error}{place}"
 
 
 def _run(file: Path) -> Any:

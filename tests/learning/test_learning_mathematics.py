@@ -26,7 +26,7 @@ def gae_twin(reward, value, discount, lambda_):
 
 
 @pytest.mark.parametrize(("discount", "lambda_"), [(0.9, 0.95), (1.0, 1.0), (0.5, 0.84), (0.0, 0.3), (0.7, 0.0)])
-@pytest.mark.parametrize("steps", [1, 5, 19])
+@pytest.mark.parametrize("steps", [0, 1, 5, 19])
 def test_advantages_are_the_definition(discount, lambda_, steps):
     reward, value = RNG.normal(size=(2, steps)).astype(np.float32)
     ours = returns.truncated_generalized_advantage_estimation(
