@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import inspect
 import itertools
+import math
 import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ FLOATS = {
 """The numbers of a configuration that can be varied, and the part that they belong to."""
 SHARED = ("step", "images", "images_per_second")
 """Metrics that are the same for all members."""
+MOST_MEMBERS = 100_000
 
 
 class Member(NamedTuple):
@@ -163,6 +165,9 @@ def population_members(
             raise InputError(f"vary must name one number; {name!r} is learning's and an argument of {own.function}")
         if not len(values):
             raise InputError(f"vary must give values for {name}; got none")
+    size = seeds * math.prod(map(len, vary.values()))
+    if size > MOST_MEMBERS:
+        raise InputError(f"a population must have at most {MOST_MEMBERS} members; got {size}")
     combinations = itertools.product(range(seeds), *vary.values())
     return [
         _member(dataclasses.replace(config, seed=config.seed + number), own, dict(zip(vary, values, strict=True)))
