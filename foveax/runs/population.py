@@ -123,7 +123,7 @@ def train_population(
     graph, hypers = _vary_graph(members[: len(members) // seeds], data)
     hyper = jax.tree.map(lambda *values: np.asarray(values, np.float32), *hypers * seeds)
     learner = make_learner(graph, config.learning, steps=config.steps)
-    check_size(graph, learner, config, members=len(members))
+    check_size(graph, learner, config, execution, members=len(members))
     keys = jnp.stack([jax.random.key(member.config.seed) for member in members])
     described = describe_pipeline(find_pipeline(config, pipeline), graph)
     varied = {"seeds": seeds, "vary": {name: [float(value) for value in values] for name, values in vary.items()}}
