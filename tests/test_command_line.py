@@ -91,6 +91,8 @@ def test_unknown_recipes_and_values_that_are_no_numbers_are_refused(tmp_path, ca
     )
     assert "got 'entropi'" in refused(capsys, "population", "--vary", "entropi=1")
     assert "seeds must be at least 1; got 0" in refused(capsys, "population", "--seeds", "0")
+    many = refused(capsys, "population", "--seeds", "1000000000", "--vary", "entropy=0,0.1")
+    assert many == "a population must have at most 100000 members; got 2000000000"
     (tmp_path / "mine.py").write_text("shown = 3")
     assert "FILE.py:NAME of a Recipe" in refused(capsys, "recipe", f"{tmp_path / 'mine.py'}:shown")
 

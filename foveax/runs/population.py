@@ -49,6 +49,7 @@ FIELDS = {
 """Every field of a configuration, and the part that it belongs to."""
 SHARED = ("step", "images", "images_per_second")
 """Metrics that are the same for all members."""
+MOST_MEMBERS = 100_000
 
 
 class Member(NamedTuple):
@@ -150,7 +151,7 @@ def train_members(
     graph, hypers = _vary_graph(members, data)
     hyper = jax.tree.map(lambda *values: np.asarray(values, np.float32), *hypers)
     learner = make_learner(graph, config.learning, steps=config.steps)
-    check_size(graph, learner, config, members=len(members))
+    check_size(graph, learner, config, execution, members=len(members))
     keys = jnp.stack([jax.random.key(member.config.seed) for member in members])
     record = RunRecord(config, prints, describe_pipeline(members[0].pipeline, graph), population=varied)
     last: dict[str, Any] = {}
@@ -191,6 +192,9 @@ def population_members(
             raise InputError(f"vary must name one number; {name!r} is learning's and an argument of {own.function}")
         if not len(values):
             raise InputError(f"vary must give values for {name}; got none")
+    size = seeds * math.prod(map(len, vary.values()))
+    if size > MOST_MEMBERS:
+        raise InputError(f"a population must have at most {MOST_MEMBERS} members; got {size}")
     combinations = itertools.product(range(seeds), *vary.values())
     return [
         make_member(dataclasses.replace(config, seed=config.seed + number), own, dict(zip(vary, values, strict=True)))

@@ -104,7 +104,7 @@ def train(
     if mesh:
         check_divides(mesh, config.batch)
     learner = make_learner(graph, config.learning, steps=config.steps)
-    check_size(graph, learner, config)
+    check_size(graph, learner, config, execution)
     initial = learner.init(jax.random.key(config.seed))
     initial = place(initial, mesh) if mesh else initial
     begin = fork_point(path, origin, initial, config, prints)
@@ -151,11 +151,13 @@ def load_data(config: TrainingConfig, data: Data | None, execution: ExecutionCon
     return data or main_first(lambda: load(config.data, data_dir=folder, download=execution.download))
 
 
-def check_size(graph: Graph, learner: Learner, config: TrainingConfig, *, members: int = 1) -> None:
+def check_size(
+    graph: Graph, learner: Learner, config: TrainingConfig, execution: ExecutionConfig, *, members: int = 1
+) -> None:
     """Refuses a training of which a batch is too small to credit an agent's actions, or too large for the memory.
 
-    There must be room for state, gradients and a batch's values at all glimpses. On an accelerator, whose memory is its
-    own, XLA says so.
+    Counted are state, gradients, a batch's values at all glimpses, and the numbers of a dispatch's images. On an
+    accelerator, whose memory is its own, XLA says so.
     """
     if graph.agents and graph.length > 1:
         check_compared(config.batch, graph.length - 1, config.learning.normalize)
@@ -163,8 +165,9 @@ def check_size(graph: Graph, learner: Learner, config: TrainingConfig, *, member
         return
     state = jax.eval_shape(learner.init, jax.random.key(0))
     values = config.batch * (_bytes(graph.inputs) + graph.length * _bytes(graph.wiring.outputs))
-    needed = _bytes(state) + _bytes(state.params) + values
-    check_memory("a training's state and a batch", members * needed)
+    order = 8 * config.batch * execution.dispatch
+    needed = _bytes(state) + _bytes(state.params) + values + order
+    check_memory("a training's state, a batch and a dispatch", members * needed)
 
 
 def _bytes(tree: Any) -> int:

@@ -14,6 +14,8 @@ import numpy as np
 
 from foveax._types import InputError
 
+LAST_PORT = 65_535
+MOST_PROCESSES = 1_000_000
 HEARTBEAT_SECONDS = 10
 """A process that is silent for this long is taken for dead, and ends the others."""
 
@@ -36,10 +38,12 @@ def start_processes(coordinator: str = "", num_processes: int = 0, process_id: i
     """
     host, _, port = coordinator.rpartition(":")
     if coordinator or num_processes or process_id != -1:
-        if not (host and port.isdecimal()):
+        if not (host and port.isdecimal() and int(port) <= LAST_PORT):
             raise InputError(f"coordinator must be HOST:PORT where several processes train; got {coordinator!r}")
         if num_processes < 1:
             raise InputError(f"num_processes must be at least 1 with a coordinator; got {num_processes}")
+        if num_processes > MOST_PROCESSES:
+            raise InputError(f"num_processes must be at most {MOST_PROCESSES}; got {num_processes}")
         if not 0 <= process_id < num_processes:
             raise InputError(
                 f"process_id must be at least 0 and less than num_processes, {num_processes}; got {process_id}"

@@ -249,9 +249,9 @@ def test_an_exception_of_a_listener_loses_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("train", [fx.train, fx.train_population])
-@pytest.mark.parametrize("size", ["classes", "hidden", "batch"])
+@pytest.mark.parametrize("size", ["classes", "hidden", "batch", "dispatch"])
 def test_what_does_not_fit_into_memory_is_refused_before_it_is_made(size, train):
-    """A hundred million classes, a layer of a million, or a batch of 100,000 images at 1,000 glimpses."""
+    """A hundred million classes, a layer of a million, 100,000 images at 1,000 glimpses or in a million steps."""
     data, config = tiny.data(), dataclasses.replace(tiny.CONFIG, batch=8)
     if size == "classes":
         data = data._replace(classes=10**8)
@@ -260,11 +260,12 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_made(size, train)
     else:
         image = np.broadcast_to(data.train["image"][:1], (10**5, 24, 24, 1))
         data = data._replace(train={"image": image, "label": np.zeros(10**5, np.int32)})
-        config = dataclasses.replace(config, batch=10**5, images=10**5, pipeline=fx.PipelineConfig(glimpses=1000))
+        glimpses = 1000 if size == "batch" else 2
+        config = dataclasses.replace(config, batch=10**5, images=10**5, pipeline=fx.PipelineConfig(glimpses=glimpses))
     with pytest.raises(
-        fx.InputError, match=r"a training's state and a batch must fit into memory, of which .* it needs"
+        fx.InputError, match=r"a training's state, a batch and a dispatch must fit into memory, of which .* it needs"
     ):
-        train(config, data)
+        train(config, data, execution=fx.ExecutionConfig(dispatch=10**6 if size == "dispatch" else 100))
 
 
 def test_a_batch_of_one_is_refused_where_advantages_are_standardised(tmp_path):

@@ -187,6 +187,8 @@ with watchdog(0.5) as alive:
 REFUSED = {
     ("--coordinator", "localhost"): "coordinator must be HOST:PORT where several processes train; got 'localhost'",
     ("--process-id", "1"): "coordinator must be HOST:PORT where several processes train; got ''",
+    ("--coordinator", "localhost:99999"): "coordinator must be HOST:PORT where several processes train",
+    ("--coordinator", "localhost:1", "--num-processes", str(2**63)): "num_processes must be at most 1000000; got 92233",
     ("--coordinator", "localhost:1"): "num_processes must be at least 1 with a coordinator; got 0",
     ("--coordinator", "localhost:1", "--num-processes", "2"): "process_id must be at least 0 and less than "
     "num_processes, 2; got -1",
