@@ -93,7 +93,7 @@ def page(findings: Findings, tables: Parts[Table], figures: Parts[Figure], failu
         f"<h1>{escape(title)}</h1>",
         f"<p>{escape(_summary(findings))}</p>",
         *_verdicts(findings.diagnoses),
-        _figures_in_short(findings),
+        _key_numbers(findings),
         f'<nav>{links}<a href="#configuration">Configuration</a></nav>',
         *map(_note, [*_notes(findings), *failures]),
         *sections.values(),
@@ -114,7 +114,7 @@ def _section(anchor: str, parts: Mapping[str, str]) -> str:
     return "\n".join([f'<h2 id="{anchor}">{question}</h2>', f"<p>{explanation}</p>" * bool(explanation), *own])
 
 
-def _figures_in_short(findings: Findings) -> str:
+def _key_numbers(findings: Findings) -> str:
     """The numbers that matter most, as a list of terms."""
     own = findings.own
     last = own.score[:, -1]
@@ -131,12 +131,14 @@ def _figures_in_short(findings: Findings) -> str:
         balance = class_balance(own, findings.run.data.train["label"]) or {}
         numbers[f"chance, one of {own.probabilities.shape[-1]} classes"] = f"{100 * (findings.chance or 0):.1f} %"
         numbers["always the most frequent class"] = f"{100 * balance['majority']:.1f} %"
-        numbers["calibration error"] = f"{100 * calibration(own.probabilities[:, -1], own.label).error:.1f} %"
+        if np.isfinite(own.probabilities[:, -1]).all():
+            numbers["calibration error"] = f"{100 * calibration(own.probabilities[:, -1], own.label).error:.1f} %"
     for name, measures in findings.diagnoses.items():
         agent = f", {name}" if len(findings.diagnoses) > 1 else ""
         gain, low, high = (100 * value for value in measures["gain_over_sequence"].values())
+        points = " points" * findings.has_decisions
         numbers[f"gain over the best fixed sequence{agent}"] = (
-            f"{gain:+.1f} points <small>[{low:.1f}, {high:.1f}]</small>"
+            f"{gain:+.1f}{points} <small>[{low:.1f}, {high:.1f}]</small>"
         )
     numbers["test images"] = f"n = {len(last):,}"
     terms = (f"<div><dt>{escape(term)}</dt><dd>{value}</dd></div>" for term, value in numbers.items())
