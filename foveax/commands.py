@@ -457,7 +457,7 @@ def progress_bars(config: TrainingConfig) -> Iterator[tuple[Listener, Report]]:
 def evaluation_bar(title: str = "") -> Iterator[Report]:
     """A bar of the images that an evaluation shows, whose title says what for."""
     with tqdm(desc=title, disable=not is_main(), **BAR) as bar, watched(bar.update):
-        yield bar.set_description
+        yield bar.set_description_str
 
 
 def suffix(run: LoadedRun) -> str:

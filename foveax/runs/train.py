@@ -22,7 +22,7 @@ from foveax.runs.initial import initial_point
 from foveax.runs.pipeline import build_graph, find_pipeline
 from foveax.runs.run import Listener, fork_point, open_run
 from foveax.runs.summary import Report, Result, conclude, silent
-from foveax.runs.validation import validated
+from foveax.runs.validation import make_validation
 from foveax.runtime.machine import check_memory
 from foveax.runtime.processes import check_alike, main_first
 from foveax.runtime.watchdog import watchdog
@@ -118,8 +118,9 @@ def train(
             report(str(line))
         state = run.restore(initial)
         options = {**execution.fit_options(config), "steps": run.last_step}
-        for state, metrics in validated(fit(learner, data, state, mesh=mesh, **options), graph, held, config):
-            run.log(metrics, state)
+        validate = make_validation(graph, held, config)
+        for state, metrics in fit(learner, data, state, mesh=mesh, **options):
+            run.log(validate(state, metrics), state)
             if run.should_save():
                 run.save(state)
             if run.should_stop():

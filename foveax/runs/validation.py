@@ -1,6 +1,6 @@
 """Validation while training: the accuracy on a share of the training images that is held out, and the best so far."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -37,20 +37,25 @@ class Best(NamedTuple):
         return Best(step, accuracy) if better else self._replace(since=self.since + 1)
 
 
-def validated(
-    dispatches: Iterable[tuple[TrainState, Metrics]], graph: Graph, split: Split, config: TrainingConfig
-) -> Iterator[tuple[TrainState, dict[str, Any]]]:
-    """The dispatches of `foveax.fit`, with `METRIC` where one ends at a validation, or the training does.
+def make_validation(
+    graph: Graph, split: Split, config: TrainingConfig
+) -> Callable[[TrainState, Metrics], dict[str, Any]]:
+    """``(state, metrics) -> metrics`` of a dispatch, with `METRIC` where a validation is due, or the training ends.
 
     It is that of `foveax.evaluate`: the mode of the policies, one pass. An empty split changes nothing.
     """
     evaluator = make_evaluator(graph)
-    for state, metrics in dispatches:
-        step = int(np.max(metrics["step"])) if split else 0
-        if split and (step % config.validation_steps == 0 or step == config.steps):
-            evaluation = evaluator(local_copy(state.params), split, jax.random.key(config.seed))
-            metrics = {**metrics, METRIC: float(evaluation.accuracy[-1])}
-        yield state, metrics
+
+    def validate(state: TrainState, metrics: Metrics) -> dict[str, Any]:
+        if not split:
+            return metrics
+        step = int(np.max(metrics["step"]))  # waits for the dispatch
+        if step % config.validation_steps and step < config.steps:
+            return metrics
+        evaluation = evaluator(local_copy(state.params), split, jax.random.key(config.seed))
+        return {**metrics, METRIC: float(evaluation.accuracy[-1])}
+
+    return validate
 
 
 def check_unvalidated(config: TrainingConfig, what: str) -> None:

@@ -11,7 +11,7 @@ from foveax.pipelines.named import Build, Pipeline
 from foveax.runs.directory import read_single_run, read_starts
 from foveax.runs.load import run_data, run_graph, run_pipeline
 from foveax.runs.run import metrics_as_numbers
-from foveax.runs.validation import validated
+from foveax.runs.validation import make_validation
 from foveax.runtime.files import null_for_nan
 from foveax.runtime.machine import provenance
 from foveax.runtime.metrics_file import TIMED, read_metrics
@@ -95,8 +95,9 @@ def verify(
     state = learner.init(jax.random.key(config.seed))
     until = min(recorded[-1]["step"], config.steps)
     options = {"steps": until, "batch": config.batch, "dispatch": dispatch, "period": config.validation_steps}
-    dispatches = validated(fit(learner, prepared, state, **options), graph, config.validation_split(own), config)
-    again = [metrics_as_numbers(metrics, config.batch) for _, metrics in dispatches]
+    validate = make_validation(graph, config.validation_split(own), config)
+    dispatches = (validate(state, metrics) for state, metrics in fit(learner, prepared, state, **options))
+    again = [metrics_as_numbers(metrics, config.batch) for metrics in dispatches]
     differences: dict[str, tuple[int, Any, Any]] = {}
     for then, now in zip(recorded, again, strict=False):
         for name in (then | now).keys() - set(TIMED):

@@ -1,15 +1,16 @@
 """Weights of classes: against NumPy, and that unbalanced data are then no longer called by their greatest class."""
 
 import dataclasses
+import re
 
 import jax
 import numpy as np
 import pytest
 import tiny
-from command import printed
 
 import foveax as fx
-from foveax.evaluation.evaluate import format_balance
+from foveax.cli import main
+from foveax.evaluation.evaluate import class_balance, format_balance
 from foveax.modules.decision import balanced_class_weights
 
 
@@ -49,6 +50,33 @@ def test_weights_are_checked_and_go_to_json_and_back():
         fx.standard_pipeline(tiny.data(), config.pipeline)
 
 
+def unbalanced(images: int = 400) -> fx.Data:
+    """Two classes, 95:5, that differ in how much brighter the upper half is than the lower, and overlap in it."""
+    rng = np.random.default_rng(0)
+    label = (np.arange(images) % 20 == 0).astype(int)
+    step = 0.3 * label - 0.15 + 0.2 * rng.normal(size=images)
+    halves = np.where(np.arange(24) < 12, 0.5, -0.5)[:, None] + np.zeros((1, 24))
+    image = np.clip(0.5 + step[:, None, None] * halves, 0, 1).astype(np.float32)
+    split = {"image": image, "label": label}
+    return fx.from_arrays(split, split)
+
+
+@pytest.mark.slow
+def test_a_rare_class_is_decided_for_when_classes_are_balanced():
+    balance = {}
+    for weights in ("equal", "balanced"):
+        sizes = {"hidden": 16, "features": 16, "bands": 2}
+        pipeline = dataclasses.replace(tiny.PIPELINE, class_weights=weights, policy="centre", **sizes)
+        learning = fx.LearningConfig(learning_rate=0.01)
+        config = fx.TrainingConfig(images=6400, batch=32, shift=0, pipeline=pipeline, learning=learning)
+        result = tiny.train(None, unbalanced(), config=config, execution=fx.ExecutionConfig())
+        shown = fx.evaluate(result.graph, result.params, unbalanced().test, key=jax.random.key(0))
+        balance[weights] = class_balance(shown, unbalanced().train["label"])
+    assert balance["equal"]["classes"]["1"] < 0.4
+    assert balance["balanced"]["classes"]["1"] > 0.6
+    assert balance["balanced"]["balanced"] > balance["equal"]["balanced"] + 0.05
+
+
 def test_classes_of_unequal_size_are_printed_the_worst_first(tmp_path, capsys):
     classes = {str(number): number / 20 for number in reversed(range(12))}
     text = format_balance({"majority": 0.5, "balanced": 0.25, "classes": classes}).splitlines()[1]
@@ -56,6 +84,12 @@ def test_classes_of_unequal_size_are_printed_the_worst_first(tmp_path, capsys):
     assert text.endswith(", 9 45.00, and 2 more")
     file = tiny.write_npz(tmp_path / "tiny.npz")  # 11 of class 0, 11 of class 1, 10 of class 2
     flags = [flag for flag in tiny.FLAGS if flag != "--no-evaluate"]
-    table = printed(capsys, "train", *flags, "--data", file, "--class-weights", "1", "2", "3.5")
+    capsys.readouterr()
+    main(["train", *flags, "--data", str(file), "--class-weights", "1", "2", "3.5"])
+    table, bars = capsys.readouterr()
     (line,) = (line for line in table.splitlines() if line.startswith("accuracy by class: "))
     assert {part.split()[0] for part in line.removeprefix("accuracy by class: ").split(", ")} == {"0", "1", "2"}
+    assert table.splitlines()[-1] == "nothing is kept of this training; --out DIR keeps the next"
+    for title in ("test images, next to the controls", "training images", "diagnosis"):
+        assert f"{title}: " in bars
+    assert float(re.findall(r"diagnosis: ([\d.]+) images ", bars)[-1]) > 5 * 32  # five eyes, and the search
