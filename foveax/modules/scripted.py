@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from foveax._arrays import shown
 from foveax._types import Array, InputError, Key, Params
 from foveax.graph.graph import Graph, Source
 from foveax.graph.modules import Module, State, Values, from_function
@@ -99,7 +100,7 @@ def check_fixations(fixations: Any) -> np.ndarray:
     try:
         points = np.asarray(fixations, np.float32)
     except (TypeError, ValueError):
-        raise InputError(f"fixations must be (x, y) pairs of numbers; got {fixations!r}") from None
+        raise InputError(f"fixations must be (x, y) pairs of numbers; got {shown(fixations)}") from None
     if points.ndim < 2 or points.shape[-1] != 2:
         raise InputError(f"fixations must be (x, y) pairs; got an array of shape {points.shape}")
     if not ((points >= 0) & (points <= 1)).all():

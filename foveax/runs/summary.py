@@ -10,8 +10,7 @@ from foveax._types import Params
 from foveax.data.dataset import Data
 from foveax.evaluation.controls import evaluate_with_controls, own_name
 from foveax.evaluation.diagnosis import diagnose
-from foveax.evaluation.evaluate import Evaluation, class_balance, scores
-from foveax.evaluation.evaluate import evaluate as show
+from foveax.evaluation.evaluate import Evaluation, class_balance, make_evaluator, scores
 from foveax.graph.graph import Graph
 from foveax.plot.scanpath import fixation_sheet
 from foveax.runs.config import TrainingConfig
@@ -68,7 +67,7 @@ def conclude(run: Run, data: Data, graph: Graph, params: dict[str, Params], *, e
     }
     if evaluate:
         evaluations = evaluate_with_controls(graph, params, data, key=key)
-        train = show(graph, params, data.sample(key, TRAIN_SAMPLE), key=key)
+        train = make_evaluator(graph)(params, data.sample(key, TRAIN_SAMPLE), key)
         summary |= {
             "own": own_name(graph),
             "test": {name: scores(evaluation, height=height, width=width) for name, evaluation in evaluations.items()},
