@@ -4,6 +4,7 @@ Warnings are errors here, so that NumPy has said nothing before.
 """
 
 import inspect
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -285,6 +286,18 @@ def test_a_rollout_is_given_what_its_graph_declares(pipeline):
         jax.eval_shape(environment.step, state, {"saccader": {"fixation": jnp.zeros(3)}}, params)
     with pytest.raises(fx.InputError, match=r"an action must hold saccader.fixation; it holds nothing"):
         jax.eval_shape(environment.step, state, {}, params)
+
+
+def test_counts_are_refused_by_name():
+    data = small.data()
+    for call, message in (
+        (lambda: fx.translated(data, side=9.5), "side must be a whole number, at least 1; got 9.5"),
+        (lambda: fx.cluttered(data, side=20, pieces=-1), "pieces must be a whole number, at least 0; got -1"),
+        (lambda: fx.fixed_sequence([["a", "b"]]), "fixations must be .* pairs of numbers"),
+        (lambda: next(fx.fit(None, data, SimpleNamespace(key=KEY), steps=1, batch=0)), "batch must be a whole number"),
+    ):
+        with pytest.raises(fx.InputError, match=message):
+            call()
 
 
 GOOD = {"image": np.zeros((8, 8, 1), np.float32), "fixation": np.array([0.5, 0.5], np.float32), "size": 3}

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from foveax._arrays import check_count
 from foveax._types import Array, Batch, InputError, Key
 from foveax.data.dataset import Data
 from foveax.runtime.machine import check_memory
@@ -39,6 +40,7 @@ def cluttered(data: Data, *, side: int = 60, pieces: int = 4, piece: int = 8) ->
       InputError: if an image is larger than the canvas, or a piece than an image, or the test canvases do not fit into
         memory.
     """
+    side, pieces, piece = check_count("side", side), check_count("pieces", pieces, 0), check_count("piece", piece)
     height, width = data.inputs["image"].shape[:2]
     if side < max(height, width):
         raise InputError(f"canvas must be at least as large as an image, {max(height, width)}; got {side}")

@@ -19,6 +19,8 @@ DARK = 1 / 8
 """Of the range of images: values that all lie below it are probably of another range."""
 LOOKED_AT = 1_000
 """Images among which the brightest value is looked for."""
+ROUNDING = 1e-6
+"""How far beyond its range an image may be interpolated."""
 FEW_CHANNELS = 4
 """An image of so few rows is probably one of so many channels, which come last here."""
 
@@ -243,7 +245,7 @@ def check_image(name: str, image: Any) -> np.ndarray:
     parts = (take(image, np.arange(first, min(first + rows, len(image)))) for first in range(0, len(image), rows))
     ranges = np.array([(part.min(), part.max()) for part in parts])
     low, high = float(ranges[:, 0].min()), float(ranges[:, 1].max())
-    if not (low >= 0 and high <= 1):  # false for NaN as well
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # false for NaN as well
         raise InputError(f"{name} must lie in [0, 1] where it is a float; got values from {low} to {high}")
     return image.astype(np.float32, copy=False)
 

@@ -111,7 +111,8 @@ def evaluate(graph: Graph, params: dict[str, Params], split: Split, *, key: Key,
 def check_split(graph: Graph, split: Batch, name: str = "split") -> Split:
     """The arrays of a split that a graph takes, as it takes them; an `InputError` if they are others (`evaluate`)."""
     batch_size(graph, split, name)
-    belief = parse_port(graph.roles.belief) if graph.roles.belief else None
+    roles = graph.roles
+    belief = parse_port(roles.belief) if roles.belief and roles.label == "input.label" else None
     classes = graph.wiring.outputs[belief.module][belief.port].shape[-1] if belief else None
     arrays = check_arrays(name, {each: split[each] for each in graph.inputs}, classes=classes)
     one = {each: jax.ShapeDtypeStruct(array.shape[1:], array.dtype) for each, array in arrays.items()}

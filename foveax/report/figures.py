@@ -179,7 +179,7 @@ def _trial(findings: Findings) -> Figure:
     assert own.fixations is not None
     index = representative_trial(own)
     trial = findings.images[index], own.fixations[index]
-    columns = 1 + bool(retina) + (own.probabilities is not None)
+    columns = 1 + bool(retina) + (findings.beliefs is not None)
     rows = [3, retina["scales"]] if retina else [3]
     figure = Figure(figsize=(7.0 * columns / 3, 2.6 + 0.4 * sum(rows[1:])), layout="constrained")
     grid = figure.add_gridspec(len(rows), columns, height_ratios=rows)
@@ -188,9 +188,9 @@ def _trial(findings: Findings) -> Figure:
     if retina:
         plot.reconstruction(*trial, **retina, ax=next(cells)).set_title("seen; hatched: not", fontsize=8)
         plot.crops(*trial, **retina, ax=figure.add_subplot(grid[1, :]))
-    if own.probabilities is not None:
+    if findings.beliefs is not None:
         label = None if own.label is None else int(own.label[index])
-        plot.belief(own.probabilities[index], label=label, ax=next(cells))
+        plot.belief(findings.beliefs[index], label=label, ax=next(cells))
     return figure
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import numpy as np
 
+from foveax._arrays import check_probabilities
 from foveax._types import InputError
 from foveax.evaluation.controls import controls_of, evaluate_with_controls
 from foveax.evaluation.diagnosis import diagnose
@@ -85,6 +86,14 @@ class Findings:
         """Size and scales of the crops; empty if the graph declares none."""
         roles = self.run.graph.roles
         return {"size": roles.crop_size, "scales": roles.scales} if roles.crop_size > 0 else {}
+
+    @functools.cached_property
+    def beliefs(self) -> np.ndarray | None:
+        """Distributions over the classes after each glimpse ``[N, T, K]``; None where the graph's belief is none."""
+        try:
+            return check_probabilities("probabilities", self.own.probabilities, "N", "T", "K")
+        except InputError:
+            return None
 
     @property
     def has_decisions(self) -> bool:

@@ -156,5 +156,6 @@ def _write_gaze(folder: Path, findings: Findings, failures: list[str]) -> None:
     analysis.write_csv(folder / "tables" / "fixations.csv", table)
     index = representative_trial(own)
     trial = findings.images[index], own.fixations[index]
+    drawn = findings.beliefs
     film = folder / "figures" / "trial.gif"
-    animate_trial(film, *trial, **findings.retina, probabilities=None if beliefs is None else beliefs[index])
+    animate_trial(film, *trial, **findings.retina, probabilities=None if drawn is None else drawn[index])

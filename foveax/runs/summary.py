@@ -11,8 +11,7 @@ from foveax._types import Params
 from foveax.data.dataset import Data
 from foveax.evaluation.controls import evaluate_with_controls, own_name
 from foveax.evaluation.diagnosis import diagnose
-from foveax.evaluation.evaluate import Evaluation, class_balance, scores
-from foveax.evaluation.evaluate import evaluate as show
+from foveax.evaluation.evaluate import Evaluation, class_balance, make_evaluator, scores
 from foveax.graph.graph import Graph
 from foveax.plot.scanpath import fixation_sheet
 from foveax.runs.run import Run
@@ -80,7 +79,7 @@ def conclude(
         report("test images, next to the controls")
         evaluations = evaluate_with_controls(graph, params, data, key=key)
         report("training images")
-        train = show(graph, params, data.sample(key, TRAIN_SAMPLE), key=key)
+        train = make_evaluator(graph)(params, data.sample(key, TRAIN_SAMPLE), key)
         report("diagnosis")
         summary |= {
             "own": own_name(graph),

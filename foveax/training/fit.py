@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from foveax._arrays import check_count
 from foveax._types import Batch, InputError, Key, Metrics
 from foveax.data.dataset import Data, Render
 from foveax.data.order import batch_indices, epoch_orders
@@ -75,6 +76,8 @@ def fit(
     """
     population, size = state.key.ndim == 1, len(data.train["label"])
     members = (POPULATION,) if population else ()
+    for name, count, least in (("batch", batch, 1), ("dispatch", dispatch, 1), ("steps", steps, 0)):
+        check_count(name, count, least)
     if batch > size:
         raise InputError(f"batch must be at most the number of training images, {size}; got {batch}")
     steps = learner.steps if steps is None else steps

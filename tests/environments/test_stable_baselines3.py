@@ -17,7 +17,7 @@ from stable_baselines3.common.env_checker import check_env  # noqa: E402
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize  # noqa: E402
 
 from foveax.environments import GLIMPSES, make_episodes  # noqa: E402
-from foveax.environments.gymnasium import IDS  # noqa: E402
+from foveax.environments.gymnasium import IDS, FoveaxVectorEnv  # noqa: E402
 from foveax.environments.sb3 import FoveaxVecEnv, import_policy  # noqa: E402
 from foveax.environments.sb3_training import train_sb3  # noqa: E402
 from foveax.pipelines import perceptron_pipeline  # noqa: E402
@@ -63,6 +63,17 @@ def test_episodes_end_together_with_their_last_observation(pipeline, digits):
     assert not any(info["TimeLimit.truncated"] for info in infos)
     assert [info["index"] for info in environments.reset_infos] != [info["index"] for info in infos]
     assert rewards.dtype == np.float32
+
+
+def test_tensors_that_require_grad_are_actions(pipeline, digits):
+    """PyTorch's own; the tests without it have a stand-in."""
+    torch = pytest.importorskip("torch")
+    graph, params = pipeline
+    environments = FoveaxVectorEnv(2, make_episodes(graph, digits), params)
+    environments.reset(seed=0)
+    actions = torch.tensor([[0.3, -0.2], [3.0, 0.0]], requires_grad=True)
+    fixation = environments.step(actions)[4]["fixation"]
+    np.testing.assert_allclose(fixation, [[0.65, 0.4], [1.0, 0.5]], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", LEARNERS)

@@ -19,7 +19,7 @@ import foveax as fx
 from foveax import analysis
 from foveax.report import write_report
 from foveax.report.figures import learning_curves, representative_trial
-from foveax.report.findings import People
+from foveax.report.findings import Findings, People
 from foveax.report.page import SECTIONS
 from foveax.report.report import people_of
 from foveax.report.tables import tables_of_observers
@@ -432,6 +432,14 @@ def test_an_eye_that_never_moves_is_analysed_too(tmp_path):
 def evaluation(probabilities, label, losses):
     shape = np.shape(losses)
     return fx.Evaluation(probabilities, label, np.zeros((*shape, 2)), {}, np.asarray(losses, np.float32), {})
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_a_belief_is_drawn_where_it_is_a_distribution(scale):
+    beliefs = scale * np.full((2, 2, 4), 0.25)
+    shown = {"learned": evaluation(beliefs, np.zeros(2, int), np.zeros((2, 2)))}
+    findings = Findings(None, None, "", shown, {}, None, None)
+    assert (findings.beliefs is not None) == (scale == 1)
 
 
 def test_representative_trial_is_the_least_expected_that_ends_well():
