@@ -56,12 +56,12 @@ from foveax.runs.divergence import DivergenceError as DivergenceError
 from foveax.runs.load import LoadedRun as LoadedRun
 from foveax.runs.load import load_run as load_run
 from foveax.runs.pipeline import build_graph as build_graph
-from foveax.runs.population import Population as Population
-from foveax.runs.population import train_population as train_population
 from foveax.runs.summary import Result as Result
-from foveax.runs.sweep import sweep as sweep
 from foveax.runs.train import train as train
 from foveax.runs.verify import verify as verify
+from foveax.sweeps.population import Population as Population
+from foveax.sweeps.population import train_population as train_population
+from foveax.sweeps.sweep import sweep as sweep
 from foveax.training.agent_learner import make_agent_learner as make_agent_learner
 from foveax.training.fit import fit as fit
 from foveax.training.learner import make_learner as make_learner

@@ -30,6 +30,8 @@ CONFIGURED = (commands.train, commands.train_sb3, commands.population, commands.
 """Commands whose flags start from a preset, a file or a run."""
 OTHERS = (commands.evaluate, commands.diagnose, commands.analyze, commands.recipe, commands.export, commands.predict,
           commands.verify)  # fmt: skip
+SEVERAL = ("--vary", "--link", "--unlink", "--pipeline-args", "--class-weights", "--retrain")
+"""Flags that take several values at once: given twice, the first ones would be lost."""
 
 
 @leaving_at_once()
@@ -95,6 +97,9 @@ def _parse(arguments: list[str]) -> Callable[[], None]:
         near = difflib.get_close_matches(name, named, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise InputError(f"command must be one of {', '.join(named)}; got {name!r}{hint}")
+    for flag in SEVERAL:
+        if sum(argument.partition("=")[0] == flag for argument in given) > 1:
+            raise InputError(f"{flag} must be given once, with all its values behind it; got it several times")
     call: Any = _call(named[name])
     if named[name] in CONFIGURED:
         flags = commands.TrainingFlags(_start(given))

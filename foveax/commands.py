@@ -44,15 +44,15 @@ from foveax.runs.config import ExecutionConfig, TrainingConfig
 from foveax.runs.export import export_function, export_params
 from foveax.runs.load import LoadedRun, load_run
 from foveax.runs.loggers import logger
-from foveax.runs.population import format_population, train_population
 from foveax.runs.run import Listener
 from foveax.runs.summary import Report, Result
-from foveax.runs.sweep import sweep as run_sweep
 from foveax.runs.train import train as train_run
 from foveax.runs.verify import verify as train_again
 from foveax.runtime.compilation_cache import keep_compilation_cache
 from foveax.runtime.files import write_atomically, write_json, write_npz
 from foveax.runtime.processes import is_main, start_processes
+from foveax.sweeps.population import format_population, train_population
+from foveax.sweeps.sweep import sweep as run_sweep
 
 Control = Literal["best_sequence", "another_image", "random", "centre"]
 BAR: dict[str, Any] = {"unit": " images", "unit_scale": True, "dynamic_ncols": True}

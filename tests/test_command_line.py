@@ -277,6 +277,12 @@ def test_commands_are_listed_and_others_refused_with_the_one_that_is_near(capsys
     assert re.findall(r"^  (\S+)", listed, re.MULTILINE) == named
 
 
+def test_a_flag_of_several_values_is_given_once(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["population", "--vary", "entropy=0,1", "--vary", "discount=0,1"])
+    assert "--vary must be given once, with all its values behind it" in capsys.readouterr().err
+
+
 def test_the_version_is_printed(capsys):
     assert printed(capsys, "--version").startswith("foveax 0.")
 

@@ -125,6 +125,7 @@ ANALYSIS = {
     "dynamic_time_warping": {**PAIR, **SIDED},
     "levenshtein": {**PAIR, **BINS},
     "scanmatch": {**PAIR, **BINS, "threshold": (1.0, "")},
+    "calibration": {"probabilities": (BELIEFS[:, -1], "beliefs"), "label": (LABEL, "label below K"), **BINS},
     "fixation_table": {**GAZE, "probabilities": (BELIEFS, "beliefs"), "label": (LABEL, "label below K")},
 }
 PLOT = {
@@ -138,12 +139,17 @@ PLOT = {
     "crops": {**LOOK, **SIZE, "scales": (1, "count")},
     "reconstruction": {**LOOK, **SIZE, "scales": (1, "count")},
     "fixation_sheet": {"images": (np.stack([IMAGE] * 3), "image"), **FIXATIONS},
+    "confusion_matrix": {
+        "label": (LABEL, "label below K"),
+        "predicted": (LABEL, "label below K"),
+        "classes": (5, "count"),
+    },
     "animate_trial": {"path": ("", ""), **LOOK, "probabilities": (BELIEFS[0], "beliefs")},
     "learning_curve": {"images": (np.arange(4), "numbers"), "runs": ({"one": np.ones((1, 4))}, "")},
 }
 OTHERS = {  # of tables and of curves by name, below
-    analysis: {"read_csv", "to_pandas", "from_pandas", "write_csv", "to_scanpaths"},
-    plot: {"accuracy_by_glimpse", "speed_accuracy_curve"},
+    analysis: {"read_csv", "to_pandas", "from_pandas", "write_csv", "to_scanpaths", "wilson_interval"},
+    plot: {"accuracy_by_glimpse", "speed_accuracy_curve", "reliability_diagram"},
 }
 
 
@@ -207,6 +213,7 @@ CURVES = {
         lambda: analysis.to_scanpaths(TABLE._replace(x=27 * TABLE.x, y=27 * TABLE.y)),
         "table must be fractions of the image",
     ),
+    "a share": (lambda: analysis.wilson_interval(1.2, 10), "shares must lie in"),
     "columns of other lengths": (
         lambda: analysis.write_csv("/nowhere/else.csv", TABLE._replace(x=TABLE.x[:2])),
         "columns of a table must be equally long",

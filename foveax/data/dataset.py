@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from foveax._arrays import shown
+from foveax._checked import in_line
 from foveax._types import Batch, InputError, Key, pickled_by_value
 from foveax.data.mapped import take
 
@@ -269,5 +269,5 @@ def as_array(name: str, values: Any) -> np.ndarray:
     """Values as NumPy's array; an `InputError` if they make none, as rows of unequal lengths."""
     try:
         return np.asarray(values)
-    except (TypeError, ValueError):
-        raise InputError(f"{name} must be an array; got {shown(values)}") from None
+    except (RuntimeError, TypeError, ValueError) as error:  # rows of several lengths; a tensor that lies elsewhere
+        raise InputError(f"{name} must be an array; it is not: {in_line(error)}") from None

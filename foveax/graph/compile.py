@@ -70,14 +70,15 @@ def compile(graph: Graph, record: Sequence[str] | None = None) -> Callable[..., 
                 values[name], states[name] = apply(params.get(name, {}), states[name], arriving, keys.get(name))
             return (states, remembered(graph, values)), select(values, recorded)
 
-        return scan_glimpses(glimpse, begin(graph), (jnp.arange(graph.length), keys))
+        xs = jnp.arange(graph.length), keys
+        return jax.lax.scan(glimpse, begin(graph), xs, unroll=at_a_turn(graph.length))[1]
 
     return rollout
 
 
-def scan_glimpses(glimpse: Callable[[Any, Any], tuple[Any, Any]], begin: Any, xs: Any) -> Any:
-    """What each glimpse of a loop gives, with a leading ``[T]``: `jax.lax.scan`, a few glimpses at a turn."""
-    return jax.lax.scan(glimpse, begin, xs, unroll=min(len(jax.tree.leaves(xs)[0]), UNROLL))[1]
+def at_a_turn(glimpses: int) -> int:
+    """How many glimpses of a loop are compiled into one turn of it."""
+    return max(min(glimpses, UNROLL), 1)
 
 
 def recorded_ports(graph: Graph, record: Sequence[str] | None = None) -> list[Source]:

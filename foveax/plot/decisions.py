@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from foveax._arrays import check_count
 from foveax._types import InputError
 from foveax.analysis.bootstrap import wilson_interval
 from foveax.analysis.decisions import Calibration
+from foveax.data.dataset import check_label
 from foveax.plot.style import COLOURS, FIRST, axes_or_new, name_classes, plain
 
 if TYPE_CHECKING:
@@ -29,11 +31,11 @@ def confusion_matrix(
 
     Classes, K of them, are called by their names, by default their numbers.
     """
-    pairs = np.stack([np.asarray(label), np.asarray(predicted)])
-    if pairs.ndim != 2 or pairs.dtype.kind not in "iu" or not pairs.size:
-        raise InputError(f"labels and decisions must be integers [N], N at least 1; got {list(pairs.shape[1:])}")
-    if not 0 <= pairs.min() <= pairs.max() < classes:
-        raise InputError(f"labels and decisions must lie in [0, {classes}); got {pairs.min()} to {pairs.max()}")
+    classes = check_count("classes", classes)
+    if np.size(label) != np.size(predicted):
+        raise InputError(f"label and predicted must be equally many; got {np.size(label)} and {np.size(predicted)}")
+    label = check_label("label", label, size=max(np.size(label), 1), classes=classes)
+    pairs = np.stack([label, check_label("predicted", predicted, size=len(label), classes=classes)])
     counts = np.zeros((classes, classes), int)
     np.add.at(counts, tuple(pairs), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

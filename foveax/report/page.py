@@ -122,9 +122,8 @@ def _key_numbers(findings: Findings) -> str:
     numbers: dict[str, str] = {}
     if np.isfinite(last).all():
         mean, low, high = (100 * value for value in bootstrap_mean(last))
-        numbers[table_title(own).removesuffix(" (%)") + ", last glimpse"] = (
-            f"{mean:.1f}{unit} <small>[{low:.1f}, {high:.1f}]</small>"
-        )
+        interval = f" <small>[{low:.1f}, {high:.1f}]</small>" * bool(np.isfinite(low))  # of one image there is none
+        numbers[table_title(own).removesuffix(" (%)") + ", last glimpse"] = f"{mean:.1f}{unit}{interval}"
     if findings.has_decisions:
         assert own.probabilities is not None
         assert own.label is not None

@@ -1,1 +1,1 @@
-"""Runs: trainings that are configured, kept in a directory, resumed, forked, verified, and swept."""
+"""Runs: trainings that are configured, kept in a directory, resumed, forked and verified."""

@@ -76,11 +76,11 @@ def fit(
     """
     population, size = state.key.ndim == 1, len(data.train["label"])
     members = (POPULATION,) if population else ()
+    steps = learner.steps if steps is None else steps
     for name, count, least in (("batch", batch, 1), ("dispatch", dispatch, 1), ("steps", steps, 0)):
         check_count(name, count, least)
     if batch > size:
         raise InputError(f"batch must be at most the number of training images, {size}; got {batch}")
-    steps = learner.steps if steps is None else steps
     if steps > learner.steps:
         raise InputError(f"steps must be at most those that the learner was made for, {learner.steps}; got {steps}")
     order_key, render_key = (jax.vmap(_data_keys) if population else _data_keys)(local_copy(state.key))

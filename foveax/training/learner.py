@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from foveax._types import BORDER_PIXELS, REFIXATION_PIXELS, Array, Batch, InputError, Key, Metrics, Params
-from foveax.graph.compile import Trajectory, number, scan_glimpses
+from foveax.graph.compile import Trajectory, at_a_turn, number
 from foveax.graph.compile import compile as compile_graph
 from foveax.graph.graph import Graph, Source, as_initial, batch_size, init, parse_port
 from foveax.graph.modules import AGENT_OUTPUTS, Loss, Module
@@ -173,7 +173,8 @@ def replayed_loss(
             again, state = agent.evaluate(params, state, outputs)
             return state, {port: again[port] for port in ("log_prob", "value", "entropy")}
 
-        return scan_glimpses(glimpse, module.begin(inputs), outputs)
+        saccades = len(jax.tree.leaves(outputs)[0])
+        return jax.lax.scan(glimpse, module.begin(inputs), outputs, unroll=at_a_turn(saccades))[1]
 
     credit = ("reward", "return", "advantage", "baselined")
     own = {port: value for port, value in episodes.items() if port not in credit}

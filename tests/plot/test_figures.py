@@ -279,9 +279,12 @@ REFUSED = {
     "NaN": (lambda: plot.crops(IMAGE, np.full((2, 2), np.nan), size=3), "finite"),
     "no saccades": (lambda: plot.amplitudes(np.zeros((3, 1, 2)), **SIDES), "at least one saccade"),
     "no direction": (lambda: plot.directions(np.zeros((3, 2, 2)), **SIDES), "of some length"),
-    "names": (lambda: plot.belief(np.ones((2, 3)), names=["a"]), "one for each of 3 classes; got 1"),
+    "names": (lambda: plot.belief(np.full((2, 3), 1 / 3), names=["a"]), "one for each of 3 classes; got 1"),
     "decisions": (lambda: plot.confusion_matrix(np.ones(3), np.ones(3), classes=2), "must be integers"),
-    "classes": (lambda: plot.confusion_matrix(np.arange(3), np.arange(3), classes=2), r"in \[0, 2\); got 0 to 2"),
+    "classes": (
+        lambda: plot.confusion_matrix(np.arange(3), np.arange(3), classes=2),
+        "number of classes, 2; got 2",
+    ),
     "belief": (lambda: plot.belief(np.ones(3)), r"\[T, K\]"),
     "curve": (lambda: plot.learning_curve({"a": np.ones(3)}, images=np.arange(3)), r"\[R, 3\]; a has \[3\]"),
 }

@@ -267,7 +267,12 @@ def test_page_holds_every_figure_and_table_in_a_browser(report, browser, tmp_pat
     ).stdout  # fmt: skip
     images, tables = map(int, re.search(r"<title>(\d+) (\d+)</title>", document).groups())
     assert (images, tables) == (15, 11)
-    for title in ("Decisions after each glimpse", "Likeness to people", "Predicting people", "The eye has"):
+    for title in (
+        "Decisions after each glimpse",
+        "Likeness to people",
+        "Predicting people",
+        "over another image's places",
+    ):
         assert title in document
 
 
@@ -296,7 +301,8 @@ def test_a_run_with_one_test_image_is_analysed(tmp_path):
     fx.train(fx.TrainingConfig(images=96, shift=0, pipeline=config), data, out=tmp_path / "one", evaluate=False)
     report = write_report(tmp_path / "one", data=data)
     page = Page(report)
-    assert set(page.tables) == {*TABLES, "similarity_to_the_policys_own_passes", "prediction_of_the_policys_own_passes"}
+    own = ("similarity_to_the_policys_own_passes", "prediction_of_the_policys_own_passes")
+    assert set(page.tables) == {*TABLES, "class_accuracy", "calibration", *own}
     assert figures_of(report) == set(FIGURES)
     assert any("There is one test image" in text for text in page.texts["p note"])
     assert not any("left out:" in text for text in page.texts["p note"])

@@ -12,7 +12,7 @@ import pytest
 import tiny
 
 import foveax as fx
-from foveax.runs.population import population_members
+from foveax.sweeps.population import population_members
 
 MEMBERS = population_members(tiny.CONFIG, seeds=2, vary={})
 

@@ -139,9 +139,9 @@ def test_the_directory_is_checked_before_anything_is_built(run, monkeypatch):
     def refuse(*arguments, **more):
         raise AssertionError("something was built before the directory was checked")
 
-    for module in ("train", "population"):
+    for module in ("runs.train", "sweeps.population"):
         for name in ("load", "build_graph", "make_learner"):
-            monkeypatch.setattr(f"foveax.runs.{module}.{name}", refuse, raising=False)
+            monkeypatch.setattr(f"foveax.{module}.{name}", refuse, raising=False)
     other = dataclasses.replace(tiny.CONFIG, seed=9)
     for train in (fx.train, fx.train_population):
         with pytest.raises(fx.InputError, match=r"seed is 0 there, 9 here"):
@@ -179,7 +179,7 @@ def test_parameters_are_read_without_a_learner(run, monkeypatch):
     def refuse(*arguments, **more):
         raise AssertionError("a learner was made to read parameters")
 
-    for module in ("runs.train", "runs.verify", "runs.population", "training.learner"):
+    for module in ("runs.train", "runs.verify", "sweeps.population", "training.learner"):
         monkeypatch.setattr(f"foveax.{module}.make_learner", refuse)
     monkeypatch.setattr("optax.adam", refuse)
     chex.assert_trees_all_equal(fx.load_run(out).params, result.params)

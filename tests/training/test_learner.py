@@ -319,9 +319,10 @@ def test_the_signs_of_collapse_in_the_log_are_those_of_the_analysis():
     fixations = np.concatenate([np.full((32, 1, 2), 0.5), modes[:, :-1]], axis=1)
     _, metrics = jax.jit(learner.step)(state, batch)
     late = {"begin": 3, "height": 16, "width": 16}
+    radius = graph.roles.crop_size / 3
     assert 0 < metrics["saccader/refixation"] < 1
     assert 0 < metrics["saccader/border"] < 1
     np.testing.assert_allclose(
-        metrics["saccader/refixation"], fx.analysis.refixation_rate(fixations, **late), rtol=1e-5
+        metrics["saccader/refixation"], fx.analysis.refixation_rate(fixations, radius=radius, **late), rtol=1e-5
     )
     np.testing.assert_allclose(metrics["saccader/border"], fx.analysis.border_share(fixations, **late), rtol=1e-5)

@@ -26,7 +26,7 @@ def eye(reward, **options):
 @functools.cache
 def pipeline(*links, pathwise=0.0, pay=1.0):
     """The standard pipeline, whose eye is called ``left``; and an eye ``right``, paid for the light that it sees."""
-    config = fx.PipelineConfig(crop_size=5, glimpses=5, hidden=8, features=6, policy="centre")
+    config = fx.PipelineConfig(crop_size=9, glimpses=5, hidden=8, features=6, policy="centre")
     graph = fx.standard_pipeline(small.data(SHAPE), config).remove("saccader").add(memory={"second": BEGINS})
     return graph.add(
         "classifier.hidden -> left.observation",
@@ -141,7 +141,8 @@ def test_signs_of_collapse_are_of_each_agents_own_memory():
         first = np.broadcast_to(np.array(begins, np.float32), (16, 1, 2))
         places = np.concatenate([first, modes[name]["mode"][:, :-1]], axis=1)
         for sign, rate in (("refixation", fx.analysis.refixation_rate), ("border", fx.analysis.border_share)):
-            expected = rate(places, begin=3, height=16, width=16)
+            near = {"radius": pipeline().roles.crop_size / 3 or 3.0} if sign == "refixation" else {}
+            expected = rate(places, begin=3, height=16, width=16, **near)
             np.testing.assert_allclose(metrics[f"{name}/{sign}"], expected, rtol=1e-5, err_msg=f"{name} {sign}")
     for sign in ("left/refixation", "left/border", "right/refixation"):
         assert 0 < metrics[sign] < 1

@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 import foveax as fx
-from foveax.runs.population import format_population, population_members
+from foveax.sweeps.population import format_population, population_members
 
 LISTED = "learning_rate, policy_learning_rate, ppo, reinforce, value, entropy, discount, gae_lambda, epsilon"
 

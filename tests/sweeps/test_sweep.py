@@ -9,7 +9,7 @@ import tiny
 from command import printed, refused
 
 import foveax as fx
-from foveax.runs import sweep as module
+from foveax.sweeps import sweep as module
 
 pytestmark = pytest.mark.slow
 

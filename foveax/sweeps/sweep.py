@@ -24,11 +24,11 @@ from foveax.pipelines.named import Build, Pipeline
 from foveax.pipelines.standard import PipelineConfig
 from foveax.runs.config import ExecutionConfig, TrainingConfig
 from foveax.runs.pipeline import STOCK, build_graph, find_pipeline
-from foveax.runs.population import FIELDS, FLOATS, Member, make_member, train_members
 from foveax.runs.summary import Report, silent
 from foveax.runs.train import load_data, prepare
 from foveax.runs.validation import check_unvalidated
 from foveax.runtime.files import read_json, write_atomically, write_json
+from foveax.sweeps.population import FIELDS, FLOATS, Member, make_member, train_members
 
 if TYPE_CHECKING:
     import pandas as pd

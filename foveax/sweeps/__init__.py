@@ -1,0 +1,1 @@
+"""Many trainings: populations as one program, and sweeps over any field."""
