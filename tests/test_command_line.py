@@ -333,9 +333,12 @@ def test_in_odd_environments_a_training_ends_well_or_with_a_sentence(setting, tm
 @pytest.mark.nightly
 @pytest.mark.parametrize("seconds", [5, 8, 11])
 def test_an_interrupt_before_the_first_step_ends_a_command_with_its_code(seconds):
-    command = [sys.executable, "-m", "foveax.cli", "train", "--images", "6400000", "--no-evaluate"]
-    handled = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=handled) as process:
+    """Where the tests run in the background, their processes would not hear of an interrupt unless they ask to."""
+    hearing = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import foveax.cli as f; f.main()"
+    )
+    command = [sys.executable, "-c", hearing, "train", "--images", "6400000", "--no-evaluate"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         time.sleep(seconds)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=300)
