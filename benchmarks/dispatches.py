@@ -162,7 +162,7 @@ def _figures(training: Training, program: Program, repeats: int) -> dict[str, An
         "images_per_second": round(images / step),
         "microseconds_per_step": round(1e6 * step, 1),
         "compile_seconds": round(program.seconds, 1),
-        "flops_per_image": round(program.flops / images),
+        **({"flops_per_image": round(program.flops / images)} if program.flops else {}),  # unknown on some GPUs
         "bytes_per_image": round(traffic / images),
         "kernels": count_kernels(text),
         "program_megabytes": round((memory.temp_size_in_bytes + memory.argument_size_in_bytes) / 2**20),
@@ -180,7 +180,8 @@ def _bound(flops: float, traffic: float, training: Training) -> dict[str, Any]:
     unit = "tensorfloat32" if training.precision == "default" else training.precision
     flops, traffic = flops / peaks[training.described.get("dtype", unit)], traffic / peaks["bytes"]
     bound = "launches" if max(flops, traffic) < LAUNCHES else "arithmetic" if flops > traffic else "memory"
-    return {"share_of_flops": round(flops, 4), "share_of_bandwidth": round(traffic, 4), "bound": bound}
+    arithmetic = {"share_of_flops": round(flops, 4)} if flops else {}
+    return {**arithmetic, "share_of_bandwidth": round(traffic, 4), "bound": bound}
 
 
 def dispatch(training: Training, program: Any) -> Any:

@@ -47,7 +47,7 @@ def execute(page, shell):
 
 @pytest.mark.filterwarnings("ignore::foveax.analysis.gaze_file.GazeWarning")
 def test_the_walk_is_walked(shell, tmp_path):
-    names, (stopped, resumed, extended, looked, compared) = execute("walk", shell)
+    names, (stopped, resumed, extended, looked, compared, exported) = execute("walk", shell)
     assert "stopped, with the exit code 130" in stopped
     assert "best sequence" in resumed
     assert re.search(r"events\.out\.tfevents", extended)
@@ -56,6 +56,8 @@ def test_the_walk_is_walked(shell, tmp_path):
     assert rows[1][0] == "new.png"
     assert int(rows[1][1]) in range(3)
     assert "report.html" in compared
+    assert list(names["frame"]["seed"]) == [0, 1, 0, 1]
+    assert exported.splitlines()[-1] == "(1, 4, 3) (1, 4, 2) False"
     assert (tmp_path / "with-people" / "figures" / "people_trials.png").exists()
     assert len(names["gaze"].x) == 3 * 12 * 5 - 5 - 1  # a trial is missing, and one place
     assert all((tmp_path / name).stat().st_size for name in ("anna.png", "people.png"))
