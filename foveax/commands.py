@@ -27,6 +27,7 @@ from foveax.evaluation.diagnosis import diagnose as measure
 from foveax.evaluation.diagnosis import format_diagnosis, format_gain, paired_gain
 from foveax.evaluation.evaluate import (
     Evaluation,
+    Report,
     as_arrays,
     class_balance,
     format_balance,
@@ -45,7 +46,7 @@ from foveax.runs.export import export_function, export_params
 from foveax.runs.load import LoadedRun, load_run
 from foveax.runs.loggers import logger
 from foveax.runs.run import Listener
-from foveax.runs.summary import Report, Result
+from foveax.runs.summary import Result
 from foveax.runs.train import train as train_run
 from foveax.runs.verify import verify as train_again
 from foveax.runtime.compilation_cache import keep_compilation_cache
@@ -482,8 +483,8 @@ def _tested(run: LoadedRun) -> tuple[dict, dict]:
     """The evaluations of a run and its controls, and the rows of their table, which is printed."""
     height, width = run.data.test["image"].shape[1:3]
     key = jax.random.key(run.config.seed)
-    with evaluation_bar("test images, next to the controls"):
-        evaluations = evaluate_with_controls(run.graph, run.params, run.data, key=key)
+    with evaluation_bar() as report:
+        evaluations = evaluate_with_controls(run.graph, run.params, run.data, key=key, report=report)
     rows = {name: scores(evaluation, height=height, width=width) for name, evaluation in evaluations.items()}
     own = next(iter(evaluations.values()))
     print(format_table(rows, table_title(own)))

@@ -8,7 +8,7 @@ import numpy as np
 from foveax._types import Key, Params
 from foveax.data.dataset import Data
 from foveax.evaluation import best_sequence as search
-from foveax.evaluation.evaluate import Evaluation, check_split, make_evaluator, place_port, track
+from foveax.evaluation.evaluate import Evaluation, Report, check_split, make_evaluator, place_port, silent, track
 from foveax.graph.graph import Graph, Source
 from foveax.modules.scripted import following
 
@@ -23,7 +23,9 @@ class Target(NamedTuple):
     position: str = ""
 
 
-def evaluate_with_controls(graph: Graph, params: dict[str, Params], data: Data, *, key: Key) -> dict[str, Evaluation]:
+def evaluate_with_controls(
+    graph: Graph, params: dict[str, Params], data: Data, *, key: Key, report: Report = silent
+) -> dict[str, Evaluation]:
     """The test split under the pipeline's own policy, and the same pipeline under the controls of each of its agents.
 
     The controls are: ``best sequence``, the places that serve best if they must be the same on every image, fitted on
@@ -32,13 +34,14 @@ def evaluate_with_controls(graph: Graph, params: dict[str, Params], data: Data, 
     controls are called ``"agent: control"``. Without agents, what writes the gaze is controlled.
 
     With a single glimpse, or no eye, there is nothing to control; with a single image there is no other. The test split
-    is refused as `foveax.evaluate` refuses it.
+    is refused as `foveax.evaluate` refuses it. What is done next is reported, as a line.
 
     Returns:
       by name, the pipeline's own first: ``"learned"``, or ``"scripted"`` if it has no agents, and an eye without
       parameters.
     """
     data = data._replace(test={**data.test, **check_split(graph, data.test, "test split")})
+    report(f"test images, {own_name(graph)}")
     own = make_evaluator(graph)(params, data.test, key)
     evaluations = {own_name(graph): own}
     targets = control_targets(graph) if graph.length > 1 else {}
@@ -49,7 +52,9 @@ def evaluate_with_controls(graph: Graph, params: dict[str, Params], data: Data, 
         prefix = f"{name}: " if len(targets) > 1 else ""
         places = own.tracks.get(name, own.fixations)
         assert places is not None
+        report(f"search for the {prefix}best sequence")
         for control, fixations in _controls(followed, params, data, places[:, 1:], key).items():
+            report(f"test images, {prefix}{control}")
             evaluations[prefix + control] = given(params, {**data.test, "fixations": fixations}, key)
     return evaluations
 

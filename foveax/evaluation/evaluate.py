@@ -69,6 +69,14 @@ Evaluator = Callable[..., Evaluation]
 _watch: ContextVar[Callable[[int], Any]] = ContextVar("watch", default=lambda images: None)
 
 
+Report = Callable[[str], None]
+"""Called with what is done next, as a line."""
+
+
+def silent(line: str) -> None:
+    """Reports nothing."""
+
+
 @contextlib.contextmanager
 def watched(watch: Callable[[int], Any]) -> Iterator[None]:
     """Calls `watch` with the number of images whenever an evaluation has shown some."""

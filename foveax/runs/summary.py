@@ -1,7 +1,6 @@
 """The end of a training: its evaluation next to the controls, its summary, its sheet of scanpaths."""
 
 import platform
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ from foveax._types import Params
 from foveax.data.dataset import Data
 from foveax.evaluation.controls import evaluate_with_controls, own_name
 from foveax.evaluation.diagnosis import diagnose
-from foveax.evaluation.evaluate import Evaluation, class_balance, make_evaluator, scores
+from foveax.evaluation.evaluate import Evaluation, Report, class_balance, make_evaluator, scores, silent
 from foveax.graph.graph import Graph
 from foveax.plot.scanpath import fixation_sheet
 from foveax.runs.run import Run
@@ -22,14 +21,6 @@ from foveax.runtime.processes import is_main
 SHEET_TRIALS = 16
 TRAIN_SAMPLE = 5000
 """Training images, rendered as in training, on which the accuracy is given next to that of the test."""
-
-
-Report = Callable[[str], None]
-"""Called with a line on what is under way."""
-
-
-def silent(line: str) -> None:
-    """Reports nothing."""
 
 
 class Result(NamedTuple):
@@ -76,8 +67,7 @@ def conclude(
         "config": config.to_json(),
     }
     if evaluate:
-        report("test images, next to the controls")
-        evaluations = evaluate_with_controls(graph, params, data, key=key)
+        evaluations = evaluate_with_controls(graph, params, data, key=key, report=report)
         report("training images")
         train = make_evaluator(graph)(params, data.sample(key, TRAIN_SAMPLE), key)
         report("diagnosis")

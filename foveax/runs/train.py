@@ -12,6 +12,7 @@ from foveax._types import InputError
 from foveax.data.dataset import Data, Split
 from foveax.data.fingerprint import fingerprint as data_fingerprint
 from foveax.data.load import load
+from foveax.evaluation.evaluate import Report, silent
 from foveax.graph.fingerprint import fingerprint as graph_fingerprint
 from foveax.graph.graph import Graph
 from foveax.learning.ppo import check_compared
@@ -21,7 +22,7 @@ from foveax.runs.directory import RunRecord, run_path
 from foveax.runs.initial import initial_point
 from foveax.runs.pipeline import build_graph, find_pipeline
 from foveax.runs.run import Listener, fork_point, open_run
-from foveax.runs.summary import Report, Result, conclude, silent
+from foveax.runs.summary import Result, conclude
 from foveax.runs.validation import make_validation
 from foveax.runtime.machine import check_memory
 from foveax.runtime.processes import check_alike, main_first

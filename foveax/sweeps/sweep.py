@@ -18,13 +18,13 @@ from foveax._types import InputError
 from foveax.data.dataset import Data
 from foveax.data.fingerprint import fingerprint
 from foveax.evaluation.controls import evaluate_with_controls, own_name
+from foveax.evaluation.evaluate import Report, silent
 from foveax.graph.graph import Graph
 from foveax.learning.hyperparameters import LearningConfig
 from foveax.pipelines.named import Build, Pipeline
 from foveax.pipelines.standard import PipelineConfig
 from foveax.runs.config import ExecutionConfig, TrainingConfig
 from foveax.runs.pipeline import STOCK, build_graph, find_pipeline
-from foveax.runs.summary import Report, silent
 from foveax.runs.train import load_data, prepare
 from foveax.runs.validation import check_unvalidated
 from foveax.runtime.files import read_json, write_atomically, write_json

@@ -90,6 +90,6 @@ def test_classes_of_unequal_size_are_printed_the_worst_first(tmp_path, capsys):
     (line,) = (line for line in table.splitlines() if line.startswith("accuracy by class: "))
     assert {part.split()[0] for part in line.removeprefix("accuracy by class: ").split(", ")} == {"0", "1", "2"}
     assert table.splitlines()[-1] == "nothing is kept of this training; --out DIR keeps the next"
-    for title in ("test images, next to the controls", "training images", "diagnosis"):
+    for title in ("test images, best sequence", "training images", "diagnosis"):
         assert f"{title}: " in bars
     assert float(re.findall(r"diagnosis: ([\d.]+) images ", bars)[-1]) > 5 * 32  # five eyes, and the search
