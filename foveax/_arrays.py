@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from foveax._checked import in_line
 from foveax._types import InputError
 
 FARTHEST, FAR = 10.0, 2.0
@@ -108,8 +109,7 @@ def shown(value: Any) -> str:
     """A value in a line."""
     if isinstance(value, np.ndarray | jax.Array):
         return f"{value.dtype} {list(value.shape)}"
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else f"{text[:80]}..."
+    return in_line(value)
 
 
 def _float(value: Any) -> float:

@@ -68,7 +68,7 @@ def retrained_controls(
             moved = moved_by(_without_learning(graph, name, target), target.port, eye, target.position)
             learner = make_learner(moved, learning, steps=steps)
             state = learner.init(key)
-            for state, _ in fit(learner, data, state, steps=steps, batch=batch):  # noqa: B007
+            for state, _ in fit(learner, data, state, batch=batch):  # noqa: B007
                 pass
             prefix = f"{name}: " if len(targets) > 1 else ""
             yield f"{prefix}{control}, retrained", evaluate(moved, state.params, data.test, key=key)
