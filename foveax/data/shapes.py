@@ -9,6 +9,8 @@ from foveax.data.known_answers import drawn
 
 SIDE, RADIUS = 40, 6.0
 """Side of an image, and half the width of a shape, in pixels."""
+SMALL_SIDE = 28
+"""Side of an image of a circle or square."""
 CHUNK = 1_000
 """Images drawn at a time, so that memory stays small."""
 LIGHT = 1.8
@@ -70,7 +72,27 @@ def coloured_shapes(rng: np.random.Generator, size: int) -> Split:
     return {"image": _uint8(image + 0.02 * rng.standard_normal(image.shape, np.float32)), "label": shapes[:, 0]}
 
 
-SHAPE_SETS = {"shaded_shapes": shaded_shapes, "coloured_shapes": coloured_shapes}
+@functools.partial(drawn, chunk=CHUNK)
+def circle_square(rng: np.random.Generator, size: int) -> Split:
+    """A circle or a square of 5 to 10 pixels, anywhere in the image; light falls off with the distance from it.
+
+    As ``CircleSquare-v0`` of ap_gym (https://pypi.org/project/ap-gym/), where shapes are all of one size. Through a
+    small crop that moves a little at a time the shape must first be found, by going where it is brighter.
+
+    Example:
+      >>> circle_square().train["image"].shape
+      (20000, 28, 28, 1)
+    """
+    label, half = rng.integers(0, 2, size), rng.uniform(2.5, 5.0, size).astype(np.float32)
+    place = rng.uniform(half[:, None], SMALL_SIDE - 1 - half[:, None], (size, 2))
+    across, down = _grid(np.zeros(size), place, SMALL_SIDE)
+    radius, farther = np.hypot(across, down), np.maximum(np.abs(across), np.abs(down))
+    beyond = np.where(label[:, None, None] == 0, radius, farther) - half[:, None, None]
+    ground = 1 - radius / (2**0.5 * SMALL_SIDE)
+    return {"image": _uint8((ground + (1 - ground) * np.clip(0.5 - beyond, 0, 1))[..., None]), "label": label}
+
+
+SHAPE_SETS = {"shaded_shapes": shaded_shapes, "coloured_shapes": coloured_shapes, "circle_square": circle_square}
 
 
 def _draw(rng: np.random.Generator, shape: np.ndarray, place: np.ndarray) -> np.ndarray:
@@ -82,11 +104,11 @@ def _draw(rng: np.random.Generator, shape: np.ndarray, place: np.ndarray) -> np.
     return np.clip(0.5 - outside, 0, 1)
 
 
-def _grid(turn: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _grid(turn: np.ndarray, place: np.ndarray, side: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
     """Each pixel's distance in pixels from a place ``[N, 2]`` along two axes, turned by radians ``[N]``."""
     place, turn = place.astype(np.float32), turn.astype(np.float32)[:, None, None]
-    x = np.arange(SIDE, dtype=np.float32)[None, None, :] - place[:, 0, None, None]
-    y = np.arange(SIDE, dtype=np.float32)[None, :, None] - place[:, 1, None, None]
+    x = np.arange(side, dtype=np.float32)[None, None, :] - place[:, 0, None, None]
+    y = np.arange(side, dtype=np.float32)[None, :, None] - place[:, 1, None, None]
     cosine, sine = np.cos(turn), np.sin(turn)
     return x * cosine + y * sine, y * cosine - x * sine
 

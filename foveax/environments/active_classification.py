@@ -6,14 +6,15 @@ Such an environment must be:
 * its observation a dictionary with a *glimpse*, a box of floats or uint8 ``[G, G, C]``, and a *position*, a finite box
   of two numbers: where the glimpse was taken (the entries may have other names, `Names`);
 * its action a dictionary with a *movement*, a finite box of two numbers: where to look next, as a position, or by how
-  much to move; and a *prediction*, a `Discrete` of K classes, or a box of K log-probabilities, which are at most 0;
-* its ``info`` at the end of an episode with the *label*.
+  much to move; and a *prediction*, a `Discrete` of K classes, or a box of K log-probabilities or logits;
+* its ``info`` at the end of an episode with the *label*; a dotted name, such as ``prediction.target``, is an entry of a
+  dictionary within it.
 
 Its reward is reported, and not learnt from: the saccader is paid by the graph's own reward, as in all of foveax.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import gymnasium
 import jax
@@ -60,6 +61,7 @@ class ActiveClassification(NamedTuple):
     graph: Graph
     names: Names
     movement: Movement
+    unit: float | None
     classes: int
     sampling: tuple[Callable[..., Any], Callable[..., Any]]
     greedy: tuple[Callable[..., Any], Callable[..., Any]]
@@ -92,15 +94,24 @@ class PlayedEpisodes(NamedTuple):
 
 
 def make_active_classification(
-    environment: Environment, config: PipelineConfig, *, names: Names | None = None, movement: Movement = "absolute"
+    environment: Environment,
+    config: PipelineConfig,
+    *,
+    names: Names | None = None,
+    movement: Movement = "absolute",
+    unit: float | None = None,
 ) -> ActiveClassification:
     """Checks an environment of others, and makes the standard pipeline for it.
 
     A single environment becomes a batch of one. The number of glimpses is the number of steps of an episode, and the
-    retina is not used. A movement is where to look next in the space of positions, or (``"relative"``) the way there.
-    Raises `InputError` if the spaces are not as the head of this module says.
+    retina is not used. A movement is where to look next in the space of positions, or (``"relative"``) the way there:
+    in units of positions or, if given, of a `unit`, a fraction of their range, such as the farthest that the
+    environment moves at once; the pipeline's own `reach` then keeps to it. Raises `InputError` if the spaces are not as
+    the head of this module says, or the unit is not in (0, 1].
     """
     names = names or Names()
+    if unit is not None and not (movement == "relative" and 0 < unit <= 1):
+        raise InputError(f"unit must be in (0, 1], of a movement that is relative; got {unit} of one {movement}")
     if config.glimpses < 2:
         raise InputError(f"an episode must have at least 2 glimpses to be acted in; got {config.glimpses}")
     if isinstance(environment, gymnasium.Env):
@@ -118,7 +129,7 @@ def make_active_classification(
     classes = _classes(_entry(action, names.prediction, "action"), names.prediction)
     graph = _pipeline(config, (*glimpse.shape, 1, 1)[:3], classes)
     halves = split_at_retina(graph), split_at_retina(greedy(graph))
-    return ActiveClassification(batch, graph, names, movement, classes, *halves)
+    return ActiveClassification(batch, graph, names, movement, unit, classes, *halves)
 
 
 def play_episodes(
@@ -146,10 +157,7 @@ def play_episodes(
         if ended.any() != (number == length) or ended.any() != ended.all():
             have = f"{ended.sum()} of {len(ended)} had ended"
             raise InputError(f"an episode must end after exactly {length} steps; after {number} of them {have}")
-    final, name = info.get("final_info", info), task.names.label
-    if name not in final:
-        raise InputError(f"the info at an episode's end must hold {name!r}; it holds {', '.join(final) or 'nothing'}")
-    label = check_label(f"info {name}", np.ravel(final[name]), size=environments.num_envs, classes=task.classes)
+    label = _label(task, info.get("final_info", info))
     *values, rewards = (np.stack(parts, axis=1) for parts in zip(*steps, strict=True))
     return PlayedEpisodes(*values, label=label, reward=rewards)
 
@@ -224,6 +232,17 @@ def _read(task: ActiveClassification, observation: Any) -> tuple[np.ndarray, np.
     return scaled.reshape(len(glimpse), *task.graph.inputs["glimpses"].shape[1:]), position.astype(np.float32)
 
 
+def _label(task: ActiveClassification, info: Mapping[str, Any]) -> np.ndarray:
+    """The labels ``[B]``, from an entry of the info, or of a dictionary within it."""
+    name, found = task.names.label, cast(Any, info)
+    for part in name.split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            held = ", ".join(found) if isinstance(found, Mapping) else type(found).__name__
+            raise InputError(f"the info at an episode's end must hold {name!r}; it holds {held or 'nothing'}")
+        found = found[part]
+    return check_label(f"info {name}", np.ravel(found), size=task.environments.num_envs, classes=task.classes)
+
+
 def _limits(task: ActiveClassification) -> tuple[np.ndarray, np.ndarray]:
     space: Any = task.environments.single_observation_space
     return space[task.names.position].low, space[task.names.position].high
@@ -236,7 +255,8 @@ def _actions(
     space: Any = task.environments.single_action_space
     moves, predicts = space[task.names.movement], space[task.names.prediction]
     low, high = _limits(task)
-    wanted = low + fixation * (high - low) if task.movement == "absolute" else (fixation - position) * (high - low)
+    way = (fixation - position) * (high - low) if task.unit is None else (fixation - position) / task.unit
+    wanted = low + fixation * (high - low) if task.movement == "absolute" else way
     movement = np.clip(wanted, moves.low, moves.high)
     prediction = probabilities.argmax(axis=-1)
     if isinstance(predicts, spaces.Box):

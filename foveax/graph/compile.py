@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from foveax._types import Array, InputError, Key, Params
-from foveax.graph.graph import Graph, Source, as_initial, glimpse_keys, loop_values, parse_port
+from foveax.graph.graph import Graph, Source, glimpse_keys, initial_memory, loop_values, parse_port
 from foveax.graph.modules import Factor, State, Values
 from foveax.graph.ports import GraphError, describe
 
@@ -71,7 +71,7 @@ def compile(graph: Graph, record: Sequence[str] | None = None) -> Callable[..., 
             return (states, remembered(graph, values)), select(values, recorded)
 
         xs = jnp.arange(graph.length), keys
-        return jax.lax.scan(glimpse, begin(graph), xs, unroll=at_a_turn(graph.length))[1]
+        return jax.lax.scan(glimpse, begin(graph, inputs), xs, unroll=at_a_turn(graph.length))[1]
 
     return rollout
 
@@ -123,11 +123,11 @@ def check_values(kind: str, values: Values, specs: Values) -> None:
             raise InputError(f"{kind} must hold {name} {describe(wanted)}, as the graph has it; got {describe(came)}")
 
 
-def begin(graph: Graph, *, without: Iterable[str] = ()) -> tuple[dict[str, State], dict[str, Array]]:
+def begin(graph: Graph, inputs: Values, *, without: Iterable[str] = ()) -> tuple[dict[str, State], dict[str, Array]]:
     """The states of the modules, but for some, and the memory, before the first glimpse."""
     names = [name for name in graph.modules if name not in without]
     states = {name: graph.modules[name].begin(graph.wiring.inputs[name]) for name in names}
-    return states, {name: as_initial(value) for name, value in graph.memory.items()}
+    return states, initial_memory(graph, inputs)
 
 
 def arriving_at(graph: Graph, name: str, values: Mapping[str, Values]) -> dict[str, Any]:

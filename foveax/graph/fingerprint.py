@@ -42,7 +42,9 @@ def fingerprint(graph: Graph) -> dict[str, Any]:
 
 
 def _as_json(initial: Any) -> Any:
-    """Numbers as nested lists; those that are not finite, for which JSON has no word, as text."""
+    """Numbers as nested lists; those that are not finite, for which JSON has no word, as text; an input by its name."""
+    if isinstance(initial, str):
+        return initial
     return json.loads(json.dumps(np.asarray(initial, float).tolist()), parse_constant=str)
 
 

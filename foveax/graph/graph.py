@@ -1,6 +1,7 @@
 """The graph: modules, links between their ports, memory, and a loop of T glimpses, checked when it is built."""
 
 import dataclasses
+import functools
 import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -78,8 +79,9 @@ class Graph:
         (int32, 0 to T - 1), ``last`` (bool) and ``progress`` (float32, the share of training done, 1 when it is over);
         ``memory`` and ``hyperparameter``.
       length: the number of glimpses T.
-      memory: initial values by name; Python floats become float32. ``memory.NAME`` can be read by any module, and
-        written by one link, ``"module.port -> memory.NAME"``: what is read at a glimpse was written at the one before.
+      memory: initial values by name; Python floats become float32, and ``"input.NAME"`` stands for an input of the
+        graph, so that each example begins with its own. ``memory.NAME`` can be read by any module, and written by one
+        link, ``"module.port -> memory.NAME"``: what is read at a glimpse was written at the one before.
       hyperparameters: floats by name, linked as ``hyperparameter.NAME``: they are arguments of the compiled program, so
         that the members of a population can differ in them.
       roles: what tools need to know of the graph.
@@ -223,6 +225,14 @@ def as_initial(value: Any) -> jax.Array:
     return jnp.asarray(array.astype(_narrow(array.dtype)))
 
 
+def initial_memory(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What the memory holds before the first glimpse: constants, or what comes in at inputs of the graph."""
+    return {
+        name: inputs[parse_port(value).port] if isinstance(value, str) else as_initial(value)
+        for name, value in graph.memory.items()
+    }
+
+
 def _narrow(dtype: np.dtype) -> np.dtype:
     """A dtype of at most 32 bits, of the same kind."""
     return np.dtype(f"{dtype.kind}4") if dtype.kind in "fiu" and dtype.itemsize > 4 else dtype
@@ -299,7 +309,7 @@ def _wire(graph: Graph, before: Graph | None) -> Wiring:
     outputs: dict[str, Mapping[str, Any]] = {
         "input": dict(graph.inputs),
         "loop": jax.eval_shape(lambda: loop_values(graph, jnp.int32(0), 0.0)),
-        "memory": {name: jax.eval_shape(lambda: as_initial(value)) for name, value in graph.memory.items()},  # noqa: B023
+        "memory": jax.eval_shape(functools.partial(initial_memory, graph), dict(graph.inputs)),
         "hyperparameter": {name: jax.ShapeDtypeStruct((), jnp.float32) for name in graph.hyperparameters},
     }
     inputs = {}
@@ -346,13 +356,18 @@ def _check_parts(graph: Graph) -> None:
     if not isinstance(graph.links, list | tuple):
         raise GraphError(f"links must be a list of texts; got {in_line(graph.links)}")
     for name, value in graph.memory.items():
-        _check_initial(name, value)
+        _check_initial(name, value, graph.inputs)
     for name, value in graph.hyperparameters.items():
         if not is_number(value):
             raise GraphError(f"the hyper-parameter {name!r} must be a number; got {in_line(value)}")
 
 
-def _check_initial(name: str, value: Any) -> None:
+def _check_initial(name: str, value: Any, inputs: Mapping[str, Any]) -> None:
+    if isinstance(value, str):
+        there = [f"input.{each}" for each in inputs]
+        if value not in there:
+            raise GraphError(f"memory {name!r} must begin with numbers, or with one of {_list(there)}; got {value!r}")
+        return
     try:
         array = np.asarray(value)
     except (TypeError, ValueError):

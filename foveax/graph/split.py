@@ -173,7 +173,7 @@ def split(graph: Graph, *names: str, record: tuple[str, ...] = ()) -> tuple[Envi
     def reset(
         key: Key, params: Mapping[str, Params], inputs: Values, progress: Array | float = 1.0
     ) -> tuple[EpisodeState, TimeStep]:
-        states, memory = begin(graph, without=names)
+        states, memory = begin(graph, inputs, without=names)
         specs = select(graph.wiring.outputs, ended)
         zeros = jax.tree.map(lambda spec: jnp.zeros(spec.shape, spec.dtype), specs)
         return look(EpisodeState(key, jnp.int32(0), inputs, states, {}, memory), params, progress, zeros)

@@ -17,6 +17,7 @@ from foveax.networks.saccaders import Activation, Heads, Perceptron, SaccadeNetw
 Exploration = Literal["fixed", "scheduled", "learned"]
 INPUTS = {
     "observation": Port(("D",), FLOATS),
+    "glimpse": Port(("H", "W", "C"), FLOATS, required=False),
     "position": POINT._replace(required=False),
     "index": Port((), (jnp.int32,), required=False),
     **dict.fromkeys(("progress", "scale_start", "scale_end"), Port((), (jnp.float32,), required=False)),
@@ -36,9 +37,10 @@ def saccader(
 ) -> Module:
     """A saccader that learns: a policy over the next fixation (`foveax.learning.policies`).
 
-    Inputs: ``observation`` ``[D]``, such as a layer of the classifier; and if linked, the current fixation ``position``
-    and the number of the glimpse ``index``, which it then reads too; the share of training done ``progress``, which a
-    scheduled scale needs; ``scale_start`` and ``scale_end``, which take the place of the numbers given here.
+    Inputs: ``observation`` ``[D]``, such as a layer of the classifier; and if linked, the ``glimpse`` itself
+    ``[H, W, C]``, the current fixation ``position`` and the number of the glimpse ``index``, which it then reads too;
+    the share of training done ``progress``, which a scheduled scale needs; ``scale_start`` and ``scale_end``, which
+    take the place of the numbers given here.
     Outputs: ``fixation`` ``[2]``, where to look next; ``mode`` ``[2]``, where it would look without exploration; its
     experience (`foveax.graph.modules.Agent`): ``action``, ``log_prob``, ``entropy``, ``value``; and what it read.
 
@@ -110,7 +112,8 @@ def saccader(
 
     def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
         read = {**inputs, "observed": _observed(inputs, bands)}
-        del read["observation"]
+        for name in {"observation", "glimpse"} & read.keys():
+            del read[name]  # of which `observed` is made
         outputs, state = judge(params, state, None, read, key)
         return {**outputs, **read}, state
 
@@ -136,6 +139,8 @@ def perceptron_saccader(hidden: tuple[int, ...], *, activation: Activation, squa
 def _observed(inputs: Values, bands: int) -> Array:
     """All that a saccader's network reads, as one vector of the observation's dtype."""
     parts = [inputs["observation"]]
+    if "glimpse" in inputs:
+        parts.append(inputs["glimpse"].reshape(-1))
     if "position" in inputs:
         parts.append(fourier_features(inputs["position"], bands=bands))
     if "index" in inputs:

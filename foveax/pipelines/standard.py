@@ -34,7 +34,10 @@ class PipelineConfig(Checked):
     """
 
     glimpses: int = bounded(6, 1, 1000)
-    """Glimpses per image, T; the first is at the centre."""
+    """Glimpses per image, T."""
+    first: Literal["centre", "random", "given"] = "centre"
+    """Where the first glimpse is taken: at the centre; anywhere with equal probability, drawn anew each time an image
+    is shown; or, for each image, where an array `first` in the data says, (x, y) in [0, 1]."""
     crop_size: int = bounded(9, 1, 10_000)
     """Side of a glimpse in pixels."""
     scales: int = bounded(1, 1, 10)
@@ -66,6 +69,9 @@ class PipelineConfig(Checked):
     """For the policy sequence: the fixations after the first, T - 1 pairs of x and y in [0, 1]."""
     saccader_hidden: int = bounded(128, 1, 1_000_000)
     """Units of the saccader."""
+    saccader_sees: Literal["hidden", "both"] = "hidden"
+    """What the saccader reads of a glimpse: the classifier's state alone, or beside it the glimpse itself, which says
+    what the classifier need not remember, such as from where light falls."""
     saccader_core: Literal["none", "rnn", "gru", "lstm"] = "none"
     """A memory of the saccader's own."""
     reach: float = bounded(1.0, 0.0, 1.0, above=0.0)
@@ -134,7 +140,7 @@ def standard_pipeline(data: Data, config: PipelineConfig | None = None) -> Graph
             "saccader.fixation -> memory.fixation",
         ],
         length=config.glimpses,
-        memory={"fixation": (0.5, 0.5)},
+        memory={"fixation": (0.5, 0.5) if config.first == "centre" else "input.first"},
         hyperparameters=_hyperparameters(config),
         roles=Roles("fixation", "decision.probabilities", "input.label", config.crop_size, config.scales),
     )
@@ -149,6 +155,7 @@ def _eye(config: PipelineConfig) -> tuple[Module, list[str]]:
             "memory.fixation -> saccader.position",
             index,
             "loop.progress -> saccader.progress",
+            *(["retina.glimpse -> saccader.glimpse"] if config.saccader_sees == "both" else []),
         ]
         scales = [name for name in _hyperparameters(config) if name != "pathwise"]
         return _saccader(config), links + [f"hyperparameter.{name} -> saccader.{name}" for name in scales]

@@ -10,6 +10,7 @@ from foveax._types import InputError
 from foveax.data.augment import shifted, warped
 from foveax.data.canvas import cluttered
 from foveax.data.dataset import Data, Split, held_out, held_out_by_class
+from foveax.data.first import begun_anywhere
 from foveax.data.load import absolute_name
 from foveax.learning.hyperparameters import LearningConfig
 from foveax.pipelines.standard import PipelineConfig
@@ -87,9 +88,9 @@ class TrainingConfig(Checked):
 
     def prepare_test(self, data: Data) -> Data:
         """Another set as this configuration shows its test split: on a canvas it must fit, if the task has one."""
-        if self.task == "original":
-            return data
-        return cluttered(data, side=self.canvas, pieces=self.pieces if self.task == "cluttered" else 0)
+        if self.task != "original":
+            data = cluttered(data, side=self.canvas, pieces=self.pieces if self.task == "cluttered" else 0)
+        return begun_anywhere(data) if self.pipeline.first == "random" else data
 
     def validation_split(self, data: Data) -> Split:
         """The images that a training is judged on while it runs, shown as test images are; empty if there are none.

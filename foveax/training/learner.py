@@ -12,7 +12,7 @@ import optax
 from foveax._types import BORDER_PIXELS, REFIXATION_PIXELS, Array, Batch, InputError, Key, Metrics, Params
 from foveax.graph.compile import Trajectory, at_a_turn, number
 from foveax.graph.compile import compile as compile_graph
-from foveax.graph.graph import Graph, Source, as_initial, batch_size, init, parse_port
+from foveax.graph.graph import Graph, Source, batch_size, init, initial_memory, parse_port
 from foveax.graph.modules import AGENT_OUTPUTS, Loss, Module
 from foveax.graph.ports import describe
 from foveax.learning.hyperparameters import Hyperparameters, LearningConfig
@@ -121,7 +121,7 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
             loss, terms = agent_loss(episode, episode, hyper, bonus_at(hyper, progress, learning))
             total, episodes[name] = total + loss, episode
             terms["reward"] = jnp.mean(jnp.sum(episode["reward"], axis=1))
-            terms |= _gaze(episode, graph, name)
+            terms |= _gaze(episode, graph, name, inputs)
             metrics |= {f"{name}/{term}": value for term, value in terms.items()}
         return total, (episodes, metrics)
 
@@ -264,7 +264,7 @@ def bonus_at(hyper: Hyperparameters, progress: Array, learning: LearningConfig) 
     return hyper.entropy if learning.decay == "constant" else hyper.entropy * (1 - progress)
 
 
-def _gaze(episode: Mapping[str, Array], graph: Graph, name: str) -> Metrics:
+def _gaze(episode: Mapping[str, Array], graph: Graph, name: str, inputs: Batch) -> Metrics:
     """Signs of collapse: the share of the late modes that return to an earlier one, or lie on the border.
 
     Late is from the second half of the glimpses on, to return to come within a third of a crop. Nothing of an agent
@@ -277,7 +277,7 @@ def _gaze(episode: Mapping[str, Array], graph: Graph, name: str) -> Metrics:
     image, modes = graph.inputs["image"].shape, jax.lax.stop_gradient(episode["mode"])
     sides = jnp.array([image[1] - 1, image[0] - 1], jnp.float32)
     late = modes.shape[1] // 2
-    begins = jnp.broadcast_to(as_initial(graph.memory[memories[0]]), (len(modes), 1, 2))
+    begins = jnp.broadcast_to(initial_memory(graph, inputs)[memories[0]], (len(modes), 2))[:, None]
     points = jnp.concatenate([begins, modes], axis=1) * sides[None, None, :]
     ends = points[:, 1 + late :]
     distance = jnp.linalg.norm(ends[:, :, None] - points[:, None, :], axis=-1)

@@ -45,3 +45,22 @@ def test_light_varies_several_times_more_than_the_shape_differs_from_its_ground(
     assert np.median(blocks.max(1) / blocks.min(1)) > 4
     by_label = [image[shaded["label"] == label].mean() for label in range(5)]
     assert np.ptp(by_label) < 0.05 * np.mean(by_label)
+
+
+def test_light_leads_to_the_circle_or_square():
+    """From any pixel, the brightest of its neighbours is nearer the shape; and only a square fills its bounding box."""
+    split = fx.load("circle_square").test
+    image = split["image"][:200, ..., 0].astype(float)
+    shape = image > 250
+    pixels = shape.sum((1, 2))
+    middle = np.stack([(np.arange(28) * shape.sum(axis)).sum(1) / pixels for axis in (2, 1)], axis=-1)  # row, column
+    rows, columns = np.mgrid[4:24:4, 4:24:4].reshape(2, -1)
+    downhill = image[:, rows + 3, columns] - image[:, rows - 3, columns]
+    way = middle[:, :1] - rows
+    far = np.abs(way) > 6
+    assert (np.sign(downhill[far]) == np.sign(way[far])).mean() > 0.98
+    box = np.stack([shape.any(axis).sum(1) for axis in (1, 2)], axis=-1).prod(-1)
+    filled = pixels / box
+    label = split["label"][:200]
+    assert filled[label == 1].mean() > 0.95
+    assert filled[label == 0].mean() == pytest.approx(np.pi / 4, abs=0.03)

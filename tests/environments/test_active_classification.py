@@ -19,21 +19,27 @@ STEPS, CROP = 2, 9
 class Peephole(gymnasium.Env):
     """Pixels through a peephole at whole pixels; what is predicted last counts."""
 
-    def __init__(self, data, *, relative=False, steps=STEPS, label=True, log_probabilities=False):
+    def __init__(self, data, *, relative=False, steps=STEPS, label=True, log_probabilities=False, unit=None):
         self.images, self.labels = data.train["image"], data.train["label"]
         self.side, self.relative, self.steps, self.tell = self.images.shape[1] - 1, relative, steps, label
+        self.unit = unit  # the farthest move along an axis, as a fraction of the side, of which a movement of 1 is one
         self.observation_space = spaces.Dict(
             {
                 "glimpse": spaces.Box(0, 255, (CROP, CROP, 1), np.uint8),
                 "position": spaces.Box(0, self.side, (2,), np.float32),
             }
         )
-        reach = spaces.Box(-self.side, self.side, (2,), np.float32)
+        farthest = self.side if unit is None else 1.0
+        reach = spaces.Box(-farthest, farthest, (2,), np.float32)
         classes = data.classes
         self.action_space = spaces.Dict(
             {
                 "movement": reach,  # wider than where an absolute movement may go
-                "prediction": spaces.Box(-np.inf, 0, (classes,)) if log_probabilities else spaces.Discrete(classes),
+                "prediction": (
+                    spaces.Box(-np.inf, log_probabilities, (classes,))
+                    if log_probabilities is not False
+                    else spaces.Discrete(classes)
+                ),
             }
         )  # fmt: skip
 
@@ -53,12 +59,14 @@ class Peephole(gymnasium.Env):
         assert self.action_space.contains(action), action
         movement, prediction = action["movement"], np.argmax(action["prediction"])
         prediction = prediction if isinstance(self.action_space["prediction"], spaces.Box) else action["prediction"]
-        moved = self.position + movement if self.relative else movement
+        moved = self.position + movement * (1 if self.unit is None else self.unit * self.side)
+        moved = moved if self.relative else movement
         self.position = np.clip(moved, 0, self.side).astype(np.float32)
         self.time += 1
         ended = self.time == self.steps
         correct = bool(prediction == self.labels[self.row])
-        info = {"label": int(self.labels[self.row])} if ended and self.tell else {}
+        told = {"label": int(self.labels[self.row]), "outcome": {"target": int(self.labels[self.row])}}
+        info = told if ended and self.tell else {}
         return self.observe(), float(ended and correct), ended, False, info
 
 
@@ -119,8 +127,24 @@ def test_an_eye_that_does_not_look_follows_its_sequence(corner):
     np.testing.assert_allclose(played.positions[:, 1], [[0.25, 0.75]] * 4, atol=1e-6)
 
 
-def test_predictions_may_be_log_probabilities(corner):
-    task = make_active_classification(batch(corner, log_probabilities=True), CONFIG)
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_an_eye_of_limited_reach_moves_in_units_of_it(mode, corner):
+    """As in environments whose largest action makes the longest move: none is cut short, and all land as chosen."""
+    config = dataclasses.replace(CONFIG, glimpses=6, reach=0.1)
+    environments = batch(corner, mode=mode, relative=True, unit=0.1, steps=6)
+    names = Names(label="outcome.target")
+    task = make_active_classification(environments, config, names=names, movement="relative", unit=0.1)
+    params = fx.init(task.graph, jax.random.key(0))
+    played = play_episodes(task, params, keys=keys(1), sample=True, progress=0.0)
+    moves = np.diff(played.positions, axis=1)
+    np.testing.assert_allclose(played.positions[:, 1:], played.fixations[:, :-1], atol=1e-5)
+    assert 0.05 < np.abs(moves).max() <= 0.1 + 1e-5
+    np.testing.assert_array_equal(played.reward[:, -1], played.probabilities[:, -1].argmax(-1) == played.label)
+
+
+@pytest.mark.parametrize("highest", [0.0, np.inf])
+def test_predictions_may_be_log_probabilities_or_logits(highest, corner):
+    task = make_active_classification(batch(corner, log_probabilities=highest), CONFIG)
     played = play_episodes(task, fx.init(task.graph, jax.random.key(0)), keys=keys(1))
     np.testing.assert_array_equal(played.reward[:, -1], played.probabilities[:, -1].argmax(-1) == played.label)
 
@@ -197,6 +221,16 @@ REFUSED = {
     ),
     "longer": (lambda data: played(data, steps=3), "must end after exactly 2 steps; after 2 of them 0 of 4 had ended"),
     "shorter": (lambda data: played(data, steps=1), "must end after exactly 2 steps; after 1 of them 4 of 4 had ended"),
+    "a label deeper down": (
+        lambda data: play_episodes(
+            task := make_active_classification(batch(data), CONFIG, names=Names(label="label.target")),
+            fx.init(task.graph, jax.random.key(0)), keys=keys(1)),
+        "must hold 'label.target'; it holds ndarray",
+    ),
+    "a unit of what is absolute": (
+        lambda data: make_active_classification(Peephole(data), CONFIG, unit=0.1),
+        r"unit must be in \(0, 1\], of a movement that is relative; got 0.1 of one absolute",
+    ),
     "no label": (lambda data: played(data, label=False), "the info at an episode's end must hold 'label'"),
 }  # fmt: skip
 

@@ -372,7 +372,7 @@ def test_every_agent_is_reported_by_its_name(agents):
     assert "accuracy_memory.fixation" not in page.tables
     assert "Scanpaths: the head" in page.texts["h3"]
     verdicts = [text for key, texts in page.texts.items() if key.startswith("p verdict") for text in texts]
-    assert [verdict.partition(" has ")[0] for verdict in sorted(verdicts)] == ["eye", "the head"]
+    assert [verdict.partition(":")[0] for verdict in sorted(verdicts)] == ["eye", "the head"]
     gaze = rows_of(agents / "tables" / "statistics_memory.fixation.csv")
     assert [row[0] for row in gaze[1:3]] == ["learned", "eye: best sequence"]
     assert "coverage" in gaze[0]
