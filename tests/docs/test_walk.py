@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = [pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def shell(tmp_path, monkeypatch):
 
     def run(lines):
         arguments = ["bash", "-e", "-c", lines]
-        return subprocess.run(arguments, capture_output=True, text=True, timeout=500, check=True).stdout
+        return subprocess.run(arguments, capture_output=True, text=True, timeout=900, check=True).stdout
 
     return run
 
