@@ -19,6 +19,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from foveax._types import InputError
 from foveax.analysis import FixationTable, read_csv
+from foveax.analysis.bootstrap import Interval
 from foveax.analysis.gaze_file import Times, Units
 from foveax.data.load import load
 from foveax.data.pictures import picture_files, read_picture
@@ -37,6 +38,8 @@ from foveax.evaluation.evaluate import (
     watched,
 )
 from foveax.evaluation.evaluate import evaluate as show
+from foveax.evaluation.headroom import format_headroom
+from foveax.evaluation.headroom import headroom as measure_headroom
 from foveax.evaluation.retraining import retrained_controls
 from foveax.evaluation.whole_image import whole_image_accuracy
 from foveax.pipelines.named import import_object, import_pipeline
@@ -206,6 +209,7 @@ def diagnose(
     *,
     whole_image: int = 300_000,
     retrain: tuple[Control, ...] = (),
+    headroom: bool = False,
 ) -> None:
     """Report whether a run's eye does anything: its controls, its measures, and a verdict; writes diagnosis.json.
 
@@ -214,6 +218,7 @@ def diagnose(
       whole_image: Images on which a network that sees the whole image is trained, for comparison, at most the run's; 0:
         none.
       retrain: Controls to train the pipeline anew with, each as long as the run: what is it worth to learn to look?
+      headroom: Also how much a better choice of each place could gain, as far as what the eye reads can tell.
     """
     loaded = flags.load(run)
     config, data = loaded.config, loaded.data
@@ -228,9 +233,21 @@ def diagnose(
             data, config.pipeline, config.learning, images=images, batch=config.batch, seed=config.seed
         )
         print(f"a network of like size that sees the whole image: {100 * report['whole_image']:.2f} %")
+    if headroom:
+        report["headroom"] = {name: _headroom(loaded, name) for name in loaded.graph.agents}
     if retrain:
         report["retrained"] = _retrained(loaded, evaluations, [name.replace("_", " ") for name in retrain])
     write_json(loaded.path / f"diagnosis{suffix(loaded)}.json", report)
+
+
+def _headroom(run: LoadedRun, agent: str) -> list[dict[str, Any]]:
+    """The headroom of an agent's saccades, which is printed."""
+    rows = measure_headroom(run.graph, run.params, run.data.test, key=jax.random.key(run.config.seed), agent=agent)
+    print(f"{agent}: {format_headroom(rows)}")
+    return [
+        {name: value._asdict() if isinstance(value, Interval) else value for name, value in row._asdict().items()}
+        for row in rows
+    ]
 
 
 def _retrained(run: LoadedRun, evaluations: dict[str, Evaluation], controls: Sequence[str]) -> dict[str, Any]:
