@@ -31,10 +31,11 @@ def translated(data: Data, *, side: int = 60) -> Data:
     return cluttered(data, side=side, pieces=0)
 
 
-def cluttered(data: Data, *, side: int = 60, pieces: int = 4, piece: int = 8) -> Data:
+def cluttered(data: Data, *, side: int = 60, pieces: int = 4, piece: int = 8, told: bool = False) -> Data:
     """As `translated`, with square pieces of other images strewn about it (Mnih et al. 2014, section 4.1).
 
     There are `pieces` of them, `piece` pixels a side, from other images of the same batch, or of the same test split.
+    If `told`, an array ``object`` ``[N, 2]`` says where the middle of each image lies on its canvas, as a fixation.
 
     Raises:
       InputError: if an image is larger than the canvas, or a piece than an image, or the test canvases do not fit into
@@ -53,7 +54,9 @@ def cluttered(data: Data, *, side: int = 60, pieces: int = 4, piece: int = 8) ->
     def render(key: Key, batch: Batch) -> Batch:
         images = batch["image"]
         keys, order = jax.random.split(key, len(images)), jnp.arange(len(images))
-        return {**batch, "image": jax.vmap(draw, in_axes=(0, 0, None))(keys, order, images)}
+        middle = functools.partial(_middle, shape=images.shape[1:], side=side)
+        places = {"object": jax.vmap(middle)(keys)} if told else {}
+        return {**batch, "image": jax.vmap(draw, in_axes=(0, 0, None))(keys, order, images), **places}
 
     test = jax.jit(render)(jax.random.key(0), data.test)  # the same test canvases for everyone
     return data.rendered(render)._replace(test={name: np.asarray(array) for name, array in test.items()})
@@ -85,6 +88,13 @@ def canvas(key: Key, index: Array, images: Array, *, side: int, pieces: int = 0,
         return jax.lax.dynamic_update_slice(drawn, jnp.maximum(there, cut), to), None
 
     return jax.lax.scan(lay, drawn, jax.random.split(pieces_key, pieces), unroll=min(pieces, UNROLLED))[0]
+
+
+def _middle(key: Key, *, shape: tuple[int, ...], side: int) -> Array:
+    """Where the middle of the image lies that `canvas` places by the same key."""
+    row, column, _ = _corner(jax.random.split(key)[0], shape, (side, side, shape[-1]))
+    corner = jnp.stack([column, row]).astype(jnp.float32)
+    return (corner + jnp.array([shape[1] - 1, shape[0] - 1], jnp.float32) / 2) / max(side - 1, 1)
 
 
 def _corner(key: Key, window: tuple[int, ...] | list[int], whole: tuple[int, ...] | list[int]) -> tuple[Array, ...]:

@@ -18,6 +18,9 @@ import jax.numpy as jnp
 
 from foveax._types import Array, InputError, Key
 
+SPREAD = 1.6
+"""Radius, before the squash, of the disc over which the first sequence of fixations is spread."""
+
 
 class Policy(NamedTuple):
     """A distribution over the next fixation, given some numbers from a network.
@@ -45,7 +48,7 @@ class Policy(NamedTuple):
     initial: Callable[..., Array] = jax.nn.initializers.zeros
 
 
-def squashed_gaussian(*, spread: float = 1.6) -> Policy:
+def squashed_gaussian(*, spread: float = SPREAD) -> Policy:
     """Anywhere in the image: a Gaussian ``u ~ N(heads, scale^2)`` along x and y, squashed to ``1 / (1 + exp(-u))``.
 
     Near the centre, where the squash has the slope 1/4, a scale of 1 is a quarter of the image. The density is that of

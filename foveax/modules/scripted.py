@@ -69,6 +69,55 @@ def learned_sequence(initial: Any, reach: float | None = None) -> Module:
     return Module(_ports(reach), apply, init=lambda key, inputs: {"places": points})
 
 
+def told_sequence(initial: Any) -> Module:
+    """An eye that is told where to look: at places about the one at its port ``object`` ``[2]``, clipped to [0, 1].
+
+    How they lie about it, ``offsets`` ``[T - 1, 2]``, are parameters, which begin at `initial` and learn by the
+    gradient of the losses through the retina. Needs ``loop.index`` at its port ``index``.
+    """
+    offsets = jnp.asarray(initial, jnp.float32)
+
+    def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
+        return {"fixation": jnp.clip(inputs["object"] + _next_of(inputs["index"], params["offsets"]), 0.0, 1.0)}, state
+
+    return Module({"index": INDEX, "object": POINT}, apply, init=lambda key, inputs: {"offsets": offsets})
+
+
+def salient(size: int) -> Module:
+    """An eye that looks where the image stands out most, and not again where it has looked.
+
+    The map is the local contrast, the standard deviation of the brightness over `size` pixels each way, as of a crop.
+    Each place looked at, the first included, is suppressed by a Gaussian of half that width, and the next is where most
+    is left (after Itti, Koch, Niebur 1998, IEEE Transactions on Pattern Analysis 20, with one feature at one scale).
+    Ports: ``image`` ``[H, W, C]``, from an input of the graph, and the present place ``position``.
+    """
+
+    def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
+        grey = inputs["image"].astype(jnp.float32).mean(-1)
+        height, width = grey.shape
+        variance = _box_mean(grey**2, size) - _box_mean(grey, size) ** 2
+        last = jnp.array([width - 1, height - 1], jnp.float32)
+        column, row = inputs["position"] * last
+        rows, columns = jnp.mgrid[:height, :width].astype(jnp.float32)
+        away = (columns - column) ** 2 + (rows - row) ** 2
+        left = state * (1 - jnp.exp(-away / (2 * (size / 2) ** 2)))
+        best = jnp.argmax(jnp.sqrt(jnp.maximum(variance, 0.0)) * left)
+        place = jnp.stack([best % width, best // width]).astype(jnp.float32) / jnp.maximum(last, 1.0)
+        return {"fixation": place}, left
+
+    def begin(inputs: Values) -> State:
+        return jnp.ones(inputs["image"].shape[:2], jnp.float32)
+
+    return Module({"image": Port(("H", "W", "C")), "position": POINT}, apply, begin=begin)
+
+
+def _box_mean(image: Array, size: int) -> Array:
+    """The mean over a box of `size` pixels each way about every pixel; beyond the border the image is 0."""
+    ones = jnp.ones(size, jnp.float32) / size
+    blurred = jax.vmap(lambda line: jnp.convolve(line, ones, mode="same"))
+    return blurred(blurred(image).T).T
+
+
 def drawn_scanpath(scanpaths: Any, reach: float | None = None) -> Module:
     """An eye that follows one of some scanpaths ``[M, T - 1, 2]``, drawn anew for each rollout, whatever the image.
 

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 
 from foveax._checked import Checked, bounded
@@ -10,17 +11,26 @@ from foveax._types import InputError
 from foveax.data.dataset import Data
 from foveax.graph.graph import Graph, Roles
 from foveax.graph.modules import Module
-from foveax.learning.policies import bounded_gaussian, grid_categorical, squashed_gaussian
+from foveax.learning.policies import SPREAD, bounded_gaussian, grid_categorical, squashed_gaussian, sunflower
 from foveax.modules.classifier import classifier
 from foveax.modules.decision import balanced_class_weights, decision
 from foveax.modules.retina import cropper
 from foveax.modules.reward import reward
 from foveax.modules.saccader import Exploration, saccader
-from foveax.modules.scripted import centre, check_fixations, fixed_sequence, given_fixations, uniform_random
+from foveax.modules.scripted import (
+    centre,
+    check_fixations,
+    fixed_sequence,
+    given_fixations,
+    learned_sequence,
+    salient,
+    told_sequence,
+    uniform_random,
+)
 from foveax.networks.encoders import Combine, GlimpseEncoder
 from foveax.networks.saccaders import SaccadeNetwork
 
-Eye = Literal["learned", "centre", "random", "sequence", "given"]
+Eye = Literal["learned", "centre", "random", "sequence", "itinerary", "given", "salient", "told"]
 Reward = Literal[
     "cross_entropy_drop", "correct_each", "correct_last", "cross_entropy", "tanh_cross_entropy", "clipped_linear"
 ]
@@ -64,7 +74,9 @@ class PipelineConfig(Checked):
     """Of the classes in the cross-entropy: equal; balanced, inversely proportional to their shares of the training
     images; or one number for each."""
     policy: Eye = "learned"
-    """How the eye moves; all but learned are controls. given needs an array `fixations` in the data."""
+    """How the eye moves. All but learned are controls, each with a classifier of its own: at the centre; at random; by
+    a sequence that is given, or one, an itinerary, that is learned by its gradient; by an array `fixations` in the
+    data; to what is salient; or about the place that an array `object` in the data tells, as canvas tasks can."""
     sequence: tuple[tuple[float, float], ...] = ()
     """For the policy sequence: the fixations after the first, T - 1 pairs of x and y in [0, 1]."""
     saccader_hidden: int = bounded(128, 1, 1_000_000)
@@ -116,7 +128,7 @@ def standard_pipeline(data: Data, config: PipelineConfig | None = None) -> Graph
       (['retina', 'classifier', 'decision', 'reward', 'saccader'], 4)
     """
     config = config or PipelineConfig()
-    eye, links = _eye(config)
+    eye, links = _eye(config, data)
     return Graph(
         inputs=data.inputs,
         modules={
@@ -146,7 +158,7 @@ def standard_pipeline(data: Data, config: PipelineConfig | None = None) -> Graph
     )
 
 
-def _eye(config: PipelineConfig) -> tuple[Module, list[str]]:
+def _eye(config: PipelineConfig, data: Data) -> tuple[Module, list[str]]:
     """The module that moves the eye, and the links that it needs."""
     index = "loop.index -> saccader.index"
     if config.policy == "learned":
@@ -163,7 +175,20 @@ def _eye(config: PipelineConfig) -> tuple[Module, list[str]]:
         return fixed_sequence(config.sequence), [index]
     if config.policy == "given":
         return given_fixations(), [index, "input.fixations -> saccader.fixations"]
+    if config.policy == "itinerary":
+        return learned_sequence(jax.nn.sigmoid(_spread(config, SPREAD))), [index]
+    if config.policy == "salient":
+        return salient(config.crop_size), ["input.image -> saccader.image", "memory.fixation -> saccader.position"]
+    if config.policy == "told":
+        side = min(data.inputs["image"].shape[:2])
+        offsets = _spread(config, config.crop_size / (2 * side))
+        return told_sequence(offsets), [index, "input.object -> saccader.object"]
     return (centre() if config.policy == "centre" else uniform_random()), []
+
+
+def _spread(config: PipelineConfig, radius: float) -> Any:
+    """Points ``[T - 1, 2]`` about the origin, spread over a disc."""
+    return sunflower(jax.random.key(0), (max(config.glimpses - 1, 1), 2), radius=radius)
 
 
 def _classifier(config: PipelineConfig, classes: int) -> Module:

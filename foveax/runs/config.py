@@ -89,7 +89,8 @@ class TrainingConfig(Checked):
     def prepare_test(self, data: Data) -> Data:
         """Another set as this configuration shows its test split: on a canvas it must fit, if the task has one."""
         if self.task != "original":
-            data = cluttered(data, side=self.canvas, pieces=self.pieces if self.task == "cluttered" else 0)
+            pieces, told = self.pieces if self.task == "cluttered" else 0, self.pipeline.policy == "told"
+            data = cluttered(data, side=self.canvas, pieces=pieces, told=told)
         return begun_anywhere(data) if self.pipeline.first == "random" else data
 
     def validation_split(self, data: Data) -> Split:

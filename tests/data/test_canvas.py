@@ -102,3 +102,18 @@ def test_warp_samples_the_image_along_its_field():
     for channel in range(2):
         expected = map_coordinates(padded[..., channel], [rows + 30, columns + 30], order=1)
         np.testing.assert_allclose(warped[..., channel], expected, atol=2e-5)
+
+
+def test_what_is_told_is_the_middle_of_the_image(digits):
+    """The corner of its ink on the canvas, less that within the image, is where the image begins."""
+    data = fx.cluttered(digits, side=50, pieces=0, told=True)
+    batch = {name: jnp.asarray(array[:32]) for name, array in digits.train.items()}
+    shown = data.render(jax.random.key(3), batch)
+    begins = [
+        np.argwhere(canvas[..., 0] > 0).min(0) - np.argwhere(digit[..., 0] > 0).min(0)
+        for canvas, digit in zip(np.asarray(shown["image"]), np.asarray(batch["image"]), strict=True)
+    ]
+    middle = (np.array(begins)[:, ::-1] + 13.5) / 49
+    np.testing.assert_allclose(shown["object"], middle, atol=1e-6)
+    assert data.test["object"].shape == (1000, 2)
+    np.testing.assert_array_equal(data.test["image"], fx.translated(digits, side=50).test["image"])
