@@ -1,7 +1,7 @@
 """One training per choice, by flags alone: full MNIST, 9x9 crops, 6 glimpses, 100,000 images, test touched once.
 
 Run it as ``python benchmarks/ablations.py --data-dir DIR``; it writes ``benchmarks/results/ablations.json`` and prints
-the table. Each row is the command ``foveax train --preset mnist FLAGS``.
+the table. Each row is the command ``foveax train --data mnist --images 100000 --shift 0 FLAGS``, of an eye that explores.
 """
 
 import json
@@ -54,7 +54,8 @@ def main(data_dir: str, images: int = 100_000, results: Path = Path("benchmarks/
 def run(flags: list[str]) -> dict:
     """One training as a command; the numbers of its summary."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "foveax.cli", "train", "--preset", "mnist", "--out", folder + "/run", *flags]
+        base = ["--data", "mnist", "--shift", "0", "--out", folder + "/run"]
+        command = [sys.executable, "-m", "foveax.cli", "train", *base, *flags]
         subprocess.run(command, check=True, capture_output=True)
         summary = json.loads(Path(folder, "run", "summary.json").read_text())
     own = next(iter(summary["test"].values()))

@@ -19,6 +19,7 @@ EPILOG = """\
 presets (foveax config --preset NAME prints one whole):
   default     5,000 bundled digits, a minute on two cores
   mnist       full MNIST, half a minute; needs the extra tfds
+  canvas      each digit somewhere on a canvas of 60x60, three scales
   mnist_long  full MNIST, warped, minutes to hours
   ram         close to RAM (Mnih et al. 2014): REINFORCE, 8x8 crops
   report      close to the original report: paid at the last glimpse, no efference copy
@@ -34,7 +35,7 @@ rewards (CE is the cross-entropy of the right class, p its probability, K classe
 examples:
   foveax train --out runs/first
   foveax train --data pictures.npz --crop-size 15 --glimpses 8 --out runs/pictures
-  foveax train --preset mnist --task translated --crop-size 12 --images 1000000 --out runs/translated
+  foveax train --preset canvas --task cluttered --glimpses 8 --images 1000000 --out runs/cluttered
   foveax train --extend runs/first --images 600000 --out runs/longer
   foveax train --pipeline my_eye.py:early_eye --out runs/early
 """

@@ -28,7 +28,7 @@ def _with(config: TrainingConfig, **pipeline: Any) -> TrainingConfig:
 def _table1() -> Recipe:
     rows = {}
     for column, core in enumerate(("feedforward", "gru")):
-        base = _with(PRESETS["mnist"], core=core)
+        base = TrainingConfig(data="mnist", images=100_000, shift=0, pipeline=PipelineConfig(core=core))
         for policy, *figures in BASELINES:
             rows[f"{core}, {policy}"] = Row(_with(base, policy=policy), 3, figures[column])
         for name, reward, discount, rate, *figures in REPORTED:
@@ -130,6 +130,15 @@ RECIPES = {
             "cluttered 60, 3 scales, short": Row(_clutter(2_000_000), 1, "95.96 (random 85.6)"),
             "cluttered 60, 3 scales, long": Row(_clutter(6_000_000), 1, "95.96 (random 85.6)"),
             "cluttered 100, 4 scales": Row(_clutter(2_000_000, side=100, scales=4), 1, "91.89 (random 71.6)"),
+        },
+    ),
+    "looking": Recipe(
+        "Is it worth learning to look? MNIST on a canvas, 3 scales of 12x12, 400,000 images, each eye its own classifier",
+        "-",
+        {
+            f"{task}, {eye}": Row(_with(dataclasses.replace(PRESETS["canvas"], task=task), policy=eye), 5)
+            for task in ("translated", "cluttered")
+            for eye in ("learned", "itinerary", "told", "salient", "random")
         },
     ),
     "collapse": Recipe(
