@@ -1,7 +1,7 @@
 """One training per choice, by flags alone: full MNIST, 9x9 crops, 6 glimpses, 100,000 images, test touched once.
 
 Run it as ``python benchmarks/ablations.py --data-dir DIR``; it writes ``benchmarks/results/ablations.json`` and prints
-the table. Each row is the command ``foveax train --data mnist --images 100000 --shift 0 FLAGS``, of an eye that explores.
+the table. Each row is the command ``foveax train --data mnist --images 100000 --shift 0 FLAGS``.
 """
 
 import json

@@ -133,7 +133,7 @@ RECIPES = {
         },
     ),
     "looking": Recipe(
-        "Is it worth learning to look? MNIST on a canvas, 3 scales of 12x12, 400,000 images, each eye its own classifier",
+        "Is it worth learning to look? MNIST on a canvas, 3 scales of 12x12, 400,000 images",
         "-",
         {
             f"{task}, {eye}": Row(_with(dataclasses.replace(PRESETS["canvas"], task=task), policy=eye), 5)

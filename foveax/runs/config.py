@@ -178,9 +178,7 @@ PRESETS = {
         batch=64,
         shift=0,
         task="translated",
-        pipeline=PipelineConfig(
-            crop_size=12, scales=3, kernels=32, combine="add", scale_start=0.5
-        ),
+        pipeline=PipelineConfig(crop_size=12, scales=3, kernels=32, combine="add", scale_start=0.5),
     ),
     "mnist_long": TrainingConfig(
         data="mnist",
@@ -205,6 +203,5 @@ PRESETS = {
         learning=LearningConfig(discount=0.9),
     ),
 }
-"""Named configurations: the defaults; full MNIST in half a minute, where the digit is always in the middle, and the eye
-need not explore; on a canvas, where it must; in minutes to hours; close to RAM (Mnih et al. 2014); close to the original
-report."""
+"""Named configurations: the defaults; full MNIST in half a minute, where digits are in the middle and the eye need not
+explore; on a canvas, where it must; in minutes to hours; close to RAM (Mnih et al. 2014); close to the original report."""
