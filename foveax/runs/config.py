@@ -204,4 +204,5 @@ PRESETS = {
     ),
 }
 """Named configurations: the defaults; full MNIST in half a minute, where digits are in the middle and the eye need not
-explore; on a canvas, where it must; in minutes to hours; close to RAM (Mnih et al. 2014); close to the original report."""
+explore; on a canvas, where it must; MNIST in minutes to hours; close to RAM (Mnih et al. 2014); close to the original
+report."""
