@@ -41,6 +41,13 @@ def test_documentation_runs(page, tmp_path, monkeypatch):
         assert names["trajectory"]["bright"]["output"].shape == (6,)
 
 
+def test_no_page_has_a_section_twice():
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+        headings = re.findall(r"^#+ .*$", text, flags=re.MULTILINE)
+        assert sorted(headings) == sorted(set(headings)), page
+
+
 def test_documentation_names_only_what_there_is():
     """Every name in code in the page on analysis is one of the package, or a column of its table."""
     from foveax import analysis
