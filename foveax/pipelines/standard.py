@@ -90,6 +90,9 @@ class PipelineConfig(Checked):
     """Farthest move of the eye in one saccade along each axis, as a fraction of the image; 1 reaches all of it."""
     grid: int = bounded(0, 0, 1000)
     """Choose among the centres of the cells of a grid of this many along each axis; 0 for any place."""
+    spread: float = bounded(SPREAD, above=0.0)
+    """Radius of the disc over which the first sequence of fixations is spread, before the squash; 2.2 reaches 0.9 of the
+    image. Not with a grid, or where reach is limited."""
     exploration: Exploration = "scheduled"
     """The policy's scale: fixed, scheduled (it falls over training) or learned. It is a standard deviation before the
     squash: near the centre, 1 is a quarter of the image."""
@@ -210,7 +213,7 @@ def _class_weights(config: PipelineConfig, data: Data) -> Any:
 
 
 def _saccader(config: PipelineConfig) -> Module:
-    policy = squashed_gaussian() if config.reach == 1 else bounded_gaussian(config.reach)
+    policy = squashed_gaussian(spread=config.spread) if config.reach == 1 else bounded_gaussian(config.reach)
     policy = grid_categorical(config.grid) if config.grid else policy
     core = None if config.saccader_core == "none" else config.saccader_core
     dtype = jnp.dtype(config.precision)

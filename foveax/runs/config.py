@@ -170,7 +170,7 @@ PRESETS = {
         data="mnist",
         images=100_000,
         shift=0,
-        pipeline=PipelineConfig(scale_start=0.05, scale_end=0.05, pathwise=3.0),
+        pipeline=PipelineConfig(spread=1.3, scale_start=0.05, scale_end=0.05, pathwise=3.0),
     ),
     "canvas": TrainingConfig(
         data="mnist",
