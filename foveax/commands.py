@@ -356,8 +356,8 @@ def recipe(name: Positional[str], /, *, out: str = "", data_dir: str = "", only:
     """Run a named experiment, seed by seed, and print it next to published figures; a stopped one is resumed.
 
     Args:
-      name: One of default, table1, ram, translated, cluttered, collapse, known_answers, shapes, trainers; or a
-        foveax.recipes.Recipe of your own, as FILE.py:NAME.
+      name: One of default, table1, ram, translated, cluttered, collapse, known_answers, shapes, circle_square,
+        trainers; or a foveax.recipes.Recipe of your own, as FILE.py:NAME.
       out: The folder of its runs and results; by default runs/NAME.
       data_dir: Where TFDS sets lie; by default $TFDS_DATA_DIR, or ~/tensorflow_datasets.
       only: Run the rows whose name contains this.

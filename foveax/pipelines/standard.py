@@ -91,8 +91,8 @@ class PipelineConfig(Checked):
     grid: int = bounded(0, 0, 1000)
     """Choose among the centres of the cells of a grid of this many along each axis; 0 for any place."""
     spread: float = bounded(SPREAD, above=0.0)
-    """Radius of the disc over which the first sequence of fixations is spread, before the squash; 2.2 reaches 0.9 of the
-    image. Not with a grid, or where reach is limited."""
+    """Radius of the disc over which the first sequence of fixations is spread, before the squash; 2.2 reaches to 0.9.
+    Not for a grid, or a limited reach."""
     exploration: Exploration = "scheduled"
     """The policy's scale: fixed, scheduled (it falls over training) or learned. It is a standard deviation before the
     squash: near the centre, 1 is a quarter of the image."""

@@ -132,15 +132,6 @@ RECIPES = {
             "cluttered 100, 4 scales": Row(_clutter(2_000_000, side=100, scales=4), 1, "91.89 (random 71.6)"),
         },
     ),
-    "looking": Recipe(
-        "Is it worth learning to look? MNIST on a canvas, 3 scales of 12x12, 400,000 images",
-        "-",
-        {
-            f"{task}, {eye}": Row(_with(dataclasses.replace(PRESETS["canvas"], task=task), policy=eye), 5)
-            for task in ("translated", "cluttered")
-            for eye in ("learned", "itinerary", "told", "salient", "random")
-        },
-    ),
     "collapse": Recipe(
         "Does the eye collapse? 3 million images, 8 seeds",
         "-",
