@@ -205,7 +205,7 @@ def test_scanpaths_are_compared_over_as_many_fixations_of_either_side(model, peo
     paths = np.random.default_rng(0).random((4, 6, 2))
     own = SimpleNamespace(fixations=paths[:, :model])
     sides = {"height": 28, "width": 28}
-    shown = People(np.arange(4), paths[None, :, :people], 24)
+    shown = People(np.arange(4), paths[None, :, :people], 24, ("anna",))
     findings = SimpleNamespace(own=own, passes=None, people=shown, sides=sides)
     table = tables_of_observers(findings)["similarity_to_people"][1]()
     scores = dict(zip(table.header, table.rows[0], strict=True))
