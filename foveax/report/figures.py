@@ -189,7 +189,8 @@ def _trial(findings: Findings) -> Figure:
     trial = findings.images[index], own.fixations[index]
     columns = 1 + bool(retina) + (findings.beliefs is not None)
     rows = [3, retina["scales"]] if retina else [3]
-    figure = Figure(figsize=(7.0 * columns / 3, 2.6 + 0.4 * sum(rows[1:])), layout="constrained")
+    width = 7.0 * columns / 3 + 1.5 * bool(findings.names)  # which stand beside the belief
+    figure = Figure(figsize=(width, 2.6 + 0.4 * sum(rows[1:])), layout="constrained")
     grid = figure.add_gridspec(len(rows), columns, height_ratios=rows)
     cells = iter([figure.add_subplot(grid[0, column]) for column in range(columns)])
     plot.scanpath(*trial, size=retina.get("size"), ax=next(cells))

@@ -119,9 +119,10 @@ def read_run(path: Path) -> RunRecord:
             raise InputError(f"{name} in {file} must hold {fields}, and nothing else")
     if not all(_is_array(entry) for split in ("train", "test") for entry in parts["data"][split].values()):
         raise InputError(f"data in {file} must hold dtype, shape and SHA-256 of each array of train and test")
-    names = check_names(f"names in {file}", as_array("names", parts["data"].get("names", [])))
+    title = f"names in {file}"
+    names = check_names(title, as_array(title, parts["data"].get("names", [])))
     if len(names) not in (0, parts["data"]["classes"]):
-        raise InputError(f"names in {file} must be one for each of its classes; got {len(names)}")
+        raise InputError(f"{title} must be one for each of its classes; got {len(names)}")
     return RunRecord(**{**parts, "config": TrainingConfig.from_json(parts["config"])})
 
 
