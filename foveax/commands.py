@@ -426,7 +426,8 @@ def predict(
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["picture", "class", "probability"])
     writer.writerows(
-        [file, belief.argmax(), f"{belief.max():.4f}"] for file, belief in zip(files, seen[:, -1], strict=True)
+        [file, loaded.data.class_name(belief.argmax()), f"{belief.max():.4f}"]
+        for file, belief in zip(files, seen[:, -1], strict=True)
     )
 
 
@@ -505,7 +506,7 @@ def _tested(run: LoadedRun) -> tuple[dict, dict]:
     rows = {name: scores(evaluation, height=height, width=width) for name, evaluation in evaluations.items()}
     own = next(iter(evaluations.values()))
     print(format_table(rows, table_title(own)))
-    if balance := class_balance(own, run.data.train["label"]):
+    if balance := class_balance(own, run.data.train["label"], run.data.names):
         print(format_balance(balance))
     return evaluations, rows
 

@@ -1,7 +1,7 @@
 """Data sets as arrays, checked at the door."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 from foveax._checked import in_line
 from foveax._types import Batch, InputError, Key, pickled_by_value
 from foveax.data.mapped import take
+from foveax.data.names import check_names, is_text, number_labels
 
 SAMPLED_BYTES = 256 * 2**20
 """Samples of a split are of up to this size, and large arrays are looked through in parts of it."""
@@ -44,12 +45,14 @@ class Data(NamedTuple):
       test: the test split, as it is shown.
       classes: K.
       render: from training examples in memory to those that are shown.
+      names: of the classes, for people to read; empty where they have only numbers.
     """
 
     train: Split
     test: Split
     classes: int
     render: Render = lambda key, batch: batch
+    names: tuple[str, ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return pickled_by_value(Data, self)
@@ -58,6 +61,10 @@ class Data(NamedTuple):
     def inputs(self) -> dict[str, jax.ShapeDtypeStruct]:
         """The graph inputs for one example as it is shown."""
         return {name: jax.ShapeDtypeStruct(array.shape[1:], array.dtype) for name, array in self.test.items()}
+
+    def class_name(self, number: int) -> str:
+        """The name of a class or, where it has none, its number."""
+        return self.names[number] if number < len(self.names) else str(number)
 
     def rendered(self, render: Render) -> "Data":
         """The same data with a further step after those that are there."""
@@ -115,21 +122,31 @@ def held_out_by_class(data: Data, share: float) -> Data:
     return data._replace(train=train, test=test)
 
 
-def from_arrays(train: Mapping[str, Any], test: Mapping[str, Any], *, classes: int | None = None) -> Data:
+def from_arrays(
+    train: Mapping[str, Any],
+    test: Mapping[str, Any],
+    *,
+    classes: int | None = None,
+    names: Sequence[str] | np.ndarray | None = None,
+) -> Data:
     """A data set from arrays of your own.
 
     Args:
       train: ``image`` ``[N, H, W, C]`` or ``[N, H, W]``, uint8 or a float in [0, 1]; ``label`` ``[N]``, integers in
-        [0, K); and any further arrays with a leading ``[N]`` that the graph takes as inputs.
+        [0, K) or text, the names of classes, which become integers; and any further arrays with a leading ``[N]`` that
+        the graph takes as inputs.
       test: likewise; images of the same shape and dtype.
-      classes: K; by default the largest label plus one.
+      classes: K; by default the largest label plus one or, where labels are text, the number of names.
+      names: of the classes, K different lines of text; by default those of the training labels, sorted, where labels
+        are text, and none otherwise.
 
     A `DataWarning` names a class 0 without an image, where labels may count from 1, and images of which no value is
     above an eighth of the range.
 
     Raises:
       InputError: if an array is missing, empty, of the wrong rank or dtype, has values out of range or NaN, has its
-        channels first, or if the two splits differ in shape or dtype.
+        channels first, if a label has a name that is not among the names, if there are not K names, or if the two
+        splits differ in shape or dtype.
 
     Example:
       >>> import foveax as fx, numpy as np
@@ -137,8 +154,16 @@ def from_arrays(train: Mapping[str, Any], test: Mapping[str, Any], *, classes: i
       >>> data = fx.from_arrays(split, split)
       >>> data.classes, data.train["image"].shape
       (3, (4, 8, 8, 1))
+      >>> animals = {**split, "label": np.array(["cat", "dog", "ant", "cat"])}
+      >>> data = fx.from_arrays(animals, animals)
+      >>> data.train["label"].tolist(), data.names
+      ([1, 2, 0, 1], ('ant', 'cat', 'dog'))
     """
-    train, test = _check_split("train", train), _check_split("test", test)
+    called = () if names is None else check_names("names", as_array("names", names))
+    splits = {"train": train, "test": test}
+    given = {name: _label(name, split) for name, split in splits.items()}
+    labels, called = number_labels(given, called)
+    train, test = (check_arrays(name, {**split, "label": labels[name]}) for name, split in splits.items())
     counted = 1 + max(int(split["label"].max()) for split in (train, test))
     if classes is not None and counted > classes:
         raise InputError(f"labels must be less than the number of classes, {classes}; got a label {counted - 1}")
@@ -148,8 +173,11 @@ def from_arrays(train: Mapping[str, Any], test: Mapping[str, Any], *, classes: i
         ours, theirs = (f"{split[name].dtype}{list(split[name].shape[1:])}" for split in (train, test))
         if ours != theirs:
             raise InputError(f"{name} must be alike in train and test; got {ours} and {theirs}")
+    total = classes or (len(called) if is_text(given["train"]) else counted)
+    if called and len(called) != total:
+        raise InputError(f"names must be one for each of {total} classes; got {len(called)}")
     _warn_of_ranges(train)
-    return Data(train, test, classes or counted)
+    return Data(train, test, total, names=called)
 
 
 def _warn_of_ranges(train: Split) -> None:
@@ -179,14 +207,15 @@ def from_named(path: Path, arrays: dict[str, np.ndarray]) -> Data:
     classes = arrays.get("classes")
     if classes is not None and (classes.shape or not np.issubdtype(classes.dtype, np.integer)):
         raise InputError(f"classes in {path} must be a whole number; got {classes.dtype} {list(classes.shape)}")
-    return from_arrays(train, test, classes=None if classes is None else int(classes))
+    return from_arrays(train, test, classes=None if classes is None else int(classes), names=arrays.get("names"))
 
 
-def _check_split(split_name: str, split: Mapping[str, Any]) -> Split:
+def _label(split_name: str, split: Mapping[str, Any]) -> np.ndarray:
+    """The label of a split, which must hold it and an image."""
     for name in ("image", "label"):
         if name not in split:
             raise InputError(f"{split_name} must hold an array {name!r}; it holds {', '.join(split) or 'none'}")
-    return check_arrays(split_name, split)
+    return as_array(f"{split_name} label", split["label"])
 
 
 def check_arrays(split_name: str, split: Mapping[str, Any], *, classes: int | None = None) -> Split:

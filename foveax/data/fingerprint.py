@@ -15,7 +15,8 @@ SAMPLED_ROWS = 256
 def fingerprint(data: Data) -> dict[str, Any]:
     """Classes, and for each array of each split its dtype, shape and SHA-256, as JSON types.
 
-    Of an array that lies in a file, and may be larger than memory, the digest is of 256 rows spread over it.
+    Names of classes are part of it if there are some. Of an array that lies in a file, and may be larger than memory,
+    the digest is of 256 rows spread over it.
 
     Example:
       >>> import foveax as fx
@@ -24,7 +25,7 @@ def fingerprint(data: Data) -> dict[str, Any]:
     """
     splits = {"train": data.train, "test": data.test}
     digests = {name: {key: _digest(array) for key, array in sorted(split.items())} for name, split in splits.items()}
-    return {"classes": data.classes, **digests}
+    return {"classes": data.classes, **({"names": list(data.names)} if data.names else {}), **digests}
 
 
 def _digest(array: np.ndarray) -> list[Any]:

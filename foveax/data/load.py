@@ -28,7 +28,8 @@ def load(name: str = BUNDLED, *, data_dir: str | Path | None = None, download: b
         or ``"hidden_target"``, problems whose answer is known (`foveax.data.known_answers`); ``"shaded_shapes"``,
         ``"coloured_shapes"`` or ``"circle_square"`` (`foveax.data.shapes`); the path of an ``.npz`` file with the
         arrays ``train_image``, ``train_label``, ``test_image``, ``test_label`` (as `from_arrays` takes them, any
-        further ``train_NAME`` and ``test_NAME``, and optionally the scalar ``classes``); the path of a folder with a
+        further ``train_NAME`` and ``test_NAME``, and optionally the scalar ``classes`` and the text ``names``, one for
+        each class); the path of a folder with a
         file ``train_image.npy``, and so on, for each of these arrays, of which only the images that are shown are read;
         or the name of a TFDS image classification set, such as ``"mnist"``.
       data_dir: the folder of TFDS sets; by default ``$TFDS_DATA_DIR``, or ``~/tensorflow_datasets``.

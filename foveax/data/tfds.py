@@ -110,6 +110,9 @@ def _decode(prepared: Path) -> dict[str, np.ndarray]:
         raise InputError(f"data must have images of uint8; those of {prepared} are {features['image'].np_dtype}")
     test = "test" if "test" in builder.info.splits else "validation"
     arrays = {"classes": np.asarray(features["label"].num_classes)}
+    numbers = [str(number) for number in range(features["label"].num_classes)]
+    if features["label"].names not in (None, numbers):
+        arrays["names"] = np.asarray(features["label"].names)
     for split, name in (("train", "train"), ("test", test)):
         if name not in builder.info.splits:
             raise InputError(f"data must have a split {name!r}; {prepared} has {', '.join(builder.info.splits)}")
@@ -162,7 +165,7 @@ def _decode_split(builder: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _cache_file(prepared: Path) -> Path:
     """Where the decoded arrays of a prepared set are kept; another set, or another version, has another file."""
-    digest = hashlib.sha256((prepared / "dataset_info.json").read_bytes())
+    digest = hashlib.sha256(b"with names" + (prepared / "dataset_info.json").read_bytes())
     for path in sorted(prepared.iterdir()):
         digest.update(f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}".encode())
     home = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()

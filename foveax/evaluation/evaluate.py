@@ -1,7 +1,7 @@
 """Evaluation: the mode of the policy, one pass, and the table of its numbers."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -238,12 +238,12 @@ def scores(evaluation: Evaluation, *, height: int, width: int) -> dict[str, Any]
     return {**row, "amplitude": amplitude, "refixation": refixation_rate(fixations, **sides)}
 
 
-def class_balance(evaluation: Evaluation, train_label: np.ndarray) -> dict[str, Any] | None:
+def class_balance(evaluation: Evaluation, train_label: np.ndarray, names: Sequence[str] = ()) -> dict[str, Any] | None:
     """How far the last decisions are from naming the most frequent class; None without decisions.
 
     ``majority`` is the share of labels that are the training labels' most frequent one, ``balanced`` the mean over the
     classes of the share of each that is decided rightly. Where these are not of one size, ``classes`` holds that share
-    by the class.
+    by the class's name or, without names, its number.
 
     Example:
       >>> label = np.array([0, 0, 0, 1])
@@ -262,7 +262,8 @@ def class_balance(evaluation: Evaluation, train_label: np.ndarray) -> dict[str, 
     balance: dict[str, Any] = {"majority": majority, "balanced": float(rates.mean())}
     if counts.min() == counts.max():
         return balance
-    return {**balance, "classes": dict(zip(map(str, present.tolist()), rates.tolist(), strict=True))}
+    called = [names[number] if names else str(number) for number in present]
+    return {**balance, "classes": dict(zip(called, rates.tolist(), strict=True))}
 
 
 def format_balance(balance: Mapping[str, Any]) -> str:

@@ -49,7 +49,7 @@ def confusion_matrix(
     name_classes(ax.xaxis, names, classes)
     name_classes(ax.yaxis, names, classes)
     if names is not None:
-        ax.tick_params(axis="x", rotation=60)
+        ax.tick_params(axis="x", rotation=90)
     ax.set(xlabel="decision", ylabel="class")
     ax.set_title(f"n = {pairs.shape[1]:,} images", fontsize=8)
     return ax

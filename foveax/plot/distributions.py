@@ -10,7 +10,7 @@ from foveax._types import InputError
 from foveax.analysis.density import density_map
 from foveax.analysis.scanpaths import grid_cells, in_pixels, saccade_amplitudes, saccade_directions, saccade_turns
 from foveax.data.dataset import check_label
-from foveax.plot.style import FIRST, LAST, LATER, as_image, axes_or_new, outline, plain, show_image
+from foveax.plot.style import FIRST, LAST, LATER, as_image, axes_or_new, outline, plain, short_name, show_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,11 +84,12 @@ def densities(
 
     fixations = check_fixations("fixations", fixations, N=1, T=1 if label is None else 2)
     image = None if image is None else _picture(image, height, width)
-    label = None if label is None else check_label("label", label, size=len(fixations))
+    named = None if names is None else len(names)
+    label = None if label is None else check_label("label", label, size=len(fixations), classes=named)
     if label is None:
         maps = [(f"glimpse {index}", points) for index, points in enumerate(fixations.swapaxes(0, 1), start=1)]
     else:
-        called = {kind: f"class {kind}" if names is None else names[kind] for kind in np.unique(label)}
+        called = {kind: f"class {kind}" if names is None else short_name(names[int(kind)]) for kind in np.unique(label)}
         maps = [(name, fixations[label == kind, 1:].reshape(-1, 2)) for kind, name in called.items()]
     chosen = np.linspace(0, len(maps) - 1, min(len(maps), 48)).round().astype(int)
     columns = min(len(chosen), 6)

@@ -194,12 +194,13 @@ def animate_trial(
     size: int | None = None,
     scales: int = 1,
     probabilities: np.ndarray | None = None,
+    names: Sequence[str] | None = None,
     seconds: float = 0.8,
 ) -> None:
     """Writes an animated GIF of a trial: at each fixation the scanpath so far, the `reconstruction`, and the belief.
 
-    Without a size the reconstruction is left out, without probabilities ``[T, K]`` after each glimpse the belief. Each
-    fixation stays for a time in seconds.
+    Without a size the reconstruction is left out, without probabilities ``[T, K]`` after each glimpse the belief, over
+    classes that are called by their names, by default their numbers. Each fixation stays for a time in seconds.
     """
     from matplotlib.figure import Figure
     from PIL import Image
@@ -227,7 +228,8 @@ def animate_trial(
             ax.bar(np.arange(probabilities.shape[1]), probabilities[index], color=LATER, edgecolor="black")
             ax.set(ylim=(0, 1), xlabel="class", ylabel="probability")
             ax.set_title("belief", fontsize=9)
-            name_classes(ax.xaxis, None, probabilities.shape[1])
+            name_classes(ax.xaxis, names, probabilities.shape[1])
+            ax.tick_params(axis="x", rotation=90 if names else 0)
         frames.append(Image.fromarray(_pixels(figure)))
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=round(1000 * seconds), loop=0)
 

@@ -18,6 +18,8 @@ LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "*")
 FIRST, LATER, LAST = "#56b4e9", "#e69f00", "#d55e00"
 """Of the fixations of a scanpath."""
+LONGEST_NAME = 20
+"""Characters of a name of a class or a person in a figure."""
 
 
 def outline(width: float) -> list:
@@ -80,9 +82,28 @@ def legend_below(ax: "Axes") -> None:
     )
 
 
+def short_name(name: str) -> str:
+    """A name as it is written in a figure: at most 20 characters, and never taken for a formula."""
+    cut = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return cut.replace("$", r"\$")
+
+
+def trial_title(label: str, decision: str) -> str:
+    """The class of a trial's image and, if it is another, what it was taken for, below it where names are long.
+
+    Example:
+      >>> trial_title("cat", "cat"), trial_title("cat", "dog")
+      ('cat', 'cat, taken for dog')
+    """
+    if label == decision:
+        return short_name(label)
+    gap = " " if len(label + decision) <= LONGEST_NAME else "\n"
+    return f"{short_name(label)},{gap}taken for {short_name(decision)}"
+
+
 def name_classes(axis: "Axis", names: Sequence[str] | None, classes: int) -> None:
     """Ticks an axis at the classes: their names, by default their numbers; of more than 20, some."""
-    known = [str(index) for index in range(classes)] if names is None else list(names)
+    known = [str(index) for index in range(classes)] if names is None else [short_name(name) for name in names]
     if len(known) != classes:
         raise InputError(f"names must be one for each of {classes} classes; got {len(known)}")
     ticks = np.arange(0, classes, -(-classes // 20))

@@ -12,6 +12,7 @@ from foveax import analysis, plot
 from foveax._types import InputError
 from foveax.evaluation.evaluate import Evaluation, table_title
 from foveax.plot.scanpath import SHEET_COLUMNS
+from foveax.plot.style import short_name, trial_title
 from foveax.report.findings import Findings, Makers, Track
 from foveax.runtime.metrics_file import read_metrics
 
@@ -29,7 +30,7 @@ def figures_of_run(findings: Findings) -> Makers[Figure]:
     if findings.has_decisions:
         wrong = "Which class is taken for which, after the last glimpse"
         sure = "Correct decisions by confidence, after the last glimpse"
-        figures["confusion"] = (wrong, lambda: _confusion(findings.own))
+        figures["confusion"] = (wrong, lambda: _confusion(findings))
         figures["reliability"] = (sure, lambda: _reliability(findings.own))
     if findings.people is not None:
         paths, title = functools.partial(_beside_people, findings), "of the model and of people, on the same images"
@@ -55,7 +56,7 @@ def figures_of_track(findings: Findings, track: Track) -> Makers[Figure]:
         over = "Mean saccades by where they begin, over the mean image"
         figures["glimpses"] = ("Density of fixations, per glimpse", lambda: plot.densities(places, **sides))
         if label is not None:
-            figures["classes"] = (by_class, lambda: plot.densities(places, label=label, **sides))
+            figures["classes"] = (by_class, lambda: _classes(findings, places))
         figures["saccades"] = ("Amplitudes, directions, and turns of saccades", lambda: _saccades({"": places}, sides))
         figures["field"] = (over, lambda: _field(places, findings.images))
     return figures
@@ -81,18 +82,24 @@ def learning_curves(metrics: Sequence[Mapping[str, Any]]) -> tuple[dict[str, np.
 
 
 def _sheet(findings: Findings) -> Figure:
-    own = findings.own
+    own, called = findings.own, findings.run.data.class_name
     assert own.fixations is not None
     if own.probabilities is not None and own.label is not None:
         correct = own.predicted[:, -1] == own.label
         wrong = np.flatnonzero(~correct)[: SHEET_TRIALS // 2]
         trials = np.concatenate([np.flatnonzero(correct)[: SHEET_TRIALS - len(wrong)], wrong])
-        titles = [f"{own.label[index]}, taken for {own.predicted[index, -1]}" for index in trials]
+        pairs = zip(own.label[trials], own.predicted[trials, -1], strict=True)
+        titles = [trial_title(*map(called, pair)) for pair in pairs]
     else:
         trials = np.arange(min(SHEET_TRIALS, len(own.fixations)))
-        titles = [f"image {index}" if own.label is None else f"{own.label[index]}" for index in trials]
+        titles = [f"image {index}" if own.label is None else short_name(called(own.label[index])) for index in trials]
     size = findings.retina.get("size")
     return plot.fixation_sheet(findings.images[trials], own.fixations[trials], titles=titles, size=size)
+
+
+def _classes(findings: Findings, places: np.ndarray) -> Figure:
+    names = findings.run.data.names or None
+    return plot.densities(places, label=findings.own.label, names=names, **findings.sides)
 
 
 def _learning(findings: Findings) -> Figure:
@@ -112,12 +119,13 @@ def _accuracy(findings: Findings, evaluations: Mapping[str, Evaluation]) -> Figu
     return _single(plot.accuracy_by_glimpse, scores, title=title, chance=findings.chance)
 
 
-def _confusion(own: Evaluation) -> Figure:
+def _confusion(findings: Findings) -> Figure:
+    own, names = findings.own, findings.names
     assert own.probabilities is not None
     assert own.label is not None
     classes = own.probabilities.shape[-1]
-    figure = Figure(figsize=(4.4, 3.6), layout="constrained")
-    plot.confusion_matrix(own.label, own.predicted[:, -1], classes=classes, ax=figure.add_subplot())
+    figure = Figure(figsize=(5.4, 4.4) if names else (4.4, 3.6), layout="constrained")
+    plot.confusion_matrix(own.label, own.predicted[:, -1], classes=classes, names=names, ax=figure.add_subplot())
     return figure
 
 
@@ -144,7 +152,7 @@ def _people_sheet(findings: Findings, model: np.ndarray, people: np.ndarray) -> 
     assert findings.people is not None
     numbers = findings.people.images[:SHEET_COLUMNS]
     paths = [model, *people.reshape(-1, *model.shape)[: SHEET_TRIALS // 2]]
-    names = ["the model", *(f"person {index}" for index in range(1, len(paths)))]
+    names = ["the model", *map(short_name, findings.people.subjects)][: len(paths)]
     titles = [f"{name}, image {number}" for name in names for number in numbers]
     shown = np.concatenate([rows[: len(numbers)] for rows in paths])
     return plot.fixation_sheet(findings.images[np.tile(numbers, len(paths))], shown, titles=titles)
@@ -181,7 +189,8 @@ def _trial(findings: Findings) -> Figure:
     trial = findings.images[index], own.fixations[index]
     columns = 1 + bool(retina) + (findings.beliefs is not None)
     rows = [3, retina["scales"]] if retina else [3]
-    figure = Figure(figsize=(7.0 * columns / 3, 2.6 + 0.4 * sum(rows[1:])), layout="constrained")
+    width = 7.0 * columns / 3 + 1.5 * bool(findings.names)  # which stand beside the belief
+    figure = Figure(figsize=(width, 2.6 + 0.4 * sum(rows[1:])), layout="constrained")
     grid = figure.add_gridspec(len(rows), columns, height_ratios=rows)
     cells = iter([figure.add_subplot(grid[0, column]) for column in range(columns)])
     plot.scanpath(*trial, size=retina.get("size"), ax=next(cells))
@@ -190,7 +199,7 @@ def _trial(findings: Findings) -> Figure:
         plot.crops(*trial, **retina, ax=figure.add_subplot(grid[1, :]))
     if findings.beliefs is not None:
         label = None if own.label is None else int(own.label[index])
-        plot.belief(findings.beliefs[index], label=label, ax=next(cells))
+        plot.belief(findings.beliefs[index], label=label, names=findings.names, ax=next(cells))
     return figure
 
 

@@ -29,11 +29,13 @@ class People(NamedTuple):
       images: ``[M]``, the numbers of the test images.
       observers: ``[S, M, T, 2]``, by subject.
       given: how many fixations the table held.
+      subjects: S names.
     """
 
     images: np.ndarray
     observers: np.ndarray
     given: int
+    subjects: tuple[str, ...]
 
 
 class Track(NamedTuple):
@@ -99,6 +101,12 @@ class Findings:
     def has_decisions(self) -> bool:
         """Whether beliefs can be compared with labels."""
         return self.own.probabilities is not None and self.own.label is not None
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """Names of the K classes of the beliefs; None if they have none."""
+        names, probabilities = self.run.data.names, self.own.probabilities
+        return names if names and probabilities is not None and probabilities.shape[-1] == len(names) else None
 
     @property
     def chance(self) -> float | None:

@@ -108,7 +108,7 @@ def people_of(table: analysis.FixationTable) -> People:
     kept = analysis.FixationTable(**{name: column[rows] for name, column in known.items()})
     paths = analysis.to_scanpaths(kept._replace(seed=None), length=length)
     observers = paths.reshape(len(chosen), len(subjects), length, 2).swapaxes(0, 1)
-    return People(chosen, observers, len(table.image))
+    return People(chosen, observers, len(table.image), tuple(map(str, subjects)))
 
 
 def _of_tracks(makers: Callable[[Findings, Track], Makers[Part]], findings: Findings) -> Makers[Part]:
@@ -158,4 +158,6 @@ def _write_gaze(folder: Path, findings: Findings, failures: list[str]) -> None:
     trial = findings.images[index], own.fixations[index]
     drawn = findings.beliefs
     film = folder / "figures" / "trial.gif"
-    animate_trial(film, *trial, **findings.retina, probabilities=None if drawn is None else drawn[index])
+    animate_trial(
+        film, *trial, **findings.retina, probabilities=None if drawn is None else drawn[index], names=findings.names
+    )

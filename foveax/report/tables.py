@@ -13,6 +13,8 @@ from foveax.report.findings import Findings, Makers, Track
 Cell = str | float | analysis.Interval
 READING_THRESHOLDS = ("1", "0.3", "0.1", "0.01")
 """Entropies of the belief, in bits, at which looking stops in the table of reading times."""
+SUBJECTS = 12
+"""People who are named under a table."""
 
 
 class Table(NamedTuple):
@@ -54,7 +56,7 @@ def tables_of_decisions(findings: Findings) -> Makers[Table]:
     if not findings.has_decisions:
         return {}
     return {
-        "class_accuracy": ("Accuracy by class", lambda: _class_table(findings.own)),
+        "class_accuracy": ("Accuracy by class", lambda: _class_table(findings)),
         "calibration": ("Confidence", lambda: _calibration_table(findings.evaluations)),
     }
 
@@ -66,8 +68,12 @@ def tables_of_observers(findings: Findings) -> Makers[Table]:
         images = np.arange(findings.passes.shape[1])
         groups["the policy's own passes"] = Observers(images, findings.passes, "its mode", "")
     if findings.people is not None:
-        images, observers, given = findings.people
-        kept = f" These are {observers[..., 0].size:,} of people's {given:,} fixations, on {len(images):,} images."
+        images, observers, given, subjects = findings.people
+        more = f" and {len(subjects) - SUBJECTS} more" if len(subjects) > SUBJECTS else ""
+        kept = (
+            f" These are {observers[..., 0].size:,} of people's {given:,} fixations, on {len(images):,} images, by "
+            f"{', '.join(subjects[:SUBJECTS])}{more}."
+        )
         groups["people"] = Observers(images, observers, "the model", kept)
     tables: Makers[Table] = {}
     for name, group in groups.items():
@@ -100,8 +106,9 @@ def _accuracy_table(findings: Findings, track: Track) -> Table:
     return Table(note, ["fixations", *_numbered("glimpse", rows)], rows)
 
 
-def _class_table(own: Evaluation) -> Table:
+def _class_table(findings: Findings) -> Table:
     """The accuracy of each class after the last glimpse, and what its images are most often taken for."""
+    own, called = findings.own, findings.run.data.class_name
     assert own.label is not None
     decided = own.predicted[:, -1]
     rows: list[list[Cell]] = []
@@ -110,9 +117,14 @@ def _class_table(own: Evaluation) -> Table:
         share = float((taken == kind).mean())
         low, high = analysis.wilson_interval(np.array(share), len(taken))
         wrong = np.bincount(taken[taken != kind])
-        mistake = f"{wrong.argmax()} ({wrong.max()})" if wrong.size else ""
+        mistake = f"{called(int(wrong.argmax()))} ({wrong.max()})" if wrong.size else ""
         rows.append(
-            [str(kind), str(len(taken)), analysis.Interval(100 * share, 100 * float(low), 100 * float(high)), mistake]
+            [
+                called(kind),
+                str(len(taken)),
+                analysis.Interval(100 * share, 100 * float(low), 100 * float(high)),
+                mistake,
+            ]
         )
     note = "After the last glimpse, correct in % with 95 % Wilson intervals; how often in brackets."
     return Table(note, ["class", "n", "correct", "most often taken for"], rows)

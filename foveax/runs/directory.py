@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from foveax._types import InputError
+from foveax.data.dataset import as_array
+from foveax.data.names import check_names
 from foveax.runs.config import TrainingConfig
 from foveax.runtime.files import DamageWarning, check_inside, read_json, write_atomically, write_json, writing
 from foveax.runtime.machine import own_version, provenance
@@ -22,12 +24,12 @@ LATER = ("validate", "validate_every", "keep", "early_stopping", "class_weights"
 """Fields of a configuration that are no part of a run's identity as long as they are default: runs that were begun
 before there were these keep theirs."""
 PARTS = {
-    "data": {"classes": int, "train": dict, "test": dict},
+    "data": {"classes": int, "names": list, "train": dict, "test": dict},
     "pipeline": {"function": str, "arguments": dict, "hyperparameters": dict, "graph": dict},
     "fork": {"run": str, "step": int, "identity": str},
     "init_from": {"run": str, "identity": str, "params": str, "new": list},
 }
-"""What parts of ``config.json`` hold, by name and type."""
+"""What parts of ``config.json`` hold, by name and type; data need no names."""
 
 
 class RunRecord(NamedTuple):
@@ -111,11 +113,16 @@ def read_run(path: Path) -> RunRecord:
         if not isinstance(parts.get(name), dict):
             raise InputError(f"{file} must hold {name}, a JSON object; got {parts.get(name)!r:.40}")
     for name, kinds in PARTS.items():
-        if name in parts and {key: type(value) for key, value in parts[name].items()} != kinds:
+        held = {key: type(value) for key, value in parts.get(name, kinds).items()}
+        if name in parts and held not in (kinds, {key: kind for key, kind in kinds.items() if key != "names"}):
             fields = ", ".join(f"{key} ({kind.__name__})" for key, kind in kinds.items())
             raise InputError(f"{name} in {file} must hold {fields}, and nothing else")
     if not all(_is_array(entry) for split in ("train", "test") for entry in parts["data"][split].values()):
         raise InputError(f"data in {file} must hold dtype, shape and SHA-256 of each array of train and test")
+    title = f"names in {file}"
+    names = check_names(title, as_array(title, parts["data"].get("names", [])))
+    if len(names) not in (0, parts["data"]["classes"]):
+        raise InputError(f"{title} must be one for each of its classes; got {len(names)}")
     return RunRecord(**{**parts, "config": TrainingConfig.from_json(parts["config"])})
 
 
@@ -155,13 +162,20 @@ def _check_same(path: Path, stored: RunRecord, record: RunRecord) -> None:
 
 def check_data(path: Path, stored: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
     """Refuses data that are not those of a run; the message says what they are on both sides."""
-    difference = _difference(stored, ours)
+    difference = data_difference(stored, ours)
     if difference is not None:
         name, there, here = difference
         message = f"{name} is {_array(there)} there, {_array(here)} here"
         if _is_array(there) and _is_array(here) and there[:2] == here[:2]:
             message = f"{name} holds other values, SHA-256 {there[2]:.12} there and {here[2]:.12} here"
         raise InputError(f"data must be those that run {path} was trained on: {message}")
+
+
+def data_difference(stored: Mapping[str, Any], ours: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    """The first place in which fingerprints differ; names of classes count only if the run was begun with some."""
+    if "names" not in stored:
+        ours = {name: part for name, part in ours.items() if name != "names"}
+    return _difference(stored, ours)
 
 
 def check_pipeline(path: Path, stored: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
@@ -226,6 +240,8 @@ def _difference(theirs: Any, ours: Any, name: str = "") -> tuple[str, Any, Any] 
         keys = dict.fromkeys((*theirs, *ours))
         differences = (_difference(theirs.get(key), ours.get(key), f"{name} {key}".strip()) for key in keys)
         return next(filter(None, differences), None)
+    if isinstance(theirs, list) and isinstance(ours, list) and name == "names":
+        return _difference(dict(enumerate(theirs)), dict(enumerate(ours)), "the name of class")
     if isinstance(theirs, list) and isinstance(ours, list) and name == "links":
         lost, more = ([link for link in part if link not in other] for part, other in ((theirs, ours), (ours, theirs)))
         return ("links", ", ".join(map(str, lost)), ", ".join(more)) if lost or more else None
@@ -234,7 +250,7 @@ def _difference(theirs: Any, ours: Any, name: str = "") -> tuple[str, Any, Any] 
 
 def _array(entry: Any) -> str:
     """An array's dtype and shape as they are written in messages."""
-    return f"{entry[0]}{entry[1]}" if _is_array(entry) else str("absent" if entry is None else entry)
+    return f"{entry[0]}{entry[1]}" if _is_array(entry) else f"{'absent' if entry is None else entry!s:.60}"
 
 
 def _is_array(entry: Any) -> bool:

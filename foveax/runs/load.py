@@ -16,7 +16,7 @@ from foveax.graph.ports import GraphError
 from foveax.pipelines.named import Build, Pipeline
 from foveax.runs.checkpoint import Checkpoints
 from foveax.runs.config import TrainingConfig
-from foveax.runs.directory import RunRecord, check_data, check_pipeline, read_single_run
+from foveax.runs.directory import RunRecord, check_data, check_pipeline, data_difference, read_single_run
 from foveax.runs.pipeline import STOCK, build_graph, find_pipeline, stock_pipeline
 from foveax.runs.train import describe_pipeline
 
@@ -178,9 +178,15 @@ def _data(
     if new_data is None:
         return record.config.prepare(run_data(path, record, data, data_dir)), ""
     other = load(new_data, data_dir=data_dir or None) if isinstance(new_data, str) else new_data
-    if data_fingerprint(other) == record.data:
+    if data_difference(record.data, data_fingerprint(other)) is None:
         return record.config.prepare(other), ""
     classes, name = record.data["classes"], new_data if isinstance(new_data, str) else "arrays given in Python"
     if other.classes > classes:
         raise InputError(f"data to judge run {path} on must have at most its {classes} classes; got {other.classes}")
-    return record.config.prepare_test(other._replace(classes=classes)), name
+    names = tuple(record.data.get("names", ()))
+    for number, (there, here) in enumerate(zip(names, other.names, strict=False)):
+        if there != here:
+            which = f"class {number} is {there!r:.60} there, {here!r:.60} here"
+            raise InputError(f"data to judge run {path} on must call its classes by the same names: {which}")
+    names = names or (other.names if other.classes == classes else ())
+    return record.config.prepare_test(other._replace(classes=classes, names=names)), name

@@ -13,6 +13,7 @@ from foveax.evaluation.diagnosis import diagnose
 from foveax.evaluation.evaluate import Evaluation, Report, class_balance, make_evaluator, scores, silent
 from foveax.graph.graph import Graph
 from foveax.plot.scanpath import fixation_sheet
+from foveax.plot.style import trial_title
 from foveax.runs.run import Run
 from foveax.runtime.files import write_atomically, write_json
 from foveax.runtime.machine import versions
@@ -74,7 +75,7 @@ def conclude(
         summary |= {
             "own": own_name(graph),
             "test": {name: scores(evaluation, height=height, width=width) for name, evaluation in evaluations.items()},
-            "balance": class_balance(evaluations[own_name(graph)], data.train["label"]),
+            "balance": class_balance(evaluations[own_name(graph)], data.train["label"], data.names),
             "train": train.accuracy.tolist(),
             "diagnosis": diagnose(evaluations, graph, height=height, width=width),
         }
@@ -97,7 +98,7 @@ def _write_sheet(path: Path, data: Data, graph: Graph, evaluation: Evaluation) -
     titles = None
     if evaluation.probabilities is not None and evaluation.label is not None:
         pairs = zip(evaluation.label[rows], evaluation.predicted[rows, -1], strict=True)
-        titles = [f"{label}" if label == decision else f"{label}, taken for {decision}" for label, decision in pairs]
+        titles = [trial_title(*map(data.class_name, pair)) for pair in pairs]
     images, fixations = data.test["image"][rows], evaluation.fixations[rows]
     figure = fixation_sheet(images, fixations, titles=titles, size=graph.roles.crop_size or None)
     write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=110))

@@ -280,6 +280,10 @@ REFUSED = {
     "no saccades": (lambda: plot.amplitudes(np.zeros((3, 1, 2)), **SIDES), "at least one saccade"),
     "no direction": (lambda: plot.directions(np.zeros((3, 2, 2)), **SIDES), "of some length"),
     "names": (lambda: plot.belief(np.full((2, 3), 1 / 3), names=["a"]), "one for each of 3 classes; got 1"),
+    "names of densities": (
+        lambda: plot.densities(np.full((2, 3, 2), 0.5), **SIDES, label=np.arange(2), names=["a"]),
+        "label must be less than the number of classes, 1; got 1",
+    ),
     "decisions": (lambda: plot.confusion_matrix(np.ones(3), np.ones(3), classes=2), "must be integers"),
     "classes": (
         lambda: plot.confusion_matrix(np.arange(3), np.arange(3), classes=2),

@@ -205,7 +205,7 @@ def test_scanpaths_are_compared_over_as_many_fixations_of_either_side(model, peo
     paths = np.random.default_rng(0).random((4, 6, 2))
     own = SimpleNamespace(fixations=paths[:, :model])
     sides = {"height": 28, "width": 28}
-    shown = People(np.arange(4), paths[None, :, :people], 24)
+    shown = People(np.arange(4), paths[None, :, :people], 24, ("anna",))
     findings = SimpleNamespace(own=own, passes=None, people=shown, sides=sides)
     table = tables_of_observers(findings)["similarity_to_people"][1]()
     scores = dict(zip(table.header, table.rows[0], strict=True))
@@ -213,6 +213,7 @@ def test_scanpaths_are_compared_over_as_many_fixations_of_either_side(model, peo
     assert scores["levenshtein"] == (0, 0, 0)
     assert scores["scanmatch"] == pytest.approx((1, 1, 1))
     assert "on both sides, the first 3 fixations. These are" in table.note
+    assert table.note.endswith("on 4 images, by anna.")
 
 
 def test_people_are_compared_where_most_of_their_fixations_can_be():
@@ -225,6 +226,7 @@ def test_people_are_compared_where_most_of_their_fixations_can_be():
     assert shown.images.tolist() == [2, 7]
     assert shown.observers.shape == (2, 2, 3, 2)
     assert shown.given == 18
+    assert shown.subjects == ("anna", "ben")
     np.testing.assert_array_equal(shown.observers[1, 1, :, 0], x[(subject == "ben") & (image == 7)])
 
 
@@ -282,7 +284,10 @@ def test_people_on_one_image_are_compared_without_others_and_intervals(rng):
     own = SimpleNamespace(fixations=paths)
     observers = np.stack([paths, paths + 0.01])
     findings = SimpleNamespace(
-        own=own, passes=observers.copy(), people=People(np.arange(1), observers, 6), sides={"height": 28, "width": 28}
+        own=own,
+        passes=observers.copy(),
+        people=People(np.arange(1), observers, 6, ("anna", "ben")),
+        sides={"height": 28, "width": 28},
     )
     tables = tables_of_observers(findings)
     likeness, prediction = (tables[name][1]() for name in ("similarity_to_people", "prediction_of_people"))
