@@ -20,11 +20,11 @@ FIRST, LATER, LAST = "#56b4e9", "#e69f00", "#d55e00"
 """Of the fixations of a scanpath."""
 
 
-def outline(width: float) -> list:
-    """A dark edge for a line or a text of a width in points, with which it shows on any picture."""
+def outline(width: float, colour: str = "black") -> list:
+    """An edge for a line or a text of a width in points; a dark one shows on any picture, a white one on bars."""
     from matplotlib import patheffects
 
-    return [patheffects.withStroke(linewidth=width + 1.6, foreground="black")]
+    return [patheffects.withStroke(linewidth=width + 1.6, foreground=colour)]
 
 
 def axes_or_new(ax: "Axes | None", *, polar: bool = False) -> "Axes":
