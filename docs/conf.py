@@ -16,12 +16,15 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # notebooks are shown with their stored outputs
+nb_render_image_options = {"alt": "The figure that the code above draws"}
 exclude_patterns = ["_build"]
 html_math_renderer = "svg"  # MathJax would be fetched, and MathML needs a font for mathematics
 
 html_theme = "furo"
 html_title = "foveax"
 html_show_copyright = False
+html_static_path = ["static"]
+html_css_files = ["page.css"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"

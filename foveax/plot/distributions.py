@@ -96,7 +96,7 @@ def densities(
     rows = -(-len(chosen) // columns)
     smooth = [density_map(maps[index][1], height=height, width=width) for index in chosen]
     most = float(np.median([one.max() * one.size for one in smooth]))
-    figure = Figure(figsize=(1.3 * columns + 0.8, 1.6 * rows + 0.3), layout="constrained")
+    figure = Figure(figsize=(1.3 * columns + 0.8, 1.6 * rows + 0.6), layout="constrained")
     shades = None
     for place, (index, one) in enumerate(zip(chosen, smooth, strict=True), start=1):
         ax = figure.add_subplot(rows, columns, place)
@@ -145,6 +145,8 @@ def directions(
     shares = [f"{100 * radius.max() ** 2 * part:.2g} %" for part in (0.25, 1.0)]
     ax.set_yticks(radius.max() * np.array([0.5, 1.0]), shares)
     ax.tick_params(axis="y", labelsize=6)
+    for label in ax.get_yticklabels():
+        label.set_path_effects(outline(0, "white"))
     ax.set_rlabel_position(68)  # pyright: ignore[reportAttributeAccessIssue]
     ax.set_title(f"{'turns' if relative else 'directions'}, n = {len(angles):,}", fontsize=8)
     return ax

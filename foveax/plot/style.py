@@ -22,11 +22,11 @@ LONGEST_NAME = 20
 """Characters of a name of a class or a person in a figure."""
 
 
-def outline(width: float) -> list:
-    """A dark edge for a line or a text of a width in points, with which it shows on any picture."""
+def outline(width: float, colour: str = "black") -> list:
+    """An edge for a line or a text of a width in points; a dark one shows on any picture, a white one on bars."""
     from matplotlib import patheffects
 
-    return [patheffects.withStroke(linewidth=width + 1.6, foreground="black")]
+    return [patheffects.withStroke(linewidth=width + 1.6, foreground=colour)]
 
 
 def axes_or_new(ax: "Axes | None", *, polar: bool = False) -> "Axes":

@@ -28,21 +28,25 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 1.5rem au
 h1 { margin: 0 } h2 { margin: 2.5rem 0 .5rem; border-top: 1px solid var(--line); padding-top: 1rem }
 a { color: var(--link) } nav { margin: 1rem 0; display: flex; flex-wrap: wrap; gap: .2rem 1.2rem }
 dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .8rem; margin: 1rem 0 }
-dt { color: var(--soft); font-size: 13px } dd { margin: 0; font-size: 1.3rem } dd small { font-size: 12px }
+dt { color: var(--soft); font-size: 13px } dd { margin: 0; font-size: 1.3rem }
+dd small { font-size: 12px; white-space: nowrap }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
 th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid var(--line); vertical-align: top }
-th:first-child, td:first-child { text-align: left } td small { display: block; color: var(--soft); font-size: 11px }
+th:first-child, td:first-child { text-align: left } th, td { overflow-wrap: normal }
+td small { display: block; color: var(--soft); font-size: 11px; white-space: nowrap }
 .wide { overflow-x: auto }
 .note, figcaption { color: var(--soft); font-size: 13px; max-width: 50rem }
 .verdict { border-left: 4px solid var(--link); padding-left: .8rem }
 .collapsed { border-color: #d55e00 }
-figure { display: inline-block; vertical-align: top; margin: 1rem 1.5rem 1rem 0 }
+figure { display: inline-block; vertical-align: top; margin: 1rem 1.5rem 1rem 0; max-width: calc(100% - 1.5rem);
+         overflow-x: auto }
 img { max-width: 100%; background: #fff } pre { overflow-x: auto }
 @media (max-width: 600px) {
   table, tbody { display: block } thead { display: none }
   tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(6.2rem, 1fr)); gap: .2rem .8rem;
        border-bottom: 1px solid var(--line); padding: .4rem 0 }
   td { text-align: left; border: 0; padding: 0 } td:first-child { grid-column: 1 / -1; font-weight: bold }
+  td:empty { display: none }
   td:not(:first-child)::before { content: attr(title); display: block; color: var(--soft); font-size: 11px }
 }
 """
@@ -221,8 +225,8 @@ def _number(value: float) -> str:
 
 
 def _image(file: Path, caption: str, inches: float) -> str:
-    """An image with its caption, held by the page itself."""
+    """An image with its caption, held by the page itself; scrolled on a screen on which its text would be too small."""
     data = base64.b64encode(file.read_bytes()).decode()
-    size = f'style="width: {round(130 * inches)}px"'
+    size = f'style="width: {round(130 * inches)}px; min-width: {round(70 * inches)}px"'
     image = f'<img {size} alt="{escape(caption)}." src="data:image/{file.suffix[1:]};base64,{data}">'
     return f"<figure>{image}<figcaption>{escape(caption)}.</figcaption></figure>"

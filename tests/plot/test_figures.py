@@ -82,6 +82,13 @@ def test_numbers_of_near_fixations_stand_together_and_cover_no_other():
         assert not [one for one, other in itertools.combinations(boxes, 2) if one.shrunk(0.8, 0.8).overlaps(other)]
 
 
+@pytest.mark.parametrize("glimpses", [1, 3, 6])
+def test_titles_of_densities_are_not_cut(glimpses):
+    figure = plot.densities(np.random.default_rng(0).random((9, glimpses, 2)), height=28, width=28)
+    figure.draw_without_rendering()
+    assert all(ax.title.get_window_extent().y1 <= figure.bbox.y1 for ax in figure.axes)
+
+
 def test_crops_are_those_of_the_retina(ax, paths, digits):
     image = digits.test["image"][0]
     plot.crops(image, paths[0], size=9, scales=2, ax=ax)
