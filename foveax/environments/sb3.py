@@ -27,8 +27,8 @@ class FoveaxVecEnv(VecEnv):
         super().__init__(num_envs, batch.single_observation_space, batch.single_action_space)  # asks for render_mode
 
     def reset(self) -> Any:
-        """Begins new episodes: their observations. The seed is the first of those that `seed` set."""
-        observations, infos = self.environments.reset(seed=self._seeds[0])
+        """Begins new episodes: their observations. Each has its own of the seeds that `seed` set."""
+        observations, infos = self.environments.reset(seed=self._seeds)
         self.reset_infos = self._by_episode(infos)
         self._reset_seeds()
         self._reset_options()

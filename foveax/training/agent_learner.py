@@ -12,7 +12,16 @@ from foveax.graph.graph import Graph, module_key
 from foveax.learning.hyperparameters import LearningConfig
 from foveax.learning.ppo import with_credit
 from foveax.training.collectives import averaged, gathered
-from foveax.training.learner import bonus_at, check_steps, is_finite, make_optimizer, progress_at, replayed_loss, update
+from foveax.training.learner import (
+    bonus_at,
+    check_steps,
+    is_finite,
+    later_epochs,
+    make_optimizer,
+    progress_at,
+    replayed_loss,
+    update,
+)
 
 
 class AgentState(NamedTuple):
@@ -74,16 +83,16 @@ def make_agent_learner(graph: Graph, learning: LearningConfig, *, steps: int, ag
     def step(state: AgentState, experience: Mapping[str, Array]) -> tuple[AgentState, Metrics]:
         episodes = with_credit(experience, hyper, normalize=learning.normalize, gather=gathered)
         bonus = bonus_at(hyper, progress_at(state.step, steps), learning)
-        again = jax.value_and_grad(functools.partial(replayed_loss, module, inputs), has_aux=True)
-        metrics: Metrics = {}
-        made, after = jnp.bool_(True), state
-        for _ in range(learning.epochs):
-            (loss, metrics), grads = averaged(again(after.params, episodes, hyper, bonus))
-            params, moments = update(optimizer, grads, after.optimizer, after.params)
-            after = after._replace(params=params, optimizer=moments)
-            made &= is_finite(loss, {agent: grads})
-        if learning.epochs > 1:  # once more, after the last update
-            metrics = averaged(replayed_loss(module, inputs, after.params, episodes, hyper, bonus)[1])
+        again = functools.partial(replayed_loss, module, inputs)
+        given = episodes, hyper, bonus
+        (loss, metrics), grads = averaged(jax.value_and_grad(again, has_aux=True)(state.params, *given))
+        params, moments = update(optimizer, grads, state.optimizer, state.params)
+        made = is_finite(loss, {agent: grads})
+        if learning.epochs > 1:
+            first = params, moments, made
+            params, moments, made = later_epochs(again, optimizer, *first, given, epochs=learning.epochs - 1)
+            metrics = averaged(again(params, *given)[1])  # once more, after the last update
+        after = state._replace(params=params, optimizer=moments)
         state = jax.tree.map(functools.partial(jnp.where, made), after, state)
         return state._replace(step=state.step + 1), metrics
 

@@ -138,19 +138,16 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
         own = optimizers(hyper)
         before = state.params, state.optimizer
         params, optimizer = _updated(own, grads, state.optimizer, state.params, made)
-        for name in agents:
-            again = functools.partial(replayed_loss, graph.modules[name], graph.wiring.inputs[name])
-            bonus = bonus_at(hyper, progress, learning)
-            for _ in range(learning.epochs - 1):
-                differentiated = jax.value_and_grad(again, has_aux=True)(params[name], episodes[name], hyper, bonus)
-                (loss, _), grad = averaged(differentiated)
-                made &= is_finite(loss, {name: grad})
-                moved = _updated(own, {name: grad}, optimizer, params, made)
-                params, optimizer = ({**old, **new} for old, new in zip((params, optimizer), moved, strict=True))
-            if replays:  # once more, after the last update
-                terms = averaged(again(params[name], episodes[name], hyper, bonus)[1])
+        if replays:
+            for name in agents:
+                again = functools.partial(replayed_loss, graph.modules[name], graph.wiring.inputs[name])
+                given = episodes[name], hyper, bonus_at(hyper, progress, learning)
+                first = params[name], optimizer[name], made
+                last = later_epochs(again, own[name], *first, given, epochs=learning.epochs - 1)
+                params[name], optimizer[name], made = last
+                terms = averaged(again(params[name], *given)[1])  # once more, after the last update
                 metrics |= {f"{name}/{term}": value for term, value in terms.items()}
-        if replays:  # one epoch that is not finite takes back those before it
+            # one epoch that is not finite takes back those before it
             params, optimizer = jax.lax.cond(made, lambda new, _: new, lambda _, old: old, (params, optimizer), before)
         state = state._replace(params=params, optimizer=optimizer, step=state.step + 1)
         skipped = state.skipped + jnp.where(made, 0, 1)
@@ -179,6 +176,27 @@ def replayed_loss(
     credit = ("reward", "return", "advantage", "baselined")
     own = {port: value for port, value in episodes.items() if port not in credit}
     return agent_loss(jax.vmap(replay)(own), episodes, hyper, entropy)
+
+
+def later_epochs(
+    loss: Callable[..., tuple[Array, Metrics]], optimizer: optax.GradientTransformation, params: Params, state: Any,
+    made: Array, given: tuple[Any, ...], *, epochs: int,
+) -> tuple[Params, Any, Array]:  # fmt: skip
+    """An agent's parameters, optax's state, and whether all was finite, after more epochs on what is given.
+
+    They are a loop, so that more of them take no longer to compile. Once one is not finite, none updates.
+    """
+    differentiate = jax.value_and_grad(loss, has_aux=True)
+
+    def epoch(_: Array, carry: tuple[Params, Any, Array]) -> tuple[Params, Any, Array]:
+        params, state, made = carry
+        (value, _), grad = averaged(differentiate(params, *given))
+        made &= is_finite(value, {"": grad})
+        moved = functools.partial(update, optimizer, grad)
+        params, state = jax.lax.cond(made, moved, lambda state, params: (params, state), state, params)
+        return params, state, made
+
+    return jax.lax.fori_loop(0, epochs, epoch, (params, state, made))
 
 
 def check_steps(steps: int) -> None:

@@ -17,7 +17,7 @@ from stable_baselines3.common.env_checker import check_env  # noqa: E402
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize  # noqa: E402
 
 from foveax.environments import GLIMPSES, make_episodes  # noqa: E402
-from foveax.environments.gymnasium import IDS, FoveaxVectorEnv  # noqa: E402
+from foveax.environments.gymnasium import IDS, FoveaxEnv, FoveaxVectorEnv  # noqa: E402
 from foveax.environments.sb3 import FoveaxVecEnv, import_policy  # noqa: E402
 from foveax.environments.sb3_training import train_sb3  # noqa: E402
 from foveax.pipelines import perceptron_pipeline  # noqa: E402
@@ -63,6 +63,31 @@ def test_episodes_end_together_with_their_last_observation(pipeline, digits):
     assert not any(info["TimeLimit.truncated"] for info in infos)
     assert [info["index"] for info in environments.reset_infos] != [info["index"] for info in infos]
     assert rewards.dtype == np.float32
+
+
+def test_each_episode_has_a_seed_of_its_own(pipeline, digits):
+    """Its images and observations are those of Gymnasium's environment with that seed, also in the next episodes."""
+    graph, params = pipeline
+    environments = environments_of(pipeline, digits, size=3)
+    seeds = environments.seed(7)
+    single = FoveaxEnv(make_episodes(graph, digits), params)
+    batch = [environments.reset()]
+    indices = [[info["index"] for info in environments.reset_infos]]
+    for _ in range(5):
+        batch.append(environments.step(np.full((3, 2), 0.5, np.float32))[0])  # the last begins the next episodes
+    indices.append([info["index"] for info in environments.reset_infos])
+    assert seeds == [7, 8, 9]
+    for place, seed in enumerate(seeds):
+        observation, info = single.reset(seed=seed)
+        np.testing.assert_allclose(batch[0][place], observation, rtol=1e-5, atol=1e-6)
+        assert indices[0][place] == info["index"]
+        for step in range(1, 5):
+            np.testing.assert_allclose(
+                batch[step][place], single.step(np.full(2, 0.5, np.float32))[0], rtol=1e-5, atol=1e-6
+            )
+        observation, info = single.reset()
+        np.testing.assert_allclose(batch[5][place], observation, rtol=1e-5, atol=1e-6)
+        assert indices[1][place] == info["index"]
 
 
 def test_tensors_that_require_grad_are_actions(pipeline, digits):

@@ -13,7 +13,7 @@ from scipy import stats
 
 import foveax as fx
 from foveax.learning.ppo import with_credit
-from foveax.training.learner import replayed_loss
+from foveax.training.learner import later_epochs, replayed_loss
 
 SMALL = {"crop_size": 3, "glimpses": 4, "hidden": 8, "features": 6, "saccader_hidden": 4}
 
@@ -198,6 +198,42 @@ def test_later_epochs_move_only_the_saccader_and_report_how_far():
     assert abs(log_ratio).max() > 1e-3
     # of the parameters after the last epoch
     np.testing.assert_allclose(three_metrics["saccader/kl"], np.mean(np.expm1(log_ratio) - log_ratio), rtol=0.01)
+
+
+def test_later_epochs_descend_along_a_closed_form_until_one_is_not_finite():
+    """Of p^2 / 2 with a rate of a half each epoch halves p; once the loss is infinite, nothing moves any more."""
+
+    def loss(params, smallest):
+        value = jnp.where(params["p"] < smallest, jnp.inf, params["p"] ** 2 / 2)
+        return value, {"loss": value}
+
+    def after(epochs, smallest):
+        optimizer, params = optax.sgd(0.5), {"p": jnp.float32(8)}
+        start = params, optimizer.init(params), jnp.bool_(True)
+        params, _, finite = later_epochs(loss, optimizer, *start, (smallest,), epochs=epochs)
+        return float(params["p"]), bool(finite)
+
+    assert after(5, 0.0) == (8 / 2**5, True)
+    assert after(5, 1.5) == (1.0, False)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_the_program_does_not_grow_with_the_epochs(alone):
+    def lowered(epochs):
+        learning = fx.LearningConfig(epochs=epochs)
+        if alone:
+            learner = fx.make_agent_learner(pipeline(), learning, steps=10, agent="saccader")
+            outputs = pipeline().wiring.outputs
+            ports = {**outputs["saccader"], "reward": outputs["reward"]["reward"]}
+            given = {
+                name: jnp.zeros((6, SMALL["glimpses"] - 1, *port.shape), port.dtype) for name, port in ports.items()
+            }
+        else:
+            learner, given = fx.make_learner(pipeline(), learning, steps=10), small.batch()
+        state = jax.eval_shape(learner.init, jax.random.key(0))
+        return jax.jit(learner.step).lower(state, given).as_text().count("\n")
+
+    assert lowered(2) == lowered(50)
 
 
 @pytest.mark.parametrize("core", ["none", "gru", "lstm"])

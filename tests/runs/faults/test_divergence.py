@@ -56,9 +56,10 @@ def test_a_batch_that_is_not_finite_is_skipped_and_counted(bad, epochs):
     chex.assert_trees_all_equal(learned(onward), learned(step(state._replace(step=state.step + 1), batch(1))[0]))
 
 
-def test_a_later_epoch_that_is_not_finite_takes_back_the_first():
+@pytest.mark.parametrize("epochs", [2, 5])
+def test_a_later_epoch_that_is_not_finite_takes_back_the_first(epochs):
     """A step as long as 1e30 is finite, and what the saccader then gives is not."""
-    step, state = make(epochs=2, policy_learning_rate=1e30)
+    step, state = make(epochs=epochs, policy_learning_rate=1e30)
     after, metrics = step(state, batch())
     assert np.isfinite(metrics["loss/decision.cross_entropy"])  # of the first epoch
     assert not np.isfinite(metrics["saccader/policy_loss"])  # of the second
