@@ -74,22 +74,23 @@ def coloured_shapes(rng: np.random.Generator, size: int) -> Split:
 
 @functools.partial(drawn, chunk=CHUNK)
 def circle_square(rng: np.random.Generator, size: int) -> Split:
-    """A circle or a square of 5 to 10 pixels, anywhere in the image; light falls off with the distance from it.
+    """A bright circle or square, as large as a disc of 6 to 10 pixels, anywhere; light falls off about it.
 
-    As ``CircleSquare-v0`` of ap_gym (https://pypi.org/project/ap-gym/), where shapes are all of one size. Through a
-    small crop that moves a little at a time the shape must first be found, by going where it is brighter.
+    As ``CircleSquare-v0`` of ap_gym (https://pypi.org/project/ap-gym/), where shapes are all of one size, and fainter.
+    Through a small crop that moves a little at a time the shape must first be found, by going where it is brighter.
 
     Example:
       >>> circle_square().train["image"].shape
       (20000, 28, 28, 1)
     """
-    label, half = rng.integers(0, 2, size), rng.uniform(2.5, 5.0, size).astype(np.float32)
-    place = rng.uniform(half[:, None], SMALL_SIDE - 1 - half[:, None], (size, 2))
+    label, radius = rng.integers(0, 2, size), rng.uniform(3.0, 5.0, size).astype(np.float32)
+    place = rng.uniform(radius[:, None], SMALL_SIDE - 1 - radius[:, None], (size, 2))
     across, down = _grid(np.zeros(size), place, SMALL_SIDE)
-    radius, farther = np.hypot(across, down), np.maximum(np.abs(across), np.abs(down))
-    beyond = np.where(label[:, None, None] == 0, radius, farther) - half[:, None, None]
-    ground = 1 - radius / (2**0.5 * SMALL_SIDE)
-    return {"image": _uint8((ground + (1 - ground) * np.clip(0.5 - beyond, 0, 1))[..., None]), "label": label}
+    away, farther = np.hypot(across, down), np.maximum(np.abs(across), np.abs(down))
+    half = radius * np.where(label == 0, 1, np.sqrt(np.pi) / 2)  # of a square, as large as the disc
+    beyond = np.where(label[:, None, None] == 0, away, farther) - half[:, None, None]
+    ground = 0.7 * (1 - away / (2**0.5 * SMALL_SIDE))
+    return {"image": _uint8((ground + (0.95 - ground) * np.clip(0.5 - beyond, 0, 1))[..., None]), "label": label}
 
 
 SHAPE_SETS = {"shaded_shapes": shaded_shapes, "coloured_shapes": coloured_shapes, "circle_square": circle_square}

@@ -51,7 +51,7 @@ def test_light_leads_to_the_circle_or_square():
     """From any pixel, the brightest of its neighbours is nearer the shape; and only a square fills its bounding box."""
     split = fx.load("circle_square").test
     image = split["image"][:200, ..., 0].astype(float)
-    shape = image > 250
+    shape = image > 220
     pixels = shape.sum((1, 2))
     middle = np.stack([(np.arange(28) * shape.sum(axis)).sum(1) / pixels for axis in (2, 1)], axis=-1)  # row, column
     rows, columns = np.mgrid[4:24:4, 4:24:4].reshape(2, -1)
