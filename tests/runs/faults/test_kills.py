@@ -59,6 +59,7 @@ def outcome(run: Path) -> tuple[str, dict]:
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(1800)
 def test_killed_at_any_moment_a_run_ends_as_if_nothing_had_happened(processes, tmp_path, record_property):
     def start(out: Path):
         process = processes.Process(target=tiny.train_saving_always, args=(out,))
