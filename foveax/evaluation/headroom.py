@@ -24,8 +24,9 @@ IMAGES, BATCH = 2_000, 100
 """Images that are looked at, at most, and those that are shown at once."""
 GLANCE = 8
 """Side of the thumbnail that stands for a glance, in pixels."""
-PENALTIES = 10.0 ** np.arange(-2, 6)
+PENALTIES = 10.0 ** np.arange(5, -3, -1)
 """Of ridge regression, relative to the number of images."""
+FOLDS = 5
 RESAMPLES = 1_000
 
 
@@ -37,7 +38,7 @@ class Headroom(NamedTuple):
       by_place: the share of it that the place alone explains, the same on every image.
       by_state: the further share that what the eye reads explains, on images held out.
       by_glance: likewise, of what it reads and a thumbnail of the whole image together.
-      worth: what the best choice by the state gains over the best place for all images (nats).
+      worth: what choosing by the state gains over the best place for all images (nats).
       taken: what the eye's own choice gains over that place (nats).
     """
 
@@ -56,9 +57,10 @@ def headroom(graph: Graph, params: dict[str, Params], images: Split, *, key: Key
     a grid over the image, or over what is within its reach, and the drop in the loss that a glimpse there brings (nats,
     with the cross-entropy) is written down: ``y[i, g]`` for image i and place g. What varies within an image is
     regressed on the place, ``y[i, g] - mean_g y[i, g] = a[g] + B[g] x[i] + rest``, x what the agent reads, by ridge
-    regression whose penalty is chosen on a fifth of the images that are fitted. Each half of the images is judged by
-    what was fitted to the other, so that a share may come out below 0: nothing was learnt. What only the label tells is
-    no headroom: it stays in the rest.
+    regression. Its penalty is the one of least error in five-fold cross-validation and, for the choice, the one whose
+    choices gain most, which may be none but ``a[g]``. Each half of the images is judged by what was fitted to the
+    other, so that a share or a gain may come out below 0: nothing was learnt. What only the label tells is no headroom:
+    it stays in the rest.
 
     Args:
       graph: with a belief and a label, or losses, that do not wait for the saccade.
@@ -168,11 +170,12 @@ def _explained(drops: np.ndarray, own: np.ndarray, read: np.ndarray, glance: np.
     """The headroom of one saccade, of the drops ``[N, G]`` and what could tell them, ``[N, D]``."""
     drops = drops.astype(np.float64)
     within = drops - drops.mean(1, keepdims=True)
-    place = _held_out(within, np.zeros((len(within), 0)))
-    state = _held_out(within, read)
-    both = _held_out(within, np.concatenate([read, glance], axis=1))
-    rows, best = np.arange(len(drops)), place.argmax(1)
-    chosen, fixed = drops[rows, state.argmax(1)], drops[rows, best]
+    place = _held_out(within, read[:, :0], _error)
+    state = _held_out(within, read, _error)
+    both = _held_out(within, np.concatenate([read, glance], axis=1), _error)
+    choice = _held_out(within, read, _missed)
+    rows = np.arange(len(drops))
+    chosen, fixed = drops[rows, choice.argmax(1)], drops[rows, place.argmax(1)]
 
     def share(told: np.ndarray, before: np.ndarray) -> Interval:
         """How much less of the variation is left."""
@@ -198,29 +201,43 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> Interval:
     return Interval(float(part.sum() / max(whole.sum(), 1e-12)), float(low), float(high))
 
 
-def _held_out(within: np.ndarray, read: np.ndarray) -> np.ndarray:
+def _error(values: np.ndarray, told: np.ndarray) -> float:
+    """The mean squared error."""
+    return float(((values - told) ** 2).mean())
+
+
+def _missed(values: np.ndarray, told: np.ndarray) -> float:
+    """Minus the mean value of the places of which most is told."""
+    return -float(values[np.arange(len(values)), told.argmax(1)].mean())
+
+
+Cost = Callable[[np.ndarray, np.ndarray], float]
+
+
+def _held_out(within: np.ndarray, read: np.ndarray, cost: Cost) -> np.ndarray:
     """What is expected at each place, ``[N, G]``: of each half of the images by what is fitted to the other."""
     told = np.empty_like(within)
     for parity in (0, 1):
         fitted, judged = (np.arange(len(within)) % 2 == each for each in (parity, 1 - parity))
-        told[judged] = _regressed(within[fitted], read[fitted])(read[judged])
+        told[judged] = _regressed(within[fitted], read[fitted], cost)(read[judged])
     return told
 
 
-def _regressed(values: np.ndarray, read: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Ridge regression of ``[N, G]`` on ``[N, D]``: the mean of each place, and what the read adds to it."""
-    choice = np.arange(len(values)) % 5 == 0
-    ridges = _ridges(values[~choice], read[~choice])
-    errors = [((values[choice] - ridge(read[choice])) ** 2).mean() for ridge in ridges]
-    return _ridges(values, read)[int(np.argmin(errors))]
+def _regressed(values: np.ndarray, read: np.ndarray, cost: Cost) -> Callable[[np.ndarray], np.ndarray]:
+    """Ridge regression of ``[N, G]`` on ``[N, D]``, whose penalty costs least in cross-validation."""
+    costs = []
+    for fold in range(FOLDS):
+        left = np.arange(len(values)) % FOLDS == fold
+        costs.append([cost(values[left], ridge(read[left])) for ridge in _ridges(values[~left], read[~left])])
+    return _ridges(values, read)[int(np.argmin(np.mean(costs, axis=0)))]
 
 
 def _ridges(values: np.ndarray, read: np.ndarray) -> list[Callable[[np.ndarray], np.ndarray]]:
-    """A regression for each penalty, and at the end the mean alone."""
+    """The mean alone, and a regression for each penalty, the largest first."""
     mean, middle, spread = values.mean(0), read.mean(0), read.std(0)
     spread = np.where(spread > 1e-6, spread, np.inf)  # what does not vary tells nothing
     left, size, right = np.linalg.svd((read - middle) / spread, full_matrices=False)
     projected = left.T @ (values - mean)
-    weights = [right.T @ (projected * (size / (size**2 + penalty * len(values)))[:, None]) for penalty in PENALTIES]
-    weights.append(np.zeros((read.shape[1], values.shape[1])))
+    shrunk = [size / (size**2 + penalty * len(values)) for penalty in PENALTIES]
+    weights = [np.zeros((read.shape[1], values.shape[1])), *(right.T @ (projected * each[:, None]) for each in shrunk)]
     return [lambda new, weight=weight: mean + (new - middle) / spread @ weight for weight in weights]
