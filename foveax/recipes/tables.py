@@ -98,7 +98,7 @@ RECIPES = {
         "CircleSquare-v0: PPO after 10 million, CrossQ, %",
         {
             "the saccader sees the glimpse": Row(_search("both"), 5, "78.6, 99.1"),
-            "it reads the classifier's state alone": Row(_search("hidden"), 5, "78.6, 99.1"),
+            "it reads the classifier's state alone": Row(_search("hidden"), 2, "78.6, 99.1"),
         },
     ),
     "table1": _table1(),
