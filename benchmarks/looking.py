@@ -59,7 +59,7 @@ def shares(rows: dict[str, Any]) -> dict[str, float]:
     for name in rows:
         prefix, _, eye = name.rpartition(", ")
         anchors = [rows.get(f"{prefix}, {other}", {}).get("mean") for other in ("itinerary", "told")]
-        if eye == "learned" and None not in anchors:
+        if eye == "learned" and None not in anchors and anchors[0] != anchors[1]:
             found[prefix] = round((rows[name]["mean"] - anchors[0]) / (anchors[1] - anchors[0]), 3)
     return found
 
