@@ -363,17 +363,16 @@ def _check_parts(graph: Graph) -> None:
 
 
 def _check_initial(name: str, value: Any, inputs: Mapping[str, Any]) -> None:
-    if isinstance(value, str):
-        there = [f"input.{each}" for each in inputs]
-        if value not in there:
-            raise GraphError(f"memory {name!r} must begin with numbers, or with one of {_list(there)}; got {value!r}")
+    there = [f"input.{each}" for each in inputs]
+    if isinstance(value, str) and value in there:
         return
     try:
         array = np.asarray(value)
     except (TypeError, ValueError):
         array = np.array("no numbers")
     if not any(jnp.issubdtype(array.dtype, kind) for kind in (bool, jnp.integer, jnp.floating)):
-        raise GraphError(f"memory {name!r} must begin with numbers of one shape; got {in_line(value)}")
+        others = f", or with one of {', '.join(there)}" if isinstance(value, str) and there else ""
+        raise GraphError(f"memory {name!r} must begin with numbers of one shape{others}; got {in_line(value)}")
     with np.errstate(over="ignore"):
         narrow = array.astype(_narrow(array.dtype))
     if array.dtype.kind in "iu" and (array != narrow).any():

@@ -39,7 +39,7 @@ def test_planted_shares_are_found(shares):
 
 def test_what_says_nothing_explains_nothing():
     drops, _ = planted(place=0.2, state=0.0, noise=0.8)
-    noise = np.random.default_rng(1).standard_normal((IMAGES, 400))
+    noise = np.random.default_rng(1).standard_normal((IMAGES, 60))
     found = module._explained(drops, drops[:, 0], noise, noise[:, :0])
     assert abs(found.by_state.mean) < 0.01
     assert found.worth.low <= 0.01
@@ -60,7 +60,7 @@ def cued():
     data = fx.load("cued_place")
     config = fx.PipelineConfig(glimpses=2, hidden=64, features=64, scale_start=4.0, scale_end=4.0)
     graph = fx.standard_pipeline(data, config)
-    learner = fx.make_learner(graph, fx.LearningConfig(policy_learning_rate=0.0), steps=800)
+    learner = fx.make_learner(graph, fx.LearningConfig(policy_learning_rate=0.0), steps=500)
     for state, _ in fx.fit(learner, data, learner.init(jax.random.key(0)), batch=64):  # noqa: B007
         pass
     return graph, state.params, data

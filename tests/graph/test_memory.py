@@ -51,7 +51,9 @@ def test_random_first_places_cover_the_image_and_are_drawn_anew(data):
 
 def test_what_is_no_input_is_refused(data):
     graph = fx.standard_pipeline(data, CONFIG)
-    with pytest.raises(fx.GraphError, match="memory 'fixation' must begin with numbers, or with one of input"):
+    with pytest.raises(
+        fx.GraphError, match="memory 'fixation' must begin with numbers of one shape, or with one of input"
+    ):
         graph.replace(memory={"fixation": "input.start"})
     with pytest.raises(fx.GraphError, match="fixation gives int32"):
         graph.replace(memory={"fixation": "input.label"})
