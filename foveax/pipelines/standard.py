@@ -179,7 +179,7 @@ def _eye(config: PipelineConfig, data: Data) -> tuple[Module, list[str]]:
     if config.policy == "given":
         return given_fixations(), [index, "input.fixations -> saccader.fixations"]
     if config.policy == "itinerary":
-        return learned_sequence(jax.nn.sigmoid(_spread(config, SPREAD))), [index]
+        return learned_sequence(jax.nn.sigmoid(_spread(config, config.spread))), [index]
     if config.policy == "salient":
         return salient(config.crop_size), ["input.image -> saccader.image", "memory.fixation -> saccader.position"]
     if config.policy == "told":
