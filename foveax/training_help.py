@@ -18,7 +18,7 @@ NAMES = {"config_file": "config"}
 EPILOG = """\
 presets (foveax config --preset NAME prints one whole):
   default     5,000 bundled digits, a minute on two cores
-  mnist       full MNIST, half a minute; needs the extra tfds
+  mnist       full MNIST, a minute; needs the extra tfds
   canvas      each digit somewhere on a canvas of 60x60, three scales
   mnist_long  full MNIST, warped, minutes to hours
   ram         close to RAM (Mnih et al. 2014): REINFORCE, 8x8 crops

@@ -40,28 +40,3 @@ def test_figures_of_a_gpu(tmp_path):
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "rows" not in printed  # nothing is done twice
     assert json.loads(out.read_text()) == results
-
-
-@pytest.mark.nightly
-def test_eyes_on_a_canvas_are_compared(tmp_path):
-    """Every eye in small; the share is that of the means; rows that are there are not repeated."""
-    out = tmp_path / "looking.json"
-    command = [
-        sys.executable,
-        BENCHMARKS / "looking.py",
-        "--data",
-        "mnist5k",
-        "--images",
-        "320",
-        "--tasks",
-        "translated",
-    ]
-    command += ["--seeds", "2", "--tiny", "--out", out]
-    subprocess.run(command, check=True)
-    results = json.loads(out.read_text())
-    means = {name.rpartition(", ")[2]: row["mean"] for name, row in results["rows"].items()}
-    assert means.keys() == {"learned", "itinerary", "told", "salient", "random"}
-    share = (means["learned"] - means["itinerary"]) / (means["told"] - means["itinerary"])
-    assert results["shares"] == {"translated, 320": pytest.approx(share, abs=1e-3)}
-    subprocess.run(command, check=True)
-    assert json.loads(out.read_text()) == results

@@ -203,6 +203,6 @@ PRESETS = {
         learning=LearningConfig(discount=0.9),
     ),
 }
-"""Named configurations: the defaults; full MNIST in half a minute, where digits are in the middle and the eye need not
+"""Named configurations: the defaults; full MNIST in a minute, where digits are in the middle and the eye need not
 explore; on a canvas, where it must; MNIST in minutes to hours; close to RAM (Mnih et al. 2014); close to the original
 report."""

@@ -146,7 +146,9 @@ def _groups(members: list[Member], data: Data, execution: ExecutionConfig) -> li
         bare = dataclasses.replace(config, seed=0, learning=dataclasses.replace(config.learning, **floats))
         key = str((bare, pipeline.arguments))
         if key not in built:
-            shown = dataclasses.replace(bare, pipeline=PipelineConfig(), learning=LearningConfig())
+            told = "told" if config.pipeline.policy == "told" else "learned"  # all that decides how images are shown
+            eye = PipelineConfig(first=config.pipeline.first, policy=told)
+            shown = dataclasses.replace(bare, pipeline=eye, learning=LearningConfig())
             built[key] = list(build_graph(config, prepared(shown), pipeline).hyperparameters)
         numbers = {name: getattr(PipelineConfig, name) for name in built[key] if FLOATS.get(name) == "pipeline"}
         same = dataclasses.replace(bare, pipeline=dataclasses.replace(bare.pipeline, **numbers))

@@ -110,3 +110,12 @@ def test_members_of_a_program_are_those_that_differ_in_its_numbers_alone():
     learned = dataclasses.replace(tiny.CONFIG, pipeline=dataclasses.replace(tiny.PIPELINE, exploration="learned"))
     members = module._members(learned, module.find_pipeline(learned), {"scale_start": [1.0, 2.0]})
     assert len(module._groups(members, tiny.data(), tiny.EXECUTION)) == 2
+
+
+def test_eyes_that_need_more_of_the_data_are_swept():
+    """Told eyes need the place of the object, and those that begin anywhere their first one."""
+    small = fx.PipelineConfig(glimpses=2, crop_size=5, hidden=4, features=4)
+    config = fx.TrainingConfig(images=64, batch=32, task="translated", canvas=32, shift=0, pipeline=small)
+    table = fx.sweep(config, None, {"policy": ["told", "learned"], "first": ["random"]}, controls=False)
+    assert list(table["policy"]) == ["told", "learned"]
+    assert table["accuracy_2"].between(0, 1).all()
