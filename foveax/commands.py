@@ -41,7 +41,7 @@ from foveax.evaluation.evaluate import evaluate as show
 from foveax.evaluation.headroom import format_headroom
 from foveax.evaluation.headroom import headroom as measure_headroom
 from foveax.evaluation.retraining import retrained_controls
-from foveax.evaluation.whole_image import whole_image_accuracy
+from foveax.evaluation.whole_image import whole_image_evaluation
 from foveax.pipelines.named import import_object, import_pipeline
 from foveax.recipes import RECIPES, Recipe, format_results, run_recipe
 from foveax.runs.config import ExecutionConfig, TrainingConfig
@@ -215,8 +215,8 @@ def diagnose(
 
     Args:
       run: Run directory.
-      whole_image: Images on which a network that sees the whole image is trained, for comparison, at most the run's; 0:
-        none.
+      whole_image: Images on which a convolutional network that sees the whole image is trained, for comparison, at most
+        the run's; 0: none.
       retrain: Controls to train the pipeline anew with, each as long as the run: what is it worth to learn to look?
       headroom: Also how much a better choice of each place could gain, as far as what the eye reads can tell.
     """
@@ -229,10 +229,9 @@ def diagnose(
     report: dict[str, Any] = {"judged_on": loaded.judged_on, "test": rows, "diagnosis": measures}
     if whole_image and loaded.graph.roles.belief and not loaded.judged_on:
         images = min(whole_image, config.images)
-        report["whole_image"] = whole_image_accuracy(
-            data, config.pipeline, config.learning, images=images, batch=config.batch, seed=config.seed
-        )
-        print(f"a network of like size that sees the whole image: {100 * report['whole_image']:.2f} %")
+        whole = whole_image_evaluation(data, images=images, batch=config.batch, seed=config.seed)
+        report["whole_image"] = float(whole.accuracy[-1])
+        print(f"a convolutional network that sees the whole image: {100 * report['whole_image']:.2f} %")
     if headroom:
         report["headroom"] = {name: _headroom(loaded, name) for name in loaded.graph.agents}
     if retrain:

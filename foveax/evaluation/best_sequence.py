@@ -11,7 +11,7 @@ import optax
 
 from foveax._types import Array, Batch, Key, Params
 from foveax.data.dataset import Split
-from foveax.evaluation.evaluate import greedy
+from foveax.evaluation.evaluate import greedy, watch
 from foveax.graph.compile import compile as compile_graph
 from foveax.graph.compile import number
 from foveax.graph.graph import Graph, Source, parse_port
@@ -20,8 +20,10 @@ FITTED_IMAGES = 10_000
 """Training images to which a sequence is fitted."""
 CANDIDATES, LOOKED_AT = 48, 256
 """Sequences that starts are chosen from, and the images that they are judged on."""
-STARTS, STEPS, BATCH = 2, 200, 128
-"""Sequences refined in each round, the steps of a refinement, and the images of a step."""
+STARTS, STEPS = 2, 200
+"""Sequences refined in each round, and the steps of a refinement."""
+BATCH, LEAST, BATCH_BYTES = 128, 16, 32 * 2**20
+"""Images of a step: at most the first number; fewer where they would take more bytes, but no fewer than the second."""
 RATE, FALL = 0.05, 0.7
 """Adam's rate in the first round, as a fraction of the image, and the factor from each round to the next."""
 ROUNDS, JUDGED_ON, SETTLED = 8, 2_048, 0.001
@@ -71,20 +73,31 @@ def best_sequence(value: Value, params: Params, sample: Split, *, key: Key, trie
     search_key, value_key, step_key = jax.random.split(key, 3)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(search_key)))
     size = len(next(iter(sample.values())))
+    batch = max(min(BATCH, BATCH_BYTES * size // sum(array.nbytes for array in sample.values())), min(LEAST, size))
     shown = jax.device_put(dict(sample)), jax.random.split(value_key, size)
     few, many = min(LOOKED_AT, size), min(JUDGED_ON, size)
 
     def ordered(sequences: np.ndarray, images: int) -> tuple[np.ndarray, np.ndarray]:
         """The sequences and their values on the first images, best first."""
-        rows = np.arange(images // BATCH * BATCH or images).reshape(-1, min(BATCH, images))
-        return _best_first(sequences, np.asarray(_values(value, sequences, params, *shown, rows)))
+        parts = np.arange(images // batch * batch or images).reshape(-1, min(batch, images))
+        values = np.empty((len(parts), len(sequences)), np.float32)
+        for row, part in enumerate(parts):
+            for begin in range(0, len(sequences), STARTS):
+                some = sequences[begin : begin + STARTS]
+                values[row, begin : begin + STARTS] = _values(value, some, params, *shown, part)
+                watch(len(some) * len(part))
+        return _best_first(sequences, values.mean(axis=0))
 
     def refined(sequences: np.ndarray, turn: int) -> tuple[np.ndarray, float]:
         """Each of the sequences a round further, and the largest slope that was met."""
         rate, turn_key = np.float32(RATE * FALL**turn), jax.random.fold_in(step_key, turn)
-        keys = jax.random.split(turn_key, len(sequences))
-        pairs = [_ascended(value, one, params, *shown, key, rate) for one, key in zip(sequences, keys, strict=True)]
-        return np.stack([np.asarray(one) for one, _ in pairs]), max(float(slope) for _, slope in pairs)
+        ascended, slopes = [], []
+        for one, key in zip(sequences, jax.random.split(turn_key, len(sequences)), strict=True):
+            moved, slope = _ascended(value, one, params, *shown, key, rate, batch)
+            ascended.append(np.asarray(moved))
+            slopes.append(float(slope))
+            watch(STEPS * batch)
+        return np.stack(ascended), max(slopes)
 
     own = tried[rng.integers(0, len(tried), CANDIDATES // 2 - 1)]
     anywhere = rng.random((CANDIDATES - CANDIDATES // 2, *tried.shape[1:]), np.float32)
@@ -124,34 +137,26 @@ def _best_first(sequences: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, 
     return sequences[order], values[order]
 
 
-def _mean_value(value: Value, sequence: Array, params: Params, inputs: Batch, keys: Key, rows: Array) -> Array:
-    """The value of a sequence on the images of some rows."""
-    shown = {name: array[rows] for name, array in inputs.items()}
-    fixations = jnp.broadcast_to(sequence, (len(rows), *sequence.shape))
-    return value(params, {**shown, "fixations": fixations}, keys[rows]).mean()
-
-
 @functools.partial(jax.jit, static_argnums=0)
 def _values(value: Value, sequences: Array, params: Params, inputs: Batch, keys: Key, rows: Array) -> Array:
-    """The values ``[S]`` of sequences ``[S, T - 1, 2]`` on rows ``[batches, B]`` of the inputs."""
-
-    def of_one(sequence: Array) -> Array:
-        return jax.lax.map(lambda part: _mean_value(value, sequence, params, inputs, keys, part), rows).mean()
-
-    return jax.lax.map(of_one, sequences)
+    """The mean values ``[S]`` of sequences ``[S, T - 1, 2]`` on some rows of the inputs."""
+    shown = _rows(inputs, keys, rows)
+    return jax.lax.map(lambda sequence: _mean_value(value, sequence, params, *shown), sequences)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=(0, 7))
 def _ascended(
-    value: Value, sequence: Array, params: Params, inputs: Batch, keys: Key, key: Key, rate: Array
+    value: Value, sequence: Array, params: Params, inputs: Batch, keys: Key, key: Key, rate: Array, batch: int
 ) -> tuple[Array, Array]:
     """A sequence ``[T - 1, 2]`` after `STEPS` steps of Adam, and the largest slope that was met."""
     adam = optax.adam(optax.cosine_decay_schedule(1.0, STEPS))
 
     def step(state: tuple, key: Key) -> tuple[tuple, Array]:
         sequence, moments = state
-        rows = jax.random.randint(key, (min(BATCH, len(keys)),), 0, len(keys))
-        slope = jax.grad(lambda sequence: _mean_value(value, sequence, params, inputs, keys, rows))(sequence)
+        shown = inputs, keys
+        if batch < len(keys):  # all of them need no copy
+            shown = _rows(inputs, keys, jax.random.randint(key, (batch,), 0, len(keys)))
+        slope = jax.grad(lambda sequence: _mean_value(value, sequence, params, *shown))(sequence)
         with jax.numpy_dtype_promotion("standard"):  # as for the learner's updates
             update, moments = adam.update(-slope, moments)
         return (jnp.clip(sequence + rate * cast(Array, update), 0, 1), moments), jnp.abs(slope).max()
@@ -159,3 +164,13 @@ def _ascended(
     begin = jnp.asarray(sequence)
     (sequence, _), slopes = jax.lax.scan(step, (begin, adam.init(begin)), jax.random.split(key, STEPS))
     return sequence, slopes.max()
+
+
+def _rows(inputs: Batch, keys: Key, rows: Array) -> tuple[Batch, Key]:
+    return {name: array[rows] for name, array in inputs.items()}, keys[rows]
+
+
+def _mean_value(value: Value, sequence: Array, params: Params, inputs: Batch, keys: Key) -> Array:
+    """The mean value of a sequence over images."""
+    fixations = jnp.broadcast_to(sequence, (len(keys), *sequence.shape))
+    return value(params, {**inputs, "fixations": fixations}, keys).mean()

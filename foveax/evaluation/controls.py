@@ -8,7 +8,16 @@ import numpy as np
 from foveax._types import Key, Params
 from foveax.data.dataset import Data
 from foveax.evaluation import best_sequence as search
-from foveax.evaluation.evaluate import Evaluation, Report, check_split, make_evaluator, place_port, silent, track
+from foveax.evaluation.evaluate import (
+    Evaluation,
+    Evaluator,
+    Report,
+    check_split,
+    make_evaluator,
+    place_port,
+    silent,
+    track,
+)
 from foveax.graph.graph import Graph, Source
 from foveax.modules.scripted import following
 
@@ -24,7 +33,13 @@ class Target(NamedTuple):
 
 
 def evaluate_with_controls(
-    graph: Graph, params: dict[str, Params], data: Data, *, key: Key, report: Report = silent
+    graph: Graph,
+    params: dict[str, Params],
+    data: Data,
+    *,
+    key: Key,
+    evaluator: Evaluator | None = None,
+    report: Report = silent,
 ) -> dict[str, Evaluation]:
     """The test split under the pipeline's own policy, and the same pipeline under the controls of each of its agents.
 
@@ -34,7 +49,8 @@ def evaluate_with_controls(
     controls are called ``"agent: control"``. Without agents, what writes the gaze is controlled.
 
     With a single glimpse, or no eye, there is nothing to control; with a single image there is no other. The test split
-    is refused as `foveax.evaluate` refuses it. What is done next is reported, as a line.
+    is refused as `foveax.evaluate` refuses it. The pipeline's own evaluator is compiled unless it is given
+    (`make_evaluator`). What is done next is reported, as a line.
 
     Returns:
       by name, the pipeline's own first: ``"learned"``, or ``"scripted"`` if it has no agents, and an eye without
@@ -42,7 +58,7 @@ def evaluate_with_controls(
     """
     data = data._replace(test={**data.test, **check_split(graph, data.test, "test split")})
     report(f"test images, {own_name(graph)}")
-    own = make_evaluator(graph)(params, data.test, key)
+    own = (evaluator or make_evaluator(graph))(params, data.test, key)
     evaluations = {own_name(graph): own}
     targets = control_targets(graph) if graph.length > 1 else {}
     tracks = {name: port for name in graph.agents if (port := track(graph, name)) and port.module == "memory"}

@@ -68,7 +68,6 @@ Evaluator = Callable[..., Evaluation]
 
 _watch: ContextVar[Callable[[int], Any]] = ContextVar("watch", default=lambda images: None)
 
-
 Report = Callable[[str], None]
 """Called with what is done next, as a line."""
 
@@ -78,13 +77,18 @@ def silent(line: str) -> None:
 
 
 @contextlib.contextmanager
-def watched(watch: Callable[[int], Any]) -> Iterator[None]:
-    """Calls `watch` with the number of images whenever an evaluation has shown some."""
-    token = _watch.set(watch)
+def watched(update: Callable[[int], Any]) -> Iterator[None]:
+    """Calls `update` with the number of images whenever an evaluation, or a search, has shown some."""
+    token = _watch.set(update)
     try:
         yield
     finally:
         _watch.reset(token)
+
+
+def watch(images: int) -> None:
+    """Tells who watches that images were shown."""
+    _watch.get()(images)
 
 
 def greedy(graph: Graph) -> Graph:
@@ -164,7 +168,7 @@ def make_evaluator(graph: Graph, *, batch: int = 500, tracks: Mapping[str, Sourc
             rows = np.minimum(np.arange(start, start + at_once), size - 1)
             inputs = {name: place(name, split[name], start, at_once) for name in graph.inputs}
             parts.append(jax.tree.map(np.asarray, rollout(params, inputs, keys[rows], 1.0, hyper)))
-            _watch.get()(min(at_once, size - start))
+            watch(min(at_once, size - start))
         recorded = jax.tree.map(lambda *arrays: np.concatenate(arrays)[:size], *parts)
 
         def read(port: str | Source) -> Any:

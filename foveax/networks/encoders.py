@@ -44,24 +44,24 @@ def index_features(index: Array) -> Array:
 
 
 def kernel_windows(planes: Array) -> Array:
-    """Windows of 6 x 6 pixels at every second pixel of each scale, ``[G, G, S, C]`` to ``[S, n, n, 36 C]``.
+    """Windows of 6 x 6 pixels at every second pixel of each scale, ``[H, W, S, C]`` to ``[S, n, m, 36 C]``.
 
-    As many as it takes to read every pixel, ``n = ceil((G - 6) / 2) + 1`` along each axis; beyond the glimpse is zero.
-    Raises `InputError` if G is less than 6.
+    As many as it takes to read every pixel, ``n = ceil((H - 6) / 2) + 1`` along one axis; beyond the planes is zero.
+    Raises `InputError` if a side is less than 6.
 
     Example:
       >>> import jax.numpy as jnp
       >>> kernel_windows(jnp.zeros((12, 12, 3, 2))).shape
       (3, 4, 4, 72)
     """
-    size = planes.shape[0]
-    if size < KERNEL:
-        raise InputError(f"crop_size must be at least {KERNEL} pixels to be read by kernels; got {size}")
-    beyond = (size - KERNEL) % STRIDE
-    planes = jnp.moveaxis(jnp.pad(planes, ((0, beyond), (0, beyond), (0, 0), (0, 0))), 2, 0)
-    span = size + beyond - KERNEL + 1
+    height, width = planes.shape[:2]
+    if min(height, width) < KERNEL:
+        raise InputError(f"crop_size must be at least {KERNEL} pixels to be read by kernels; got {min(height, width)}")
+    below, beside = ((side - KERNEL) % STRIDE for side in (height, width))
+    planes = jnp.moveaxis(jnp.pad(planes, ((0, below), (0, beside), (0, 0), (0, 0))), 2, 0)
+    down, across = height + below - KERNEL + 1, width + beside - KERNEL + 1
     window = [(row, column) for row in range(KERNEL) for column in range(KERNEL)]
-    pixels = [planes[:, row : row + span : STRIDE, column : column + span : STRIDE] for row, column in window]
+    pixels = [planes[:, row : row + down : STRIDE, column : column + across : STRIDE] for row, column in window]
     return jnp.concatenate(pixels, axis=-1)
 
 

@@ -68,9 +68,10 @@ def conclude(
         "config": config.to_json(),
     }
     if evaluate:
-        evaluations = evaluate_with_controls(graph, params, data, key=key, report=report)
+        evaluator = make_evaluator(graph)
+        evaluations = evaluate_with_controls(graph, params, data, key=key, evaluator=evaluator, report=report)
         report("training images")
-        train = make_evaluator(graph)(params, data.sample(key, TRAIN_SAMPLE), key)
+        train = evaluator(params, data.sample(key, TRAIN_SAMPLE), key)
         report("diagnosis")
         summary |= {
             "own": own_name(graph),

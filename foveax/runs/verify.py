@@ -70,7 +70,7 @@ def verify(
 
     Example:
       >>> import foveax as fx, tempfile
-      >>> config = fx.TrainingConfig(images=128, pipeline=fx.PipelineConfig(hidden=8, features=8))
+      >>> config = fx.TrainingConfig(images=128, pipeline=fx.PipelineConfig(glimpses=2, hidden=8, features=8))
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     result = fx.train(config, out=f"{folder}/run", evaluate=False)
       ...     verification = verify(f"{folder}/run")

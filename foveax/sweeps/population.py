@@ -115,10 +115,10 @@ def train_population(
 
     Example:
       >>> import foveax as fx
-      >>> config = fx.TrainingConfig(images=320, pipeline=fx.PipelineConfig(hidden=8, features=8))
+      >>> config = fx.TrainingConfig(images=320, pipeline=fx.PipelineConfig(glimpses=2, hidden=8, features=8))
       >>> population = fx.train_population(config, seeds=2, vary={"entropy": [0.0, 0.1]})
       >>> population.accuracy.shape, [member.config.seed for member in population.members]
-      ((4, 6), [0, 0, 1, 1])
+      ((4, 2), [0, 0, 1, 1])
     """
     vary = vary or {}
     members = population_members(config, pipeline, seeds=seeds, vary=vary)

@@ -26,7 +26,7 @@ from foveax.report import write_report
 PAGE = (Path(fx.__file__).parents[1] / "docs" / "extending.md").read_text()
 CHANGES = PAGE[PAGE.index("## Seven changes") : PAGE.index("## Train one as a run")]
 PIPELINES = re.findall(r"^def (\w+_pipeline)\(", CHANGES, flags=re.MULTILINE)
-BY_DAY = ("head_and_eye_pipeline",)
+BY_DAY = ("certainty_pipeline",)
 """All seven are killed, resumed, judged and reported at night."""
 MOST_LINES = 40
 CONFIG = fx.TrainingConfig(images=80, batch=8, shift=0)
