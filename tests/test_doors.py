@@ -115,6 +115,8 @@ ANALYSIS = {
     "map_entropy": {**POINTWISE, **BINS},
     "mutual_information": {**POINTWISE, "labels": (np.arange(4), "label"), **BINS},
     "shuffled_information": {**POINTWISE, "labels": (np.arange(4), "label"), **BINS, "repeats": (2, "count")},
+    "image_information": {"observers": (OBSERVERS, "fixations"), **BINS},
+    "shuffled_image_information": {"observers": (OBSERVERS, "fixations"), **BINS, "repeats": (2, "count")},
     "auc": {**READ, "others": (POINTS, "fixations")},
     "nss": READ,
     "correlation": TWO_MAPS,

@@ -15,8 +15,10 @@ from foveax.analysis.decisions import speed_accuracy as speed_accuracy
 from foveax.analysis.density import density_entropy as density_entropy
 from foveax.analysis.density import density_map as density_map
 from foveax.analysis.gaze_file import read_csv as read_csv
+from foveax.analysis.information import image_information as image_information
 from foveax.analysis.information import map_entropy as map_entropy
 from foveax.analysis.information import mutual_information as mutual_information
+from foveax.analysis.information import shuffled_image_information as shuffled_image_information
 from foveax.analysis.information import shuffled_information as shuffled_information
 from foveax.analysis.saliency import auc as auc
 from foveax.analysis.saliency import correlation as correlation

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -45,7 +45,7 @@ def tables_of_track(findings: Findings, track: Track) -> Makers[Table]:
         tables["directions"] = ("Directions and returns", lambda: _direction_table(findings, track))
     if track.measures:
         title = "Landings and the class" if "information" in track.measures else "Landings"
-        tables["information"] = (title, lambda: _information_table(track.measures))
+        tables["information"] = (title, lambda: _information_table(findings, track))
     if track.evaluations and findings.has_decisions:
         tables["speed"] = ("Reading time", lambda: _speed_table(track.evaluations))
     return tables
@@ -190,14 +190,19 @@ def _direction_table(findings: Findings, track: Track) -> Table:
     return Table(note, ["", *map(str, range(1, columns))], filled)
 
 
-def _information_table(measures: Mapping[str, Any]) -> Table:
+def _information_table(findings: Findings, track: Track) -> Table:
     titles = {
         "information": "information about the class",
         "information_shuffled": "of shuffled pairs",
         "map_entropy": "entropy of the map",
     }
+    measures, note = track.measures, "Bits, on a grid of 8 by 8."
     rows: list[list[Cell]] = [[title, *measures[name]] for name, title in titles.items() if name in measures]
-    return Table("Bits, on a grid of 8 by 8.", ["bits", *_numbered("saccade", rows)], rows)
+    if track.is_gaze and findings.passes is not None:
+        note += f" That about the image is of order 2, of {len(findings.passes)} passes of the policy as it is sampled."
+        rows.append(["information about the image", *analysis.image_information(findings.passes)[1:]])
+        rows.append(["of shuffled images", *analysis.shuffled_image_information(findings.passes)[1:]])
+    return Table(note, ["bits", *_numbered("saccade", rows)], rows)
 
 
 def _speed_table(evaluations: Mapping[str, Evaluation]) -> Table:

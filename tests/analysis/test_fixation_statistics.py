@@ -33,6 +33,36 @@ def test_information_of_known_codes():
     assert analysis.shuffled_information(corners[labels], labels) < 0.05
 
 
+def test_information_about_the_image_is_counted_from_pairs_of_observers():
+    """A twin that goes through all pairs: of one image, and of any two draws of an image."""
+    rng = np.random.default_rng(0)
+    observers = np.clip(rng.random((1, 12, 2, 2)) + rng.normal(0, 0.05, (3, 12, 2, 2)), 0, 0.99)
+    cells = np.floor(observers * 8).astype(int)
+    for glimpse, found in enumerate(analysis.image_information(observers)):
+        alike = (cells[:, :, None, None, glimpse] == cells[None, None, :, :, glimpse]).all(-1)  # by O, N, O, N
+        other = ~np.eye(3, dtype=bool)
+        pairs = np.array([[alike[:, i, :, j][other if i == j else slice(None)].mean() for j in range(12)]
+                          for i in range(12)])  # fmt: skip
+        expected = np.log2(np.diag(pairs).mean() / pairs.mean())
+        assert found == pytest.approx(expected)
+        assert expected > 1
+
+
+def test_information_about_the_image_of_known_eyes():
+    """Of an eye that goes to one of four corners by the image, by chance, and by the image three times in four."""
+    rng, images = np.random.default_rng(0), np.repeat(np.arange(4), 100)
+    corners = np.array([[0.1, 0.1], [0.9, 0.1], [0.1, 1.0], [1.0, 1.0]])
+    by_chance = rng.integers(0, 4, (8, 400, 1))
+    told = np.broadcast_to(images[None, :, None], by_chance.shape)
+    often = np.where(rng.random(by_chance.shape) < 0.75, told, by_chance)
+    certain, none, half = (analysis.image_information(corners[cells])[0] for cells in (told, by_chance, often))
+    assert certain == pytest.approx(2.0)
+    assert none < 0.02
+    often_alike = 0.75**2 + (1 - 0.75**2) / 4
+    assert half == pytest.approx(np.log2(4 * often_alike), abs=0.05)
+    assert analysis.shuffled_image_information(corners[told])[0] < 0.05
+
+
 def test_coverage_counts_the_pixels_of_crops():
     scanpaths = paths(shape=(4, 3))
     covered = np.zeros((4, 28, 40), bool)
