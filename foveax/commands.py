@@ -21,7 +21,6 @@ from foveax._types import InputError
 from foveax.analysis import FixationTable, read_csv
 from foveax.analysis.bootstrap import Interval
 from foveax.analysis.gaze_file import Times, Units
-from foveax.data.load import load
 from foveax.data.pictures import picture_files, read_picture
 from foveax.evaluation.controls import evaluate_with_controls
 from foveax.evaluation.diagnosis import diagnose as measure
@@ -45,6 +44,7 @@ from foveax.evaluation.whole_image import whole_image_evaluation
 from foveax.pipelines.named import import_object, import_pipeline
 from foveax.recipes import RECIPES, Recipe, format_results, run_recipe
 from foveax.runs.config import ExecutionConfig, TrainingConfig
+from foveax.runs.directory import read_single_run
 from foveax.runs.export import export_function, export_params
 from foveax.runs.load import LoadedRun, load_run
 from foveax.runs.loggers import logger
@@ -415,13 +415,14 @@ def predict(
     loaded = flags.load(run)
     files = picture_files(pictures)
     height, width, channels = loaded.graph.inputs["image"].shape
-    pairs = [read_picture(file, height=height, width=width, channels=channels) for file in files]
-    images, scaled = zip(*pairs, strict=True)
-    seen = loaded.predict(np.stack(images)).probabilities
+    fit = loaded.config.fit if "extent" in loaded.graph.inputs else "stretch"
+    read = [read_picture(file, height=height, width=width, channels=channels, fit=fit) for file in files]
+    extents = np.array([picture.extent for picture in read])
+    seen = loaded.predict(np.stack([picture.pixels for picture in read]), extents).probabilities
     if seen is None:
         raise InputError("a graph must declare a belief to predict; this one declares none")
-    if any(scaled):
-        print(f"{sum(scaled)} of {len(files)} pictures were scaled to {width} by {height} pixels", file=sys.stderr)
+    if scaled := sum(picture.scaled for picture in read):
+        print(f"{scaled} of {len(files)} pictures were scaled to {width} by {height} pixels", file=sys.stderr)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["picture", "class", "probability"])
     writer.writerows(
@@ -438,7 +439,8 @@ def verify(run: Positional[str], /, flags: OmitArgPrefixes[RunFlags] = OWN_DATA,
       flags: What it needs to be read; with --data, where the run's own data are now.
       steps: How many, up to the last record among them; at least the first record.
     """
-    data = load(flags.data, data_dir=flags.data_dir or None) if flags.data else None
+    config = read_single_run(Path(run).expanduser()).config
+    data = config.load(flags.data, data_dir=flags.data_dir) if flags.data else None
     verification = train_again(run, steps=steps, data=data, **flags.options())
     print(verification)
     if not verification.same:

@@ -34,7 +34,7 @@ rewards (CE is the cross-entropy of the right class, p its probability, K classe
 
 examples:
   foveax train --out runs/first
-  foveax train --data pictures.npz --crop-size 15 --glimpses 8 --out runs/pictures
+  foveax train --data pictures --crop-size 15 --glimpses 8 --out runs/pictures
   foveax train --preset canvas --task cluttered --glimpses 8 --images 1000000 --out runs/cluttered
   foveax train --extend runs/first --images 600000 --out runs/longer
   foveax train --pipeline my_eye.py:early_eye --out runs/early

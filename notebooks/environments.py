@@ -65,7 +65,7 @@ figure, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 for (name, lines), style in zip(curves.items(), ("-", "--"), strict=True):
     ax.plot([line["images"] for line in lines], [line["accuracy"] for line in lines], style, label=name)
 ax.set(xlabel="images", ylabel="accuracy while training", ylim=(0, 1))
-ax.legend()
+_ = ax.legend()
 
 # %% [markdown]
 # ## Its policy, brought back

@@ -57,4 +57,5 @@ for kind, values in rates.items():
     ax.plot(batches, values, "o-", label=kind)
 ax.set(xscale="log", yscale="log", xlabel="batch", ylabel="images per second")
 ax.set_xticks(batches, batches)
+ax.minorticks_off()
 _ = ax.legend(frameon=False)

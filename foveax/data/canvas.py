@@ -47,6 +47,8 @@ def cluttered(data: Data, *, side: int = 60, pieces: int = 4, piece: int = 8, to
         raise InputError(f"canvas must be at least as large as an image, {max(height, width)}; got {side}")
     if piece > min(height, width):
         raise InputError(f"piece must be at most as large as an image, {min(height, width)}; got {piece}")
+    if "extent" in data.test:
+        raise InputError("pictures that are padded have no task; crop or stretch them to one size (--fit)")
     image = data.test["image"]
     check_memory("test canvases", len(image) * side**2 * image.shape[-1] * image.dtype.itemsize)
     draw = functools.partial(canvas, side=side, pieces=pieces, piece=piece)

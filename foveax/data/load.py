@@ -1,8 +1,9 @@
-"""Data sets by name: the bundled digits, a file or a folder of arrays, or any image classification set of TFDS."""
+"""Data sets by name: the bundled digits, files of arrays, folders of pictures, or image classification sets of TFDS."""
 
 import contextlib
 import importlib.resources
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import numpy as np
 from foveax._checked import in_line
 from foveax._types import InputError
 from foveax.data.dataset import Data, from_named
+from foveax.data.folder import TEST_SHARE, holds_pictures, load_folder
 from foveax.data.known_answers import cued_place, hidden_target, one_place
 from foveax.data.mapped import map_folder
+from foveax.data.pictures import Fit
 from foveax.data.shapes import SHAPE_SETS
 from foveax.data.tfds import load_tfds
 from foveax.runtime.machine import check_memory
@@ -20,7 +23,16 @@ BUNDLED = "mnist5k"
 DRAWN = {"one_place": one_place, "cued_place": cued_place, "hidden_target": hidden_target, **SHAPE_SETS}
 
 
-def load(name: str = BUNDLED, *, data_dir: str | Path | None = None, download: bool = False) -> Data:
+def load(
+    name: str = BUNDLED,
+    *,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    fit: Fit = "pad",
+    side: int = 0,
+    test_share: float = TEST_SHARE,
+    like: Sequence[int] | None = None,
+) -> Data:
     """Loads a data set.
 
     Args:
@@ -31,18 +43,29 @@ def load(name: str = BUNDLED, *, data_dir: str | Path | None = None, download: b
         further ``train_NAME`` and ``test_NAME``, and optionally the scalar ``classes`` and the text ``names``, one for
         each class); the path of a folder with a
         file ``train_image.npy``, and so on, for each of these arrays, of which only the images that are shown are read;
-        or the name of a TFDS image classification set, such as ``"mnist"``.
+        the path of a folder of pictures, in a folder for each class, or of a CSV file that lists them
+        (`foveax.data.folder`); or the name of a TFDS image classification set, such as ``"mnist"``.
       data_dir: the folder of TFDS sets; by default ``$TFDS_DATA_DIR``, or ``~/tensorflow_datasets``.
       download: whether to download and prepare a TFDS set that is not there.
+      fit: of pictures alone: how those of several sizes become images of one.
+      side: of pictures alone: the images' side in pixels; 0 follows from the pictures.
+      test_share: of pictures alone: of each class that is for tests, if nothing says which.
+      like: of pictures alone: height, width and channels that the images must have.
 
     Raises:
-      InputError: if there is no such set, it is not prepared, or its arrays are refused.
+      InputError: if there is no such set, it is not prepared, its arrays are refused, or it is not of pictures while
+        `fit`, `side` or `test_share` is not the default.
 
     Example:
       >>> import foveax as fx
       >>> fx.load("mnist5k").train["image"].shape
       (5000, 28, 28, 1)
     """
+    if is_of_pictures(name):
+        path = Path(name).expanduser().absolute()
+        return load_folder(path, fit=fit, side=side, test_share=test_share, like=like)
+    if (fit, side, test_share) != ("pad", 0, TEST_SHARE):
+        raise InputError(f"fit, side and test_share are for pictures in files; {name!r} is no folder or list of them")
     if name == BUNDLED:
         return _load_npz(Path(str(importlib.resources.files("foveax.data") / BUNDLED / f"{BUNDLED}.npz")))
     if name in DRAWN:
@@ -55,8 +78,19 @@ def load(name: str = BUNDLED, *, data_dir: str | Path | None = None, download: b
     return load_tfds(name, data_dir=data_dir, download=download)
 
 
+def is_of_pictures(name: str) -> bool:
+    """Whether a name is that of a list of pictures, or of a folder that holds some and no arrays.
+
+    Example:
+      >>> is_of_pictures("pictures.csv"), is_of_pictures("mnist5k")
+      (True, False)
+    """
+    path = Path(name).expanduser()
+    return path.suffix.lower() == ".csv" or (not any(path.glob("*.npy")) and holds_pictures(path))
+
+
 def absolute_name(name: str) -> str:
-    """The name of a data set as it is the same in every folder: that of a file, or of a folder of arrays, in full.
+    """The name of a data set as it is the same in every folder: that of a file or a folder in full.
 
     Example:
       >>> absolute_name("mnist")
@@ -64,7 +98,8 @@ def absolute_name(name: str) -> str:
     """
     try:
         path = Path(name).expanduser()
-        return str(path.absolute()) if name.endswith(".npz") or any(path.glob("*.npy")) else name
+        is_file = name.endswith(".npz") or any(path.glob("*.npy")) or is_of_pictures(name)
+        return str(path.absolute()) if is_file else name
     except (OSError, RuntimeError, ValueError):  # no such user, or characters that no path has
         return name
 

@@ -44,7 +44,12 @@ def take(array: np.ndarray, rows: Any) -> np.ndarray:
     Else each page that was looked at would count as this process's memory; the system still caches them.
     """
     taken = array[rows]
+    release(array)
+    return taken
+
+
+def release(array: np.ndarray) -> None:
+    """Lets go of the memory that the pages of an array in a file take; of any other, nothing."""
     source = file_of(array)
     if source is not None and hasattr(mmap, "MADV_DONTNEED"):
         source.madvise(mmap.MADV_DONTNEED)
-    return taken

@@ -27,7 +27,6 @@ from gymnasium.vector.utils import batch_space
 from foveax._arrays import check_count
 from foveax._types import InputError
 from foveax.data.dataset import Data
-from foveax.data.load import load
 from foveax.environments.episodes import GLIMPSES, Box, Episodes, Observed, SplitName, make_episodes, one_episode
 from foveax.environments.session import (
     ModuleParams,
@@ -245,7 +244,7 @@ def _make_parts(
         raise InputError(f"split must be train where the classifier learns; got {split!r}: give a run")
     if not isinstance(config, TrainingConfig):
         config = TrainingConfig.from_json(_merged(base or {}, config or {}))
-    data = config.prepare(data or load(config.data, data_dir=data_dir))
+    data = config.prepare(data or config.load(data_dir=data_dir))
     graph = build_graph(config, data, build)
     key = jax.random.key(config.seed)
     training = make_classifier_training(graph, config.learning, agent, key=key, batch=config.batch)

@@ -69,7 +69,7 @@ def evaluate_with_controls(
         places = own.tracks.get(name, own.fixations)
         assert places is not None
         report(f"search for the {prefix}best sequence")
-        for control, fixations in _controls(followed, params, data, places[:, 1:], key).items():
+        for control, fixations in _controls(followed, params, data, own.in_picture(places[:, 1:]), key).items():
             report(f"test images, {prefix}{control}")
             evaluations[prefix + control] = given(params, {**data.test, "fixations": fixations}, key)
     return evaluations

@@ -59,7 +59,7 @@ def diagnose(evaluations: dict[str, Evaluation], graph: Graph, *, height: int, w
         controls = controls_of(evaluations, name)
         sequence = paired_gain(own, controls["best sequence"])
         another = paired_gain(own, controls.get("another image", own))  # of a single image there is no other
-        measures = _measures(places, own.label, graph.roles.crop_size, height, width)
+        measures = _measures(places, own, graph.roles.crop_size, height, width)
         reads_elsewhere = controls["random"].accuracy[-1] >= own.accuracy[0]
         verdict, because = _verdict(sequence, another, measures, len(places), reads_elsewhere=bool(reads_elsewhere))
         if verdict == "collapsed":
@@ -117,19 +117,21 @@ def _late(places: np.ndarray) -> int:
     return max((places.shape[1] + 1) // 2, 1)
 
 
-def _measures(places: np.ndarray, label: Any, crop_size: int, height: int, width: int) -> dict[str, Any]:
+def _measures(places: np.ndarray, own: Evaluation, crop_size: int, height: int, width: int) -> dict[str, Any]:
     sides: dict[str, Any] = {"height": height, "width": width}
     landings = np.moveaxis(places[:, 1:], 1, 0)
     measures: dict[str, Any] = {}
+    label, in_picture = own.label, own.in_picture(places)
     if label is not None:
         measures["information"] = [analysis.mutual_information(points, label) for points in landings]
         measures["information_shuffled"] = [analysis.shuffled_information(points, label) for points in landings]
     measures["map_entropy"] = [analysis.map_entropy(points) for points in landings]
     if crop_size:
         measures["coverage"] = analysis.coverage(places, size=crop_size, **sides)
-    for name, rate in (("refixation", analysis.refixation_rate), ("border", analysis.border_share)):
-        measures[name] = rate(places, **sides)
-        measures[f"{name}_late"] = rate(places, begin=_late(places), **sides)
+    rates = {"refixation": (analysis.refixation_rate, places), "border": (analysis.border_share, in_picture)}
+    for name, (rate, looked_at) in rates.items():
+        measures[name] = rate(looked_at, **sides)
+        measures[f"{name}_late"] = rate(looked_at, begin=_late(places), **sides)
     chosen = places[:, 1:] * np.array([width - 1, height - 1])
     distance = np.linalg.norm(chosen - chosen.mean(axis=1, keepdims=True), axis=-1)[:, _late(places) - 1 :]
     measures["dwell_late"] = float((distance <= (crop_size or 2 * REFIXATION_PIXELS) / 2).mean())

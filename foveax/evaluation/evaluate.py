@@ -29,10 +29,12 @@ class Evaluation(NamedTuple):
     Attributes:
       probabilities: ``[N, T, K]`` after each glimpse; None if the graph declares no belief.
       label: ``[N]`` int32; None if the graph declares no label.
-      fixations: ``[N, T, 2]``, the gaze; None if the graph declares none.
-      tracks: ``[N, T, 2]`` by agent: where the places that it chose were at each glimpse.
+      fixations: ``[N, T, 2]``, the gaze, as fractions of the image as it lies in memory, padding included; None if the
+        graph declares none.
+      tracks: ``[N, T, 2]`` by agent: where the places that it chose were at each glimpse, likewise.
       losses: ``[N, T]``, the weighted sum of the graph's losses.
       metrics: ``[N, T]`` by ``"module.port"``, the graph's declared metrics.
+      extent: ``[N, 2]``, the share of each image that is picture; None if all of it is.
     """
 
     probabilities: np.ndarray | None
@@ -41,6 +43,11 @@ class Evaluation(NamedTuple):
     tracks: dict[str, np.ndarray]
     losses: np.ndarray
     metrics: dict[str, np.ndarray]
+    extent: np.ndarray | None = None
+
+    def in_picture(self, places: np.ndarray) -> np.ndarray:
+        """Places ``[N, ..., 2]`` of the images as fractions of their pictures, as eyes choose them."""
+        return places if self.extent is None else places / _along(self.extent, places)
 
     @property
     def predicted(self) -> np.ndarray:
@@ -140,7 +147,14 @@ def make_evaluator(graph: Graph, *, batch: int = 500, tracks: Mapping[str, Sourc
     if tracks is None:
         tracks = {name: port for name in graph.agents if (port := track(graph, name))}
     gaze = f"memory.{graph.roles.gaze}" if graph.roles.gaze else ""
-    ports = {graph.roles.belief, graph.roles.label, gaze, *map(str, (*tracks.values(), *graph.losses, *graph.metrics))}
+    roles = graph.roles
+    ports = {
+        roles.belief,
+        roles.label,
+        roles.extent,
+        gaze,
+        *map(str, (*tracks.values(), *graph.losses, *graph.metrics)),
+    }
     compiled = compile_graph(greedy(graph), sorted(ports - {""}))
     rollout = jax.jit(jax.vmap(compiled, in_axes=(None, 0, 0, None, None)))
     resident: dict[str, tuple[Any, int, dict[int, Any]]] = {}
@@ -175,15 +189,21 @@ def make_evaluator(graph: Graph, *, batch: int = 500, tracks: Mapping[str, Sourc
             source = parse_port(str(port))
             return recorded[source.module][source.port] if source.module else None
 
-        label = read(graph.roles.label)
+        label, extent = read(roles.label), read(roles.extent)
+        extent = None if extent is None else extent[:, 0]
+
+        def in_image(places: Any) -> Any:
+            return places if extent is None or places is None else places * _along(extent, places)
+
         weighted = (float(number(loss.weight, hyper)) * read(source) for source, loss in graph.losses.items())
         return Evaluation(
-            probabilities=read(graph.roles.belief),
+            probabilities=read(roles.belief),
             label=None if label is None else label[:, 0],
-            fixations=read(gaze),
-            tracks={name: _places(source, read(source)) for name, source in tracks.items()},
+            fixations=in_image(read(gaze)),
+            tracks={name: in_image(_places(source, read(source))) for name, source in tracks.items()},
             losses=sum(weighted, start=np.zeros((size, graph.length), np.float32)),
             metrics={str(source): read(source).astype(np.float32) for source in graph.metrics},
+            extent=extent,
         )
 
     return evaluator
@@ -220,12 +240,15 @@ def sample_scanpaths(graph: Graph, params: dict[str, Params], split: Split, *, k
     gaze = graph.roles.gaze
     if not gaze:
         raise InputError("the graph must declare a gaze (Roles) to have scanpaths; its roles name none")
-    rollout = jax.jit(jax.vmap(compile_graph(graph, [f"memory.{gaze}"]), in_axes=(None, 0, 0)))
+    extent = parse_port(graph.roles.extent) if graph.roles.extent else None
+    ports = [f"memory.{gaze}", *([graph.roles.extent] if extent else [])]
+    rollout = jax.jit(jax.vmap(compile_graph(graph, ports), in_axes=(None, 0, 0)))
     inputs = check_split(graph, split)
     keys = jax.random.split(key, check_count("passes", passes))
     size = batch_size(graph, inputs, "split")
     scanpaths = [rollout(params, inputs, jax.random.split(once, size)) for once in keys]
-    return np.stack([np.asarray(trajectory["memory"][gaze]) for trajectory in scanpaths])
+    fixations = np.stack([np.asarray(trajectory["memory"][gaze]) for trajectory in scanpaths])
+    return fixations * np.asarray(scanpaths[0][extent.module][extent.port])[None] if extent else fixations
 
 
 def scores(evaluation: Evaluation, *, height: int, width: int) -> dict[str, Any]:
@@ -299,6 +322,11 @@ def table_title(evaluation: Evaluation) -> str:
     """What the scores of an evaluation are."""
     decides = evaluation.probabilities is not None and evaluation.label is not None
     return "test accuracy (%)" if decides else "-100 x test loss"
+
+
+def _along(extent: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Extents ``[N, 2]`` in the shape of places ``[N, ..., 2]``."""
+    return extent.reshape(len(extent), *(1,) * (places.ndim - 2), 2)
 
 
 def _places(source: Source, values: np.ndarray) -> np.ndarray:

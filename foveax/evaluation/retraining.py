@@ -56,13 +56,13 @@ def retrained_controls(
         assert fitted is not None
         saccades = graph.length - 1
         scanpaths = {
-            "another image": places[:, 1:],
+            "another image": own.in_picture(places[:, 1:]),
             "random": np.random.default_rng(seed).random((BANK, saccades, 2), np.float32),
             "centre": np.full((1, saccades, 2), 0.5, np.float32),
         }
         for control in controls:
             if control == "best sequence":
-                eye = learned_sequence(np.clip(fitted[0, 1:], 0, 1), target.reach)
+                eye = learned_sequence(np.clip(sequence.in_picture(fitted)[0, 1:], 0, 1), target.reach)
             else:
                 eye = drawn_scanpath(scanpaths[control], target.reach)
             moved = moved_by(_without_learning(graph, name, target), target.port, eye, target.position)

@@ -37,7 +37,7 @@ def fingerprint(graph: Graph) -> dict[str, Any]:
         },
         "hyperparameters": sorted(graph.hyperparameters),
         "length": graph.length,
-        "roles": graph.roles._asdict(),
+        "roles": {role: value for role, value in graph.roles._asdict().items() if role != "extent" or value},
     }
 
 

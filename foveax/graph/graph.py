@@ -30,6 +30,8 @@ class Roles(NamedTuple):
       crop_size: side in pixels of the square that is seen about a fixation, for figures and coverage; 0 if what is seen
         is no square: both are then left out.
       scales: concentric squares, each twice as wide as the one before.
+      extent: the port of the shares of the image, along x and y, that are picture, float32 ``[2]``, where the rest, to
+        the right and below, is padding. Places are then fractions of the picture, so that no eye leaves it.
     """
 
     gaze: str = ""
@@ -37,6 +39,7 @@ class Roles(NamedTuple):
     label: str = ""
     crop_size: int = 0
     scales: int = 1
+    extent: str = ""
 
 
 class Source(NamedTuple):
@@ -172,7 +175,9 @@ class Graph:
             self._check_there(name, "remove")
         modules = {name: module for name, module in self.modules.items() if name not in names}
         links = [link for link in self.links if not {end.module for end in _parse(link)} & set(names)]
-        lost = {role: "" for role in ("belief", "label") if getattr(self.roles, role).partition(".")[0] in names}
+        lost = {
+            role: "" for role in ("belief", "label", "extent") if getattr(self.roles, role).partition(".")[0] in names
+        }
         roles = self.roles._replace(**lost)
         return self.replace(modules=modules, links=links, roles=roles)
 
@@ -464,8 +469,9 @@ def _infer(name: str, module: Module, inputs: Values) -> dict[str, jax.ShapeDtyp
 
 def _check_roles(roles: Roles, wiring: Wiring) -> None:
     outputs = wiring.outputs
-    if not isinstance(roles, Roles) or list(map(type, roles)) != [str, str, str, int, int]:
-        raise GraphError(f"roles must be Roles, of a memory, two ports and two whole numbers; got {in_line(roles)}")
+    if not isinstance(roles, Roles) or list(map(type, roles)) != [str, str, str, int, int, str]:
+        kinds = "of a memory, two ports, two whole numbers and a port"
+        raise GraphError(f"roles must be Roles, {kinds}; got {in_line(roles)}")
     if roles.crop_size < 0 or roles.scales < 1:
         raise GraphError(f"crop_size must be at least 0 and scales at least 1; got {roles.crop_size}, {roles.scales}")
     if roles.gaze:
@@ -478,6 +484,9 @@ def _check_roles(roles: Roles, wiring: Wiring) -> None:
             raise GraphError(f"the belief {roles.belief} must be float32[K]; it is {belief}")
     if roles.label:
         _check_is(f"the label {roles.label}", _spec(parse_port(roles.label), outputs, "the label"), "int32[]")
+    if roles.extent:
+        spec = _spec(parse_port(roles.extent), outputs, "the extent")
+        _check_is(f"the extent {roles.extent}", spec, "float32[2]")
 
 
 def _check_training(name: str, module: Module, graph: Graph, wiring: Wiring) -> None:

@@ -29,26 +29,30 @@ def image_source(shape: tuple[int, int, int], dtype: Any = jnp.uint8) -> dict[st
 def cropper(crop_size: int, *, scales: int = 1, contrast: bool = False) -> Module:
     """A retina that crops the image at the fixation.
 
-    Inputs: ``image`` ``[H, W, C]``, ``fixation`` ``[2]``. Output: ``glimpse`` ``[G, G, S C]``, G the crop's size in
-    pixels, the S scales of `foveate` as channels (``[G, G, 3 S C]`` with each scale's contrast and luminance apart, by
-    `contrast_luminance`). Each scale beyond the first sees twice as far, at half the sharpness. Raises `InputError` if
-    `crop_size` or `scales` is less than 1, or a crop's sharpest scale is larger than the image.
+    Inputs: ``image`` ``[H, W, C]``, ``fixation`` ``[2]`` and, if linked, ``extent`` ``[2]``, the shares of the image
+    along x and y, from its first pixel to its last, that are picture: the fixation is then a fraction of these. Output:
+    ``glimpse`` ``[G, G, S C]``, G the crop's size in pixels, the S scales of `foveate` as channels (``[G, G, 3 S C]``
+    with each scale's contrast and luminance apart, by `contrast_luminance`). Each scale beyond the first sees twice as
+    far, at half the sharpness. Raises `InputError` if `crop_size` or `scales` is less than 1, or a crop's sharpest
+    scale is larger than the image.
 
     Example:
       >>> import foveax as fx
       >>> list(fx.cropper(9).inputs)
-      ['image', 'fixation']
+      ['image', 'fixation', 'extent']
     """
     if crop_size < 1:
         raise InputError(f"crop_size must be at least 1 pixel; got {crop_size}")
     if scales < 1:
         raise InputError(f"scales must be at least 1; got {scales}")
 
-    def glimpse(image: Array, fixation: Array) -> Array:
+    def glimpse(image: Array, fixation: Array, extent: Array | None = None) -> Array:
         largest = max(image.shape[:2])
         if crop_size > largest:
             raise InputError(f"crop_size must be at most the image's larger side, {largest}; got {crop_size}")
-        patches = foveate(image, fixation, size=crop_size, scales=scales)
+        place = fixation if extent is None else extent * fixation
+        patches = foveate(image, place, size=crop_size, scales=scales)
         return jnp.concatenate([contrast_luminance(patch) if contrast else patch for patch in patches], axis=-1)
 
-    return from_function(glimpse, outputs="glimpse", ports={"image": IMAGE, "fixation": POINT})
+    extent = Port((2,), (jnp.float32,), required=False)
+    return from_function(glimpse, outputs="glimpse", ports={"image": IMAGE, "fixation": POINT, "extent": extent})

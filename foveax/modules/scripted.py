@@ -89,26 +89,29 @@ def salient(size: int) -> Module:
     The map is the local contrast, the standard deviation of the brightness over `size` pixels each way, as of a crop.
     Each place looked at, the first included, is suppressed by a Gaussian of half that width, and the next is where most
     is left (after Itti, Koch, Niebur 1998, IEEE Transactions on Pattern Analysis 20, with one feature at one scale).
-    Ports: ``image`` ``[H, W, C]``, from an input of the graph, and the present place ``position``.
+    Ports: ``image`` ``[H, W, C]``, from an input of the graph, the present place ``position`` and, if linked,
+    ``extent`` ``[2]``, the shares of the image that are picture, beyond which nothing is salient.
     """
 
     def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
         grey = inputs["image"].astype(jnp.float32).mean(-1)
         height, width = grey.shape
         variance = _box_mean(grey**2, size) - _box_mean(grey, size) ** 2
-        last = jnp.array([width - 1, height - 1], jnp.float32)
+        last = inputs.get("extent", 1.0) * jnp.array([width - 1, height - 1], jnp.float32)
         column, row = inputs["position"] * last
         rows, columns = jnp.mgrid[:height, :width].astype(jnp.float32)
         away = (columns - column) ** 2 + (rows - row) ** 2
         left = state * (1 - jnp.exp(-away / (2 * (size / 2) ** 2)))
-        best = jnp.argmax(jnp.sqrt(jnp.maximum(variance, 0.0)) * left)
+        inside = (columns <= last[0]) & (rows <= last[1])
+        best = jnp.argmax(jnp.sqrt(jnp.maximum(variance, 0.0)) * left * inside)
         place = jnp.stack([best % width, best // width]).astype(jnp.float32) / jnp.maximum(last, 1.0)
         return {"fixation": place}, left
 
     def begin(inputs: Values) -> State:
         return jnp.ones(inputs["image"].shape[:2], jnp.float32)
 
-    return Module({"image": Port(("H", "W", "C")), "position": POINT}, apply, begin=begin)
+    extent = Port((2,), (jnp.float32,), required=False)
+    return Module({"image": Port(("H", "W", "C")), "position": POINT, "extent": extent}, apply, begin=begin)
 
 
 def _box_mean(image: Array, size: int) -> Array:

@@ -132,6 +132,9 @@ def standard_pipeline(data: Data, config: PipelineConfig | None = None) -> Graph
     """
     config = config or PipelineConfig()
     eye, links = _eye(config, data)
+    extent = "input.extent" if "extent" in data.inputs else ""
+    if extent:
+        links += [f"{extent} -> retina.extent", *([f"{extent} -> saccader.extent"] if "extent" in eye.inputs else [])]
     return Graph(
         inputs=data.inputs,
         modules={
@@ -157,7 +160,7 @@ def standard_pipeline(data: Data, config: PipelineConfig | None = None) -> Graph
         length=config.glimpses,
         memory={"fixation": (0.5, 0.5) if config.first == "centre" else "input.first"},
         hyperparameters=_hyperparameters(config),
-        roles=Roles("fixation", "decision.probabilities", "input.label", config.crop_size, config.scales),
+        roles=Roles("fixation", "decision.probabilities", "input.label", config.crop_size, config.scales, extent),
     )
 
 

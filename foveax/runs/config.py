@@ -1,7 +1,7 @@
 """The configuration of a training: data, budget, pipeline and learning; and how it is executed."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -11,7 +11,9 @@ from foveax.data.augment import shifted, warped
 from foveax.data.canvas import cluttered
 from foveax.data.dataset import Data, Split, held_out, held_out_by_class
 from foveax.data.first import begun_anywhere
-from foveax.data.load import absolute_name
+from foveax.data.folder import TEST_SHARE
+from foveax.data.load import absolute_name, is_of_pictures, load
+from foveax.data.pictures import Fit
 from foveax.learning.hyperparameters import LearningConfig
 from foveax.pipelines.standard import PipelineConfig
 from foveax.runtime.files import read_json, read_text
@@ -30,7 +32,16 @@ class TrainingConfig(Checked):
     """
 
     data: str = "mnist5k"
-    """mnist5k (bundled), mnist or another TFDS name, or the path of an .npz file or of a folder of .npy files."""
+    """mnist5k (bundled), mnist or another TFDS name, or a path: an .npz file, a folder of .npy files, one that holds a
+    folder of pictures for each class, or a CSV file that lists pictures."""
+    fit: Fit = "pad"
+    """How pictures of several sizes become images of one: padded, with the eye kept to the picture; cropped about the
+    centre; or stretched."""
+    side: int = bounded(0, 0, 20_000)
+    """Side of the images of pictures in pixels; 0: as large as they are or, if they differ, as the longest, at most
+    512."""
+    test_share: float = bounded(TEST_SHARE, 0.0, 0.9, above=0.0)
+    """Share of the pictures of each class that is for tests, where no folder says which."""
     images: int = bounded(300_000, 1, 10**12)
     """How many training images are shown in all."""
     batch: int = bounded(32, 1, 10**6)
@@ -74,6 +85,20 @@ class TrainingConfig(Checked):
             raise InputError(f"images must be at most {MOST_STEPS} batches; got {self.steps} of {self.batch}")
         if not self.validate and (self.keep == "best" or self.early_stopping):
             raise InputError("validate must be more than 0 to keep the best, or to stop early; got 0.0")
+
+    def load(
+        self,
+        name: str = "",
+        *,
+        data_dir: str | Path | None = None,
+        download: bool = False,
+        like: Sequence[int] | None = None,
+    ) -> Data:
+        """The data that this configuration names, or others, loaded as it says (`foveax.load`); not yet prepared."""
+        options: dict[str, Any] = {"data_dir": data_dir or None, "download": download, "like": like}
+        if not name or is_of_pictures(name):
+            options |= {"fit": self.fit, "side": self.side, "test_share": self.test_share}
+        return load(name or self.data, **options)
 
     def prepare(self, data: Data) -> Data:
         """The data as this configuration shows them: held out, augmented, on their canvas.

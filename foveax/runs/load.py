@@ -9,7 +9,7 @@ import numpy as np
 from foveax._types import InputError, Params
 from foveax.data.dataset import Data, check_image
 from foveax.data.fingerprint import fingerprint as data_fingerprint
-from foveax.data.load import load
+from foveax.data.folder import without_padding
 from foveax.evaluation.evaluate import evaluate
 from foveax.graph.graph import Graph, init
 from foveax.graph.ports import GraphError
@@ -49,8 +49,10 @@ class LoadedRun(NamedTuple):
     params: dict[str, Params]
     judged_on: str
 
-    def predict(self, images: Any) -> Prediction:
+    def predict(self, images: Any, extent: Any = None) -> Prediction:
         """What the run sees and decides in images ``[N, H, W, C]``, in a pass of the policy's mode; they need no label.
+
+        Of images that are padded, the extent ``[N, 2]`` says which share is picture, along x and y; by default all.
 
         Raises `InputError` if they are not of the shape of the run's, uint8 or floats in [0, 1], or the graph takes
         more than an image and a label.
@@ -64,19 +66,21 @@ class LoadedRun(NamedTuple):
           >>> run.predict(run.data.test["image"][:2]).probabilities.shape
           (2, 6, 10)
         """
-        image, spec = check_image("images", images), image_input(self.graph, "predict")
+        image, spec = check_image("images", images), image_input(self.graph, "predict", "extent")
         if image.shape[1:] != spec.shape:
             raise InputError(f"images must be of the shape {list(spec.shape)}; got {list(image.shape[1:])}")
         if image.dtype != spec.dtype:
             image = (np.round(255 * image) if spec.dtype == np.uint8 else image / 255).astype(spec.dtype)
-        split = {"image": image, "label": np.zeros(len(image), np.int32)}
+        whole = np.ones((len(image), 2), np.float32)
+        given = {"image": image, "label": np.zeros(len(image), np.int32), "extent": whole if extent is None else extent}
+        split = {name: given[name] for name in self.graph.inputs}
         shown = evaluate(self.graph, self.params, split, key=jax.random.key(self.config.seed))
         return Prediction(shown.probabilities, shown.fixations)
 
 
-def image_input(graph: Graph, purpose: str) -> jax.ShapeDtypeStruct:
-    """The image that a graph takes; refuses, with an `InputError`, one that takes more than it and a label."""
-    if "image" not in graph.inputs or not graph.inputs.keys() <= {"image", "label"}:
+def image_input(graph: Graph, purpose: str, *others: str) -> jax.ShapeDtypeStruct:
+    """The image that a graph takes; refuses, with an `InputError`, one that takes more than it, a label and others."""
+    if "image" not in graph.inputs or not graph.inputs.keys() <= {"image", "label", *others}:
         taken = ", ".join(graph.inputs)
         raise InputError(f"a graph must take images, and no more than a label, to {purpose}; this takes {taken}")
     return graph.inputs["image"]
@@ -147,7 +151,7 @@ def run_data(path: Path, record: RunRecord, data: Data | None, data_dir: str | P
         check_data(path, record.data, data_fingerprint(data))
         return data
     try:
-        data = load(record.config.data, data_dir=data_dir or None)
+        data = record.config.load(data_dir=data_dir)
     except InputError as error:
         raise InputError(f"{error}; --data names where the data of run {path} are now") from None
     try:
@@ -177,7 +181,10 @@ def _data(
     """The prepared data, and their name if they are not those of the run."""
     if new_data is None:
         return record.config.prepare(run_data(path, record, data, data_dir)), ""
-    other = load(new_data, data_dir=data_dir or None) if isinstance(new_data, str) else new_data
+    like = record.data["train"]["image"][1][1:]
+    other = record.config.load(new_data, data_dir=data_dir, like=like) if isinstance(new_data, str) else new_data
+    if "extent" in record.data["train"] and "extent" not in other.test:
+        other = without_padding(other)
     if data_difference(record.data, data_fingerprint(other)) is None:
         return record.config.prepare(other), ""
     classes, name = record.data["classes"], new_data if isinstance(new_data, str) else "arrays given in Python"

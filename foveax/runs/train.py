@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from foveax._types import InputError
 from foveax.data.dataset import Data, Split
 from foveax.data.fingerprint import fingerprint as data_fingerprint
-from foveax.data.load import load
 from foveax.evaluation.evaluate import Report, silent
 from foveax.graph.fingerprint import fingerprint as graph_fingerprint
 from foveax.graph.graph import Graph
@@ -149,8 +148,7 @@ def prepare(config: TrainingConfig, data: Data | None, execution: ExecutionConfi
 
 def load_data(config: TrainingConfig, data: Data | None, execution: ExecutionConfig) -> Data:
     """The data that are given or, without any, those that the configuration names."""
-    folder = execution.data_dir or None
-    return data or main_first(lambda: load(config.data, data_dir=folder, download=execution.download))
+    return data or main_first(lambda: config.load(data_dir=execution.data_dir, download=execution.download))
 
 
 def check_size(
