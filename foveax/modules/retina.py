@@ -9,6 +9,7 @@ from foveax._types import Array, InputError
 from foveax.graph.modules import Module, from_function
 from foveax.graph.ports import POINT, Port
 from foveax.retina import contrast_luminance, foveate
+from foveax.retina import glance as glance_at
 
 IMAGE = Port(("H", "W", "C"), (jnp.uint8, jnp.float32))
 
@@ -26,15 +27,15 @@ def image_source(shape: tuple[int, int, int], dtype: Any = jnp.uint8) -> dict[st
     return {"image": jax.ShapeDtypeStruct(shape, dtype), "label": jax.ShapeDtypeStruct((), jnp.int32)}
 
 
-def cropper(crop_size: int, *, scales: int = 1, contrast: bool = False) -> Module:
+def cropper(crop_size: int, *, scales: int = 1, contrast: bool = False, glance: bool = False) -> Module:
     """A retina that crops the image at the fixation.
 
     Inputs: ``image`` ``[H, W, C]``, ``fixation`` ``[2]`` and, if linked, ``extent`` ``[2]``, the shares of the image
     along x and y, from its first pixel to its last, that are picture: the fixation is then a fraction of these. Output:
     ``glimpse`` ``[G, G, S C]``, G the crop's size in pixels, the S scales of `foveate` as channels (``[G, G, 3 S C]``
     with each scale's contrast and luminance apart, by `contrast_luminance`). Each scale beyond the first sees twice as
-    far, at half the sharpness. Raises `InputError` if `crop_size` or `scales` is less than 1, or a crop's sharpest
-    scale is larger than the image.
+    far, at half the sharpness; a glance at the whole picture (`foveax.glance`), of the crop's size, is one more. Raises
+    `InputError` if `crop_size` or `scales` is less than 1, or a crop's sharpest scale is larger than the image.
 
     Example:
       >>> import foveax as fx
@@ -51,7 +52,8 @@ def cropper(crop_size: int, *, scales: int = 1, contrast: bool = False) -> Modul
         if crop_size > largest:
             raise InputError(f"crop_size must be at most the image's larger side, {largest}; got {crop_size}")
         place = fixation if extent is None else extent * fixation
-        patches = foveate(image, place, size=crop_size, scales=scales)
+        patches = [*foveate(image, place, size=crop_size, scales=scales)]
+        patches += [glance_at(image, size=crop_size, extent=extent)] if glance else []
         return jnp.concatenate([contrast_luminance(patch) if contrast else patch for patch in patches], axis=-1)
 
     extent = Port((2,), (jnp.float32,), required=False)

@@ -52,6 +52,8 @@ class PipelineConfig(Checked):
     """Side of a glimpse in pixels."""
     scales: int = bounded(1, 1, 10)
     """Concentric crops per glimpse, each twice as wide as the one before, at half its sharpness."""
+    glance: bool = False
+    """Beside each crop, the whole picture at the crop's size, as one more scale."""
     contrast: bool = True
     """Split a glimpse into contrast, normalised contrast and luminance channels."""
     core: Literal["rnn", "gru", "lstm", "feedforward"] = "gru"
@@ -138,7 +140,7 @@ def standard_pipeline(data: Data, config: PipelineConfig | None = None) -> Graph
     return Graph(
         inputs=data.inputs,
         modules={
-            "retina": cropper(config.crop_size, scales=config.scales, contrast=config.contrast),
+            "retina": cropper(config.crop_size, scales=config.scales, contrast=config.contrast, glance=config.glance),
             "classifier": _classifier(config, data.classes),
             "decision": decision(glimpses=config.supervise, class_weights=_class_weights(config, data)),
             "reward": reward(config.reward),
@@ -198,9 +200,9 @@ def _spread(config: PipelineConfig, radius: float) -> Any:
 
 
 def _classifier(config: PipelineConfig, classes: int) -> Module:
-    names = ("features", "kernels", "scales", "contrast", "layers", "combine", "bands")
+    names = ("features", "kernels", "contrast", "layers", "combine", "bands")
     settings = {name: getattr(config, name) for name in names}
-    encoder = GlimpseEncoder(**settings, dtype=jnp.dtype(config.precision))
+    encoder = GlimpseEncoder(**settings, scales=config.scales + config.glance, dtype=jnp.dtype(config.precision))
     return classifier(classes, encoder, core=config.core, hidden=config.hidden, precision=config.precision)
 
 
