@@ -26,8 +26,6 @@ from foveax.report import write_report
 PAGE = (Path(fx.__file__).parents[1] / "docs" / "extending.md").read_text()
 CHANGES = PAGE[PAGE.index("## Seven changes") : PAGE.index("## Train one as a run")]
 PIPELINES = re.findall(r"^def (\w+_pipeline)\(", CHANGES, flags=re.MULTILINE)
-BY_DAY = ("certainty_pipeline",)
-"""All seven are killed, resumed, judged and reported at night."""
 MOST_LINES = 40
 CONFIG = fx.TrainingConfig(images=80, batch=8, shift=0)
 EXECUTION = fx.ExecutionConfig(dispatch=2)
@@ -91,10 +89,9 @@ def test_the_files_of_an_update_are_those_that_the_learner_imports():
     assert len(reached) <= 12
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", [name if name in BY_DAY else pytest.param(name, marks=pytest.mark.nightly) for name in PIPELINES]
-)
+@pytest.mark.parametrize("name", PIPELINES)
 def test_a_change_is_a_run(name, my_eye, data, tmp_path):
     def kill(metrics):
         if metrics["step"] == 6:
@@ -125,7 +122,7 @@ def test_a_change_is_a_run(name, my_eye, data, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in PIPELINES if name not in BY_DAY])
+@pytest.mark.parametrize("name", PIPELINES)
 def test_a_change_learns(name, my_eye, data):
     """Every module that has parameters moves."""
     graph = getattr(my_eye, name)(data)
