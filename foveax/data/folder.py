@@ -36,6 +36,7 @@ SHOWN = 3
 TESTS = ("test", "val", "validation")
 """Folders of the test split, the first of those that there are."""
 SPLITS = ("train", "test")
+"""As data sets have them."""
 KEPT = "unreadable.json"
 """The last file that is written of a decoded set: what could not be read."""
 
@@ -99,7 +100,10 @@ def load_folder(
 
 def list_pictures(path: Path, *, test_share: float = TEST_SHARE) -> list[Listed]:
     """The pictures of a folder or a CSV file, as `load_folder` takes them, by class and name; training ones first."""
-    listed = _of_table(path, test_share) if path.suffix.lower() == ".csv" else _of_folder(path, test_share)
+    try:
+        listed = _of_table(path, test_share) if path.suffix.lower() == ".csv" else _of_folder(path, test_share)
+    except OSError as error:
+        raise InputError(f"folders of pictures must be readable; {error.filename} is not: {error.strerror}") from None
     names = sorted({picture.label for picture in listed})
     check_names("the names of classes", np.array(names))
     if len(names) < 2:
@@ -119,8 +123,12 @@ def without_padding(data: Data) -> Data:
 
 
 def holds_pictures(folder: Path) -> bool:
-    """Whether a picture lies in a folder of a folder, or one further below."""
-    return any(next(_files(inside), None) for inside in _folders(folder)) if folder.is_dir() else False
+    """Whether a folder holds one with pictures in it, or one that does."""
+    if not folder.is_dir():
+        return False
+    inside = _folders(folder)
+    splits = [each for split in inside if split.name in ("train", *TESTS) for each in _folders(split)]
+    return any(next(_files(each), None) for each in (*inside, *splits))
 
 
 def _of_folder(path: Path, test_share: float) -> list[Listed]:
@@ -142,6 +150,9 @@ def _of_folder(path: Path, test_share: float) -> list[Listed]:
 
 
 def _by_class(folder: Path) -> dict[str, list[Path]]:
+    for inside in _folders(folder):
+        if inside.is_symlink() and folder.resolve().is_relative_to(inside.resolve()):
+            raise InputError(f"a folder of pictures must not hold itself; {inside} leads to {inside.resolve()}")
     files = {inside.name: sorted(_files(inside)) for inside in _folders(folder)}
     if empty := [name for name, of_class in files.items() if not of_class]:
         raise InputError(f"a class must have a folder with pictures in it; {folder / empty[0]} has none")
@@ -181,18 +192,14 @@ def _shared_out(files: dict[str, list[Path]], test_share: float) -> list[Listed]
 
 
 def _folders(folder: Path) -> list[Path]:
-    """The folders in a folder, by name, but for hidden ones; refuses one that leads back to where it lies."""
-    inside = sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
-    for each in inside:
-        if each.is_symlink() and folder.resolve().is_relative_to(each.resolve()):
-            raise InputError(f"a folder of pictures must not hold itself; {each} leads to {each.resolve()}")
-    return inside
+    """The folders in a folder, by name, but for hidden ones."""
+    return sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The pictures in a folder and below, by their names; links to folders are not followed."""
-    for place, _, names in os.walk(folder):
-        yield from (Path(place, name) for name in names if Path(name).suffix.lower() in SUFFIXES and name[0] != ".")
+    """The pictures in a folder, and in the folders in it, by their names; no link to a folder is followed there."""
+    for place in (folder, *(each for each in _folders(folder) if not each.is_symlink())):
+        yield from (file for file in place.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
 
 
 def _cache_folder(path: Path, listed: Sequence[Listed], kind: str) -> Path:

@@ -85,8 +85,11 @@ def is_of_pictures(name: str) -> bool:
       >>> is_of_pictures("pictures.csv"), is_of_pictures("mnist5k")
       (True, False)
     """
-    path = Path(name).expanduser()
-    return path.suffix.lower() == ".csv" or (not any(path.glob("*.npy")) and holds_pictures(path))
+    try:
+        path = Path(name).expanduser()
+        return path.suffix.lower() == ".csv" or (not any(path.glob("*.npy")) and holds_pictures(path))
+    except (OSError, RuntimeError, ValueError):  # no such user, or characters that no path has
+        return False
 
 
 def absolute_name(name: str) -> str:

@@ -42,7 +42,7 @@ def load_tfds(name: str, *, data_dir: str | Path | None = None, download: bool =
     """
     root = Path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
     if not re.fullmatch(r"\w+(/[\w.-]+)?", name):
-        kinds = "mnist5k, a path to an .npz file or a folder of .npy files, or the name of a TFDS set"
+        kinds = "mnist5k, a path to an .npz file or a folder of .npy files or pictures, or the name of a TFDS set"
         raise InputError(f"data must be {kinds}; got {name!r}")
     try:
         prepared = _find_prepared(root / name)
