@@ -47,7 +47,9 @@ class Evaluation(NamedTuple):
 
     def in_picture(self, places: np.ndarray) -> np.ndarray:
         """Places ``[N, ..., 2]`` of the images as fractions of their pictures, as eyes choose them."""
-        return places if self.extent is None else places / _along(self.extent, places)
+        if self.extent is None:
+            return places
+        return places / np.maximum(_along(self.extent, places), 1e-6)  # a picture may be a pixel wide
 
     @property
     def predicted(self) -> np.ndarray:
