@@ -57,7 +57,9 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(1) from None
     except (InputError, DivergenceError) as error:
         _end(str(error), 2 if isinstance(error, InputError) else 1)
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:  # a name that no file has, or a locked place
+            _end(f"files must be within reach; {error.filename!s:.200} is not: {error.strerror}", 2)
         if not _has_device():
             _end(f"a device must be there; JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')} finds none", 2)
         raise

@@ -171,6 +171,34 @@ def test_bad_arrays_are_refused(case, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+LONG = "1" + 400 * "0"
+"""No file has a name of so many characters."""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *[["train", flag, LONG] for flag in ("--out", "--data", "--data-dir", "--fork", "--init-from", "--extend")],
+        *[[command, flag, LONG] for command in ("population", "sweep", "train-sb3") for flag in ("--out", "--data")],
+        *[[command, LONG] for command in ("evaluate", "diagnose", "analyze", "export", "verify")],
+        ["train", "--config", LONG],
+        ["train", "--pipeline", f"{LONG}.py:pipeline"],
+        ["train", "--pipeline", f"{LONG}:pipeline"],
+        ["analyze", "folder", "--people", LONG],
+        ["predict", LONG, LONG],
+        ["train", "--compilation-cache", LONG],
+    ],
+    ids=lambda arguments: " ".join(argument[:14] for argument in arguments),
+)
+def test_names_that_no_file_has_are_refused(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    most = ["--images", "32"] if arguments[0] in ("train", "population", "sweep", "train-sb3") else []
+    more = ["--data", "mnist"] if "--data-dir" in arguments else []
+    assert "1000000" in refused(capsys, *arguments, *most, *more)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
 def test_run_directories_that_do_not_fit_are_refused(tmp_path, capsys):
     flags = [*TINY, "--data", write_npz(tmp_path / "own.npz"), "--glimpses", "3", "--crop-size", "5", "--no-evaluate"]
     (line,) = printed(capsys, "train", *flags, "--out", tmp_path / "run").splitlines()

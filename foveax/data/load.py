@@ -20,6 +20,8 @@ from foveax.data.tfds import load_tfds
 from foveax.runtime.machine import check_memory
 
 BUNDLED = "mnist5k"
+UNUSABLE = (OSError, RuntimeError, ValueError)
+"""What a name raises that is no path's: too long, of no such user, or of characters that no path has."""
 DRAWN = {"one_place": one_place, "cued_place": cued_place, "hidden_target": hidden_target, **SHAPE_SETS}
 
 
@@ -73,7 +75,7 @@ def load(
     name = absolute_name(name)
     if name.endswith(".npz"):
         return _load_npz(Path(name))
-    if any(Path(name).glob("*.npy")):
+    if _is_of_arrays(name):
         return from_named(Path(name), map_folder(Path(name)))
     return load_tfds(name, data_dir=data_dir, download=download)
 
@@ -87,8 +89,16 @@ def is_of_pictures(name: str) -> bool:
     """
     try:
         path = Path(name).expanduser()
-        return path.suffix.lower() == ".csv" or (not any(path.glob("*.npy")) and holds_pictures(path))
-    except (OSError, RuntimeError, ValueError):  # no such user, or characters that no path has
+        return path.suffix.lower() == ".csv" or (not _is_of_arrays(name) and holds_pictures(path))
+    except UNUSABLE:
+        return False
+
+
+def _is_of_arrays(name: str) -> bool:
+    """Whether a name is that of a folder of arrays."""
+    try:
+        return any(Path(name).expanduser().glob("*.npy"))
+    except UNUSABLE:
         return False
 
 
@@ -100,10 +110,9 @@ def absolute_name(name: str) -> str:
       'mnist'
     """
     try:
-        path = Path(name).expanduser()
-        is_file = name.endswith(".npz") or any(path.glob("*.npy")) or is_of_pictures(name)
-        return str(path.absolute()) if is_file else name
-    except (OSError, RuntimeError, ValueError):  # no such user, or characters that no path has
+        is_file = name.endswith(".npz") or _is_of_arrays(name) or is_of_pictures(name)
+        return str(Path(name).expanduser().absolute()) if is_file else name
+    except UNUSABLE:
         return name
 
 
