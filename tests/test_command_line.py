@@ -178,9 +178,10 @@ LONG = "1" + 400 * "0"
 @pytest.mark.parametrize(
     "arguments",
     [
-        *[["train", flag, LONG] for flag in ("--out", "--data", "--data-dir", "--fork", "--init-from", "--extend")],
+        *[["train", flag, LONG] for flag in ("--out", "--data", "--data-dir", "--init-from", "--extend")],
         *[[command, flag, LONG] for command in ("population", "sweep", "train-sb3") for flag in ("--out", "--data")],
         *[[command, LONG] for command in ("evaluate", "diagnose", "analyze", "export", "verify")],
+        ["train", "--fork", LONG, "--out", "fork"],
         ["train", "--config", LONG],
         ["train", "--pipeline", f"{LONG}.py:pipeline"],
         ["train", "--pipeline", f"{LONG}:pipeline"],
