@@ -57,5 +57,5 @@ for kind, values in rates.items():
     ax.plot(batches, values, "o-", label=kind)
 ax.set(xscale="log", yscale="log", xlabel="batch", ylabel="images per second")
 ax.set_xticks(batches, batches)
-ax.minorticks_off()
+ax.set_xticks([], minor=True)
 _ = ax.legend(frameon=False)
