@@ -25,10 +25,11 @@ from foveax.pipelines.named import Build, Pipeline
 from foveax.pipelines.standard import PipelineConfig
 from foveax.runs.config import ExecutionConfig, TrainingConfig
 from foveax.runs.pipeline import STOCK, build_graph, find_pipeline
-from foveax.runs.train import load_data, prepare
+from foveax.runs.train import check_size, load_data, prepare
 from foveax.runs.validation import check_unvalidated
 from foveax.runtime.files import read_json, write_atomically, write_json
 from foveax.sweeps.population import FIELDS, FLOATS, Member, make_member, train_members
+from foveax.training.learner import make_learner
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,10 +136,11 @@ def _plain(grid: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
 def _groups(members: list[Member], data: Data, execution: ExecutionConfig) -> list[list[int]]:
     """The members by program, as their indices: alike in all but seed, learning's numbers and the graph's.
 
-    Builds the graph of each, and so refuses what does not fit.
+    Builds the graph of each, and so refuses what does not fit, or not into memory, before anything is written.
     """
     prepared = functools.lru_cache(maxsize=1)(lambda config: prepare(config, data, execution)[0])
-    built: dict[str, list[str]] = {}
+    built: dict[str, Graph] = {}
+    graphs: dict[str, Graph] = {}
     groups: dict[str, list[int]] = {}
     for index, (config, pipeline, _) in enumerate(members):
         check_unvalidated(config, "a sweep")
@@ -149,10 +151,17 @@ def _groups(members: list[Member], data: Data, execution: ExecutionConfig) -> li
             told = "told" if config.pipeline.policy == "told" else "learned"  # all that decides how images are shown
             eye = PipelineConfig(first=config.pipeline.first, policy=told)
             shown = dataclasses.replace(bare, pipeline=eye, learning=LearningConfig())
-            built[key] = list(build_graph(config, prepared(shown), pipeline).hyperparameters)
-        numbers = {name: getattr(PipelineConfig, name) for name in built[key] if FLOATS.get(name) == "pipeline"}
-        same = dataclasses.replace(bare, pipeline=dataclasses.replace(bare.pipeline, **numbers))
-        groups.setdefault(str((same, pipeline.arguments, built[key])), []).append(index)
+            built[key] = build_graph(config, prepared(shown), pipeline)
+        names = list(built[key].hyperparameters)
+        numbers = {name: getattr(PipelineConfig, name) for name in names if FLOATS.get(name) == "pipeline"}
+        same = str((dataclasses.replace(bare, pipeline=dataclasses.replace(bare.pipeline, **numbers)),
+                    pipeline.arguments, names))  # fmt: skip
+        graphs.setdefault(same, built[key])
+        groups.setdefault(same, []).append(index)
+    for same, indices in groups.items():
+        config = members[indices[0]].config
+        learner = make_learner(graphs[same], config.learning, steps=config.steps)
+        check_size(graphs[same], learner, config, execution, members=len(indices))
     return list(groups.values())
 
 

@@ -67,6 +67,8 @@ REFUSED = {
     "reward must be one of .*; got 'money'": {"reward": ["correct_each", "money"]},
     "crop_size must be at most the image's larger side, 24; got 40": {"crop_size": [3, 40]},
     "batch must be at most the number of training images, 32; got 64": {"batch": [4, 64]},
+    "batch must be at least 2 where advantages are standardised": {"batch": [4, 1]},
+    "must fit into memory, of which .* are free": {"hidden": [4, 10**6]},
     "validate must be 0 in a sweep": {"validate": [0.0, 0.1]},
     "got 'data'": {"data": ["mnist5k", "mnist"]},
 }
