@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from foveax._types import InputError, Params
 from foveax.data.dataset import Data
@@ -140,13 +141,9 @@ def train_members(
     A run directory records the configuration and, as JSON types, what is `varied`.
     """
     execution = ExecutionConfig() if execution is None else execution
-    if jax.process_count() > 1:
-        raise InputError(f"a population must be trained in one process; this is one of {jax.process_count()}")
     check_unvalidated(config, "a population")
     path = run_path(out, config)
-    mesh = training_mesh(execution.devices, members=len(members))
-    if mesh:
-        check_divides(mesh, config.batch)
+    mesh = population_mesh(config, len(members), execution)
     data, prints, _ = prepare(config, data, execution)
     graph, hypers = _vary_graph(members, data)
     hyper = jax.tree.map(lambda *values: np.asarray(values, np.float32), *hypers)
@@ -173,6 +170,16 @@ def train_members(
     singles = [jax.tree.map(operator.itemgetter(index), (params, keys, hyper.graph)) for index in range(len(members))]
     accuracy = np.stack([evaluator(own, data.test, key, numbers).accuracy for own, key, numbers in singles])
     return Population(members, params, accuracy, metrics, rate)
+
+
+def population_mesh(config: TrainingConfig, members: int, execution: ExecutionConfig) -> Mesh | None:
+    """The devices that so many members train on; refuses several processes, and devices that do not fit."""
+    if jax.process_count() > 1:
+        raise InputError(f"a population must be trained in one process; this is one of {jax.process_count()}")
+    mesh = training_mesh(execution.devices, members=members)
+    if mesh:
+        check_divides(mesh, config.batch)
+    return mesh
 
 
 def population_members(

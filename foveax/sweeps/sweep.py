@@ -28,7 +28,7 @@ from foveax.runs.pipeline import STOCK, build_graph, find_pipeline
 from foveax.runs.train import check_size, load_data, prepare
 from foveax.runs.validation import check_unvalidated
 from foveax.runtime.files import read_json, write_atomically, write_json
-from foveax.sweeps.population import FIELDS, FLOATS, Member, make_member, train_members
+from foveax.sweeps.population import FIELDS, FLOATS, Member, make_member, population_mesh, train_members
 from foveax.training.learner import make_learner
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _plain(grid: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
 def _groups(members: list[Member], data: Data, execution: ExecutionConfig) -> list[list[int]]:
     """The members by program, as their indices: alike in all but seed, learning's numbers and the graph's.
 
-    Builds the graph of each, and so refuses what does not fit, or not into memory, before anything is written.
+    Builds the graph of each, and so refuses what does not fit, or not on the devices or into memory, before anything is written.
     """
     prepared = functools.lru_cache(maxsize=1)(lambda config: prepare(config, data, execution)[0])
     built: dict[str, Graph] = {}
@@ -160,6 +160,7 @@ def _groups(members: list[Member], data: Data, execution: ExecutionConfig) -> li
         groups.setdefault(same, []).append(index)
     for same, indices in groups.items():
         config = members[indices[0]].config
+        population_mesh(config, len(indices), execution)
         learner = make_learner(graphs[same], config.learning, steps=config.steps)
         check_size(graphs[same], learner, config, execution, members=len(indices))
     return list(groups.values())

@@ -82,6 +82,13 @@ def test_it_is_refused_before_anything_is_trained(message, tmp_path, monkeypatch
     assert not (tmp_path / "s").exists()
 
 
+def test_devices_that_are_not_there_are_refused_before_anything_is_written(tmp_path):
+    execution = fx.ExecutionConfig(devices=30)
+    with pytest.raises(fx.InputError, match="devices must be at least 0 and at most"):
+        fx.sweep(tiny.CONFIG, tiny.data(), {"seed": [0, 1]}, out=tmp_path / "s", execution=execution)
+    assert not (tmp_path / "s").exists()
+
+
 def test_from_the_command_line_over_fields_that_change_the_shape(tmp_path, capsys):
     data = tiny.write_npz(tmp_path / "tiny.npz")
     flags = [
