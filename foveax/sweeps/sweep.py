@@ -136,7 +136,8 @@ def _plain(grid: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
 def _groups(members: list[Member], data: Data, execution: ExecutionConfig) -> list[list[int]]:
     """The members by program, as their indices: alike in all but seed, learning's numbers and the graph's.
 
-    Builds the graph of each, and so refuses what does not fit, or not on the devices or into memory, before anything is written.
+    Builds the graph of each, and so refuses what does not fit, the devices and the memory included, before anything is
+    written.
     """
     prepared = functools.lru_cache(maxsize=1)(lambda config: prepare(config, data, execution)[0])
     built: dict[str, Graph] = {}
