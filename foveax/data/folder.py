@@ -20,7 +20,7 @@ from foveax._types import InputError
 from foveax.data.dataset import Data, DataWarning, from_named
 from foveax.data.mapped import map_folder, release
 from foveax.data.names import check_names
-from foveax.data.pictures import SUFFIXES, Fit, Header, Picture, read_header, read_picture
+from foveax.data.pictures import SUFFIXES, Fit, Header, read_header, read_picture
 from foveax.runtime.files import read_json, read_text, write_json
 
 LARGEST_SIDE = 512
@@ -41,7 +41,7 @@ KEPT = "unreadable.json"
 """The last file that is written of a decoded set: what could not be read."""
 
 
-Read = Callable[[Callable[["Listed"], Any], Sequence["Listed"]], Iterator[tuple[int, Any]]]
+Read = Callable[[Callable[[int, "Listed"], Any], Sequence["Listed"]], Iterator[tuple[int, Any]]]
 
 
 class Listed(NamedTuple):
@@ -239,7 +239,7 @@ def _decode(folder: Path, listed: Sequence[Listed], fit: Fit, side: int, like: S
     with ThreadPoolExecutor(os.cpu_count()) as threads, warnings.catch_warnings():  # decoding lets the interpreter go
         warnings.filterwarnings("ignore", module="PIL")  # of odd files, which are read, or named as unreadable
         read = functools.partial(_read, threads, left_out)
-        headers = dict(read(lambda picture: read_header(picture.file), listed))
+        headers = dict(read(lambda row, picture: read_header(picture.file), listed))
         shape = tuple(like or _shape(list(headers.values()), side))
         there = [listed[row] for row in headers]
         _check_space(folder, len(there) * math.prod(shape))
@@ -270,30 +270,34 @@ def _write(file: Path, read: Read, pictures: Sequence[Listed], fit: Fit, shape: 
     image = np.lib.format.open_memmap(file, "w+", np.uint8, (len(pictures), *shape))
     extents = np.ones((len(pictures), 2), np.float32)
 
-    def decoded(picture: Listed) -> Picture:
-        return read_picture(picture.file, height=height, width=width, channels=channels, fit=fit)
+    def decode(row: int, picture: Listed) -> tuple[float, float]:
+        decoded = read_picture(picture.file, height=height, width=width, channels=channels, fit=fit)
+        image[row] = decoded.pixels
+        return decoded.extent
 
-    for row, picture in read(decoded, pictures):
-        image[row] = picture.pixels
-        extents[row] = picture.extent
+    for row, extents[row] in read(decode, pictures):
         if row % AT_ONCE == 0:
             release(image)
     return extents
 
 
 def _read(
-    threads: ThreadPoolExecutor, left_out: dict[str, str], read: Callable[[Listed], Any], pictures: Sequence[Listed]
+    threads: ThreadPoolExecutor,
+    left_out: dict[str, str],
+    read: Callable[[int, Listed], Any],
+    pictures: Sequence[Listed],
 ) -> Iterator[tuple[int, Any]]:
-    """What is read of pictures, by threads, with their numbers; of the others it is noted why not."""
+    """What is read of pictures and their numbers, by threads, with the numbers; of the others it is noted why not."""
 
-    def tried(picture: Listed) -> Any:
+    def tried(row: int, picture: Listed) -> Any:
         try:
-            return read(picture)
+            return read(row, picture)
         except InputError as error:
             return error
 
     for begin in range(0, len(pictures), AT_ONCE):  # no more wait for a thread
-        for row, result in enumerate(threads.map(tried, pictures[begin : begin + AT_ONCE]), begin):
+        some = range(begin, min(begin + AT_ONCE, len(pictures)))
+        for row, result in zip(some, threads.map(tried, some, pictures[begin : begin + AT_ONCE]), strict=True):
             if isinstance(result, InputError):
                 left_out[str(pictures[row].file)] = str(result)
             else:
