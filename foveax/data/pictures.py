@@ -117,11 +117,12 @@ def _upright(opened: Any, side: int, mode: str) -> Image.Image:
             raise InputError(f"it holds values from {values.min()} to {values.max()}, which are no 16 bits")
         picture = Image.fromarray(np.round(values / WHITE_16 * 255).astype(np.uint8))
         picture.info.update(opened.info)
-    picture = ImageOps.exif_transpose(picture)
+    picture.load()
+    ImageOps.exif_transpose(picture, in_place=True)  # a large picture is not copied where it need not be
     if picture.has_transparency_data:
         clear = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
-    return picture.convert(mode)
+    return picture if picture.mode == mode else picture.convert(mode)
 
 
 def _in_colour(opened: Any) -> bool:

@@ -56,7 +56,7 @@ def test_pictures_are_read_from_files_and_folders(run, tmp_path, capsys):
     assert table[1]["probability"] == f"{belief.max():.4f}"
 
 
-@pytest.mark.parametrize("kind", ["nowhere", "an empty folder", "text", "a half", "16 bits"])
+@pytest.mark.parametrize("kind", ["nowhere", "an empty folder", "text", "a half", "fractions"])
 def test_what_is_no_picture_is_refused(kind, run, tmp_path, capsys):
     place = tmp_path / "picture.png"
     Image.fromarray(np.zeros((24, 24), np.uint8)).save(tmp_path / "whole.png")
@@ -66,7 +66,7 @@ def test_what_is_no_picture_is_refused(kind, run, tmp_path, capsys):
         "an empty folder": place.mkdir,
         "text": lambda: place.write_text("no picture"),
         "a half": lambda: place.write_bytes(whole[: len(whole) // 2]),
-        "16 bits": lambda: Image.fromarray(np.zeros((24, 24), np.uint16)).save(place),
+        "fractions": lambda: Image.fromarray(np.zeros((24, 24), np.float32)).save(place, format="TIFF"),
     }[kind]()
     message = refused(capsys, "predict", run, place)
     assert message.startswith("pictures must be ")
