@@ -103,7 +103,7 @@ def salient(size: int) -> Module:
         away = (columns - column) ** 2 + (rows - row) ** 2
         left = state * (1 - jnp.exp(-away / (2 * (size / 2) ** 2)))
         inside = (columns <= last[0]) & (rows <= last[1])
-        best = jnp.argmax(jnp.sqrt(jnp.maximum(variance, 0.0)) * left * inside)
+        best = jnp.argmax(jnp.sqrt(jnp.maximum(variance, 0.0)) * left * inside.astype(jnp.float32))
         place = jnp.stack([best % width, best // width]).astype(jnp.float32) / jnp.maximum(last, 1.0)
         return {"fixation": place}, left
 

@@ -92,4 +92,5 @@ def test_classes_of_unequal_size_are_printed_the_worst_first(tmp_path, capsys):
     assert table.splitlines()[-1] == "nothing is kept of this training; --out DIR keeps the next"
     for title in ("test images, best sequence", "training images", "diagnosis"):
         assert f"{title}: " in bars
-    assert float(re.findall(r"diagnosis: ([\d.]+) images ", bars)[-1]) > 5 * 32  # five eyes, and the search
+    number, thousands = re.findall(r"diagnosis: ([\d.]+)(k?) images ", bars)[-1]
+    assert float(number) * (1000 if thousands else 1) > 6 * 32  # six evaluations, and what the search shows
