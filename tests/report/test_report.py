@@ -354,7 +354,12 @@ def test_pipeline_without_belief_and_crop_is_reported_by_its_score(beliefless):
     score = rows_of(beliefless / "tables" / "accuracy.csv")
     assert all(float(cell) < 0 for row in score[1:] for cell in row[1:])
     assert "coverage" not in rows_of(beliefless / "tables" / "statistics.csv")[0]
-    assert [row[0] for row in rows_of(beliefless / "tables" / "information.csv")] == ["bits", "entropy of the map"]
+    assert [row[0] for row in rows_of(beliefless / "tables" / "information.csv")] == [
+        "bits",
+        "entropy of the map",
+        "information about the image",
+        "of shuffled images",
+    ]
     assert analysis.read_csv(beliefless / "tables" / "fixations.csv").label is None
     with Image.open(beliefless / "figures" / "trial.gif") as film:
         assert film.n_frames == 3
