@@ -44,7 +44,6 @@ from foveax.evaluation.whole_image import whole_image_evaluation
 from foveax.pipelines.named import import_object, import_pipeline
 from foveax.recipes import RECIPES, Recipe, format_results, run_recipe
 from foveax.runs.config import ExecutionConfig, TrainingConfig
-from foveax.runs.directory import read_single_run
 from foveax.runs.export import export_function, export_params
 from foveax.runs.load import LoadedRun, load_run
 from foveax.runs.loggers import logger
@@ -439,9 +438,7 @@ def verify(run: Positional[str], /, flags: OmitArgPrefixes[RunFlags] = OWN_DATA,
       flags: What it needs to be read; with --data, where the run's own data are now.
       steps: How many, up to the last record among them; at least the first record.
     """
-    config = read_single_run(Path(run).expanduser()).config
-    data = config.load(flags.data, data_dir=flags.data_dir) if flags.data else None
-    verification = train_again(run, steps=steps, data=data, **flags.options())
+    verification = train_again(run, steps=steps, data=flags.data or None, **flags.options())
     print(verification)
     if not verification.same:
         raise SystemExit(1)

@@ -1,9 +1,7 @@
-"""Pictures in the folders of their classes, or in a list of files, as a data set."""
+"""Pictures in files as a data set: decoded once, and kept."""
 
-import csv
 import functools
 import hashlib
-import io
 import math
 import os
 import shutil
@@ -12,44 +10,31 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from foveax._types import InputError
 from foveax.data.dataset import Data, DataWarning, from_named
+from foveax.data.listing import SPLITS, TEST_SHARE, Listed, list_pictures
 from foveax.data.mapped import map_folder, release
-from foveax.data.names import check_names
-from foveax.data.pictures import SUFFIXES, Fit, Header, read_header, read_picture
-from foveax.runtime.files import read_json, read_text, write_json
+from foveax.data.pictures import Fit, Header, read_header, read_picture
+from foveax.runtime.files import cache_home, read_json, write_json
 
 LARGEST_SIDE = 512
 """Of images that are given no side, if the pictures differ in size."""
 RESIDENT_BYTES = 2**31
 """Decoded sets of up to this size are kept in memory; larger ones are read from their files."""
-TEST_SHARE = 0.2
-"""Of each class that is for tests, where nothing says which pictures are."""
 AT_ONCE = 1_000
 """Pictures that are decoded before the next are begun."""
 SHOWN = 3
 """Files that a message names."""
-TESTS = ("test", "val", "validation")
-"""Folders of the test split, the first of those that there are."""
-SPLITS = ("train", "test")
-"""As data sets have them."""
 KEPT = "unreadable.json"
 """The last file that is written of a decoded set: what could not be read."""
 
 
-Read = Callable[[Callable[[int, "Listed"], Any], Sequence["Listed"]], Iterator[tuple[int, Any]]]
-
-
-class Listed(NamedTuple):
-    """A picture of a set: its file, the name of its class, and whether it is for tests."""
-
-    file: Path
-    label: str
-    is_test: bool
+Read = Callable[[Callable[[int, Listed], Any], Sequence[Listed]], Iterator[tuple[int, Any]]]
+"""Calls a function with pictures and their numbers, and gives what comes of those that can be read."""
 
 
 def load_folder(
@@ -98,108 +83,12 @@ def load_folder(
     return from_named(path, arrays)
 
 
-def list_pictures(path: Path, *, test_share: float = TEST_SHARE) -> list[Listed]:
-    """The pictures of a folder or a CSV file, as `load_folder` takes them, by class and name; training ones first."""
-    try:
-        listed = _of_table(path, test_share) if path.suffix.lower() == ".csv" else _of_folder(path, test_share)
-    except OSError as error:
-        raise InputError(f"folders of pictures must be readable; {error.filename} is not: {error.strerror}") from None
-    names = sorted({picture.label for picture in listed})
-    check_names("the names of classes", np.array(names))
-    if len(names) < 2:
-        raise InputError(
-            f"pictures must be of two classes at least; those of {path} are of {', '.join(names) or 'none'}"
-        )
-    for split in SPLITS:
-        if not any(picture.is_test == (split == "test") for picture in listed):
-            raise InputError(f"pictures must be there for both splits; {path} has none for {split}")
-    return sorted(listed, key=lambda picture: picture.is_test)
-
-
 def without_padding(data: Data) -> Data:
     """The same data with an array ``extent`` that says that nothing is padding."""
-    splits = ({**split, "extent": np.ones((len(split["label"]), 2), np.float32)} for split in (data.train, data.test))
-    return data._replace(**dict(zip(("train", "test"), splits, strict=True)))
-
-
-def holds_pictures(folder: Path) -> bool:
-    """Whether a folder holds one with pictures in it, or one that does."""
-    if not folder.is_dir():
-        return False
-    inside = _folders(folder)
-    splits = [each for split in inside if split.name in ("train", *TESTS) for each in _folders(split)]
-    return any(next(_files(each), None) for each in (*inside, *splits))
-
-
-def _of_folder(path: Path, test_share: float) -> list[Listed]:
-    inside = {folder.name: folder for folder in _folders(path)}
-    tests = [name for name in TESTS if name in inside]
-    if "train" not in inside:
-        return _shared_out(_by_class(path), test_share)
-    if not tests:
-        return _shared_out(_by_class(inside["train"]), test_share)
-    if len(tests) > 1:
-        warnings.warn(f"{path / tests[1]} is left out: the test split is {tests[0]}", DataWarning, stacklevel=4)
-    train, test = (_by_class(inside[name]) for name in ("train", tests[0]))
-    if unknown := sorted(set(test) - set(train)):
-        raise InputError(
-            f"classes for tests must be those for training; {inside[tests[0]]} also has {unknown[0]!r:.60}"
-        )
-    pairs = ((files, split) for files, split in ((train, False), (test, True)))
-    return [Listed(file, label, split) for files, split in pairs for label in files for file in files[label]]
-
-
-def _by_class(folder: Path) -> dict[str, list[Path]]:
-    for inside in _folders(folder):
-        if inside.is_symlink() and folder.resolve().is_relative_to(inside.resolve()):
-            raise InputError(f"a folder of pictures must not hold itself; {inside} leads to {inside.resolve()}")
-    files = {inside.name: sorted(_files(inside)) for inside in _folders(folder)}
-    if empty := [name for name, of_class in files.items() if not of_class]:
-        raise InputError(f"a class must have a folder with pictures in it; {folder / empty[0]} has none")
-    return files
-
-
-def _of_table(path: Path, test_share: float) -> list[Listed]:
-    try:
-        rows = list(csv.DictReader(io.StringIO(read_text(path.resolve()).decode("utf-8-sig"))))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"a list of pictures must be CSV in UTF-8; {path} is not: {error}") from None
-    columns = list(rows[0]) if rows else []
-    if not {"path", "label"} <= set(columns):
-        raise InputError(f"a list of pictures must have the columns path and label; {path} has {', '.join(columns)}")
-    for number, row in enumerate(rows, 2):
-        split = row.get("split", "train")
-        if not row["path"] or not row["label"] or split not in ("train", *TESTS):
-            came = f"{row['path']!r:.60}, {row['label']!r:.60}, {split!r:.60}"
-            raise InputError(f"{path}, line {number}: must be a path, a label and, if any, train or test; got {came}")
-    places = [(path.parent / row["path"], row["label"], row.get("split", "")) for row in rows]
-    if "split" in columns:
-        return [Listed(file, label, split != "train") for file, label, split in places]
-    by_class: dict[str, list[Path]] = {}
-    for file, label, _ in places:
-        by_class.setdefault(label, []).append(file)
-    return _shared_out(by_class, test_share)
-
-
-def _shared_out(files: dict[str, list[Path]], test_share: float) -> list[Listed]:
-    """Pictures by class, of each of which a share, at least one and not all, is for tests."""
-    rng, listed = np.random.default_rng(0), []
-    for label, of_class in sorted(files.items()):
-        count = min(max(round(test_share * len(of_class)), 1), len(of_class) - 1)
-        tests = set(rng.permutation(len(of_class))[:count].tolist())
-        listed += [Listed(file, label, row in tests) for row, file in enumerate(of_class)]
-    return listed
-
-
-def _folders(folder: Path) -> list[Path]:
-    """The folders in a folder, by name, but for hidden ones."""
-    return sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """The pictures in a folder, and in the folders in it, by their names; no link to a folder is followed there."""
-    for place in (folder, *(each for each in _folders(folder) if not each.is_symlink())):
-        yield from (file for file in place.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
+    train, test = (
+        {**split, "extent": np.ones((len(split["label"]), 2), np.float32)} for split in (data.train, data.test)
+    )
+    return data._replace(train=train, test=test)
 
 
 def _cache_folder(path: Path, listed: Sequence[Listed], kind: str) -> Path:
@@ -212,8 +101,7 @@ def _cache_folder(path: Path, listed: Sequence[Listed], kind: str) -> Path:
         except OSError:
             state = "not there"
         digest.update("\0".join([str(file), label, str(is_test), state, ""]).encode("utf-8", "surrogateescape"))
-    home = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
-    return home / "foveax" / f"{path.stem}-{digest.hexdigest()[:16]}"
+    return cache_home() / f"{path.stem}-{digest.hexdigest()[:16]}"
 
 
 def _keep(folder: Path, write: Callable[[Path], None]) -> None:

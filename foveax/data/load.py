@@ -11,8 +11,9 @@ import numpy as np
 from foveax._checked import in_line
 from foveax._types import InputError
 from foveax.data.dataset import Data, from_named
-from foveax.data.folder import TEST_SHARE, holds_pictures, load_folder
+from foveax.data.folder import load_folder
 from foveax.data.known_answers import cued_place, hidden_target, one_place
+from foveax.data.listing import TEST_SHARE, holds_pictures
 from foveax.data.mapped import map_folder
 from foveax.data.pictures import Fit
 from foveax.data.shapes import SHAPE_SETS

@@ -60,11 +60,16 @@ def picture_files(paths: Sequence[str | Path]) -> list[Path]:
     """
     files: list[Path] = []
     for path in (Path(path).expanduser() for path in paths):
-        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        inside = pictures_in(path) if path.is_dir() else [path]
         if not inside or not all(file.is_file() for file in inside):
             raise InputError(f"pictures must be files, or folders that hold some; {path} is neither")
         files += inside
     return files
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures that lie in a folder, by name, but for hidden files."""
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
 
 
 def read_header(file: Path) -> Header:

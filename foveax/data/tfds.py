@@ -14,7 +14,7 @@ import numpy as np
 from foveax._checked import in_line
 from foveax._types import InputError
 from foveax.data.dataset import Data, from_named
-from foveax.runtime.files import read_json, write_npz
+from foveax.runtime.files import cache_home, read_json, write_npz
 from foveax.runtime.machine import import_extra
 
 FEATURES = {
@@ -168,5 +168,4 @@ def _cache_file(prepared: Path) -> Path:
     digest = hashlib.sha256(b"with names" + (prepared / "dataset_info.json").read_bytes())
     for path in sorted(prepared.iterdir()):
         digest.update(f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}".encode())
-    home = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
-    return home / "foveax" / f"{'-'.join(prepared.parts[-2:])}-{digest.hexdigest()[:16]}.npz"
+    return cache_home() / f"{'-'.join(prepared.parts[-2:])}-{digest.hexdigest()[:16]}.npz"

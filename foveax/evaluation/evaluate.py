@@ -148,29 +148,13 @@ def make_evaluator(graph: Graph, *, batch: int = 500, tracks: Mapping[str, Sourc
     """
     if tracks is None:
         tracks = {name: port for name in graph.agents if (port := track(graph, name))}
-    gaze = f"memory.{graph.roles.gaze}" if graph.roles.gaze else ""
     roles = graph.roles
-    ports = {
-        roles.belief,
-        roles.label,
-        roles.extent,
-        gaze,
-        *map(str, (*tracks.values(), *graph.losses, *graph.metrics)),
-    }
+    gaze = f"memory.{roles.gaze}" if roles.gaze else ""
+    ports = {roles.belief, roles.label, roles.extent, gaze, *map(str, tracks.values())}
+    ports |= {*map(str, (*graph.losses, *graph.metrics))}
     compiled = compile_graph(greedy(graph), sorted(ports - {""}))
     rollout = jax.jit(jax.vmap(compiled, in_axes=(None, 0, 0, None, None)))
-    resident: dict[str, tuple[Any, int, dict[int, Any]]] = {}
-
-    def place(name: str, array: Any, start: int, at_once: int) -> Any:
-        rows = np.minimum(np.arange(start, start + at_once), len(array) - 1)  # the last is filled with its last row
-        if array.nbytes > SAMPLED_BYTES:
-            return take(array, rows)
-        if name not in resident or resident[name][0] is not array or resident[name][1] != at_once:
-            resident[name] = (array, at_once, {})
-        blocks = resident[name][2]
-        if start not in blocks:
-            blocks[start] = jax.device_put(take(array, rows))
-        return blocks[start]
+    place = _resident_blocks()
 
     def evaluator(
         params: dict[str, Params], split: Batch, key: Key, hyperparameters: Mapping[str, Any] | None = None
@@ -209,6 +193,27 @@ def make_evaluator(graph: Graph, *, batch: int = 500, tracks: Mapping[str, Sourc
         )
 
     return evaluator
+
+
+def _resident_blocks() -> Callable[[str, Any, int, int], Any]:
+    """``(name, array, start, at_once) -> block``: rows on the device, where arrays of up to 256 MB stay.
+
+    Another array of the name, or another number at once, takes the place of what was there.
+    """
+    resident: dict[str, tuple[Any, int, dict[int, Any]]] = {}
+
+    def place(name: str, array: Any, start: int, at_once: int) -> Any:
+        rows = np.minimum(np.arange(start, start + at_once), len(array) - 1)  # the last is filled with its last row
+        if array.nbytes > SAMPLED_BYTES:
+            return take(array, rows)
+        if name not in resident or resident[name][0] is not array or resident[name][1] != at_once:
+            resident[name] = (array, at_once, {})
+        blocks = resident[name][2]
+        if start not in blocks:
+            blocks[start] = jax.device_put(take(array, rows))
+        return blocks[start]
+
+    return place
 
 
 def track(graph: Graph, agent: str) -> Source | None:

@@ -51,8 +51,7 @@ def log_polar(image: Array, fixation: Array, *, rings: int, wedges: int, radius:
     scale_of, size, weights = _samples(rings, wedges, float(radius), float(foveal))
     patches = foveate(image, fixation, size=size, scales=1 + max(scale_of))
     by_scale = jnp.asarray(weights, patches.dtype)
-    seen = jnp.einsum("rwgh,rghc->rwc", by_scale, patches[np.array(scale_of)], precision=jax.lax.Precision.HIGHEST)
-    return seen
+    return jnp.einsum("rwgh,rghc->rwc", by_scale, patches[np.array(scale_of)], precision=jax.lax.Precision.HIGHEST)
 
 
 @functools.lru_cache(maxsize=16)

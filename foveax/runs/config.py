@@ -11,7 +11,7 @@ from foveax.data.augment import shifted, warped
 from foveax.data.canvas import cluttered
 from foveax.data.dataset import Data, Split, held_out, held_out_by_class
 from foveax.data.first import begun_anywhere
-from foveax.data.folder import TEST_SHARE
+from foveax.data.listing import TEST_SHARE
 from foveax.data.load import absolute_name, is_of_pictures, load
 from foveax.data.pictures import Fit
 from foveax.learning.hyperparameters import LearningConfig

@@ -51,7 +51,7 @@ def verify(
     run: str | Path,
     *,
     steps: int = 300,
-    data: Data | None = None,
+    data: Data | str | None = None,
     pipeline: Build | Pipeline | None = None,
     data_dir: str | Path | None = None,
 ) -> Verification:
@@ -60,7 +60,7 @@ def verify(
     Args:
       run: the run directory.
       steps: how many; they end at the last record among them, and reach at least the first.
-      data: as in `foveax.load_run`.
+      data: as in `foveax.load_run`, or the name of where they are now, as `foveax.load` takes it.
       pipeline: likewise.
       data_dir: likewise.
 
@@ -88,6 +88,7 @@ def verify(
     dispatch = recorded[0]["step"]
     recorded = [line for line in recorded if line["step"] <= max(steps, dispatch)]
     found = run_pipeline(path, record, pipeline)
+    data = config.load(data, data_dir=data_dir) if isinstance(data, str) else data
     own = run_data(path, record, data, data_dir)
     prepared = config.prepare(own)
     graph = run_graph(path, record, found, prepared)

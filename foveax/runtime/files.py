@@ -22,6 +22,11 @@ class DamageWarning(UserWarning):
     """A file of a run is not as it was written."""
 
 
+def cache_home() -> Path:
+    """Where decoded data are kept from one start to the next."""
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "foveax"
+
+
 def check_inside(directory: Path) -> None:
     """Refuses a directory that holds links or devices, through which reading or writing would leave it."""
     for path in directory.rglob("*"):

@@ -15,7 +15,8 @@ from PIL import Image
 
 import foveax as fx
 from foveax.data.dataset import DataWarning
-from foveax.data.folder import list_pictures, load_folder
+from foveax.data.folder import load_folder
+from foveax.data.listing import list_pictures
 from foveax.data.pictures import read_picture
 
 SHAPES = {"cat": (8, 12), "dog": (12, 12)}
