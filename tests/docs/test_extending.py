@@ -237,6 +237,7 @@ def test_the_mixture_has_the_mass_one_and_at_least_the_entropy_of_its_bound(my_e
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_the_page_runs(unrolled, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "page"}

@@ -182,6 +182,7 @@ def test_a_network_that_sees_the_whole_image_is_better_than_most_eyes(digits):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_control_is_trained_with_a_classifier_of_its_own(digits, small_config):
     """A budget so small that only the plumbing shows: the places, and that the best sequence has learned."""
     data = digits._replace(test={name: array[:64] for name, array in digits.test.items()})

@@ -300,6 +300,7 @@ def test_people_on_one_image_are_compared_without_others_and_intervals(rng):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_run_with_one_test_image_is_analysed(tmp_path):
     data = image_set(1, test=1)
     config = fx.PipelineConfig(glimpses=2, crop_size=5, **SIZES)

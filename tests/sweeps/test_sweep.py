@@ -121,6 +121,7 @@ def test_members_of_a_program_are_those_that_differ_in_its_numbers_alone():
     assert len(module._groups(members, tiny.data(), tiny.EXECUTION)) == 2
 
 
+@pytest.mark.nightly
 def test_eyes_that_need_more_of_the_data_are_swept():
     """Told eyes need the place of the object, and those that begin anywhere their first one."""
     small = fx.PipelineConfig(glimpses=2, crop_size=5, hidden=4, features=4)
