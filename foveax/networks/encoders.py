@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from foveax._types import Array, InputError
+from foveax.networks.residual import ResidualBlock, group_norm, windows
 
 Combine = Literal["add", "multiply"]
 KERNEL, STRIDE = 6, 2
-"""Side of the kernels, and from one place of a kernel to the next, in pixels."""
+"""Side of the kernels, and from one place of a kernel to the next, in pixels, if nothing else is said."""
 
 
 def fourier_features(point: Array, *, bands: int) -> Array:
@@ -43,11 +44,10 @@ def index_features(index: Array) -> Array:
     return jnp.concatenate([one_hot[0], one_hot[1:, 1:].reshape(-1)])
 
 
-def kernel_windows(planes: Array) -> Array:
-    """Windows of 6 x 6 pixels at every second pixel of each scale, ``[H, W, S, C]`` to ``[S, n, m, 36 C]``.
+def kernel_windows(planes: Array, *, size: int = KERNEL, stride: int = STRIDE) -> Array:
+    """The `windows` of a glimpse's scales, ``[H, W, S, C]`` to ``[S, n, m, size^2 C]``.
 
-    As many as it takes to read every pixel, ``n = ceil((H - 6) / 2) + 1`` along one axis; beyond the planes is zero.
-    Raises `InputError` if a side is less than 6.
+    Raises `InputError` if a side is less than `size`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -55,14 +55,9 @@ def kernel_windows(planes: Array) -> Array:
       (3, 4, 4, 72)
     """
     height, width = planes.shape[:2]
-    if min(height, width) < KERNEL:
-        raise InputError(f"crop_size must be at least {KERNEL} pixels to be read by kernels; got {min(height, width)}")
-    below, beside = ((side - KERNEL) % STRIDE for side in (height, width))
-    planes = jnp.moveaxis(jnp.pad(planes, ((0, below), (0, beside), (0, 0), (0, 0))), 2, 0)
-    down, across = height + below - KERNEL + 1, width + beside - KERNEL + 1
-    window = [(row, column) for row in range(KERNEL) for column in range(KERNEL)]
-    pixels = [planes[:, row : row + down : STRIDE, column : column + across : STRIDE] for row, column in window]
-    return jnp.concatenate(pixels, axis=-1)
+    if min(height, width) < size:
+        raise InputError(f"crop_size must be at least {size} pixels to be read by kernels; got {min(height, width)}")
+    return windows(jnp.moveaxis(planes, 2, 0), size=size, stride=stride)
 
 
 class GlimpseEncoder(nn.Module):
@@ -74,10 +69,15 @@ class GlimpseEncoder(nn.Module):
 
     With kernels, what is read is not the pixels but ``relu(K window)`` for the `kernel_windows` of each scale: a
     convolution whose weights all places and all scales share. Luminance, constant over a scale, is read once, apart.
+    `blocks` are residual blocks over the kernels' places (`ResidualBlock`), by stages: each stage after the first has
+    twice the channels at half the places along each axis.
 
     Attributes:
       features: D.
       kernels: the number of kernels; 0 reads the pixels.
+      kernel_size: their side in pixels.
+      stride: from one place of a kernel to the next, in pixels.
+      blocks: the number of residual blocks in each stage; of none, only the kernels.
       scales: S.
       contrast: whether each scale is split by `foveax.contrast_luminance`.
       layers: of ``what``, each of D relu units; as output ports ``what``, ``what_2``, and so on.
@@ -87,6 +87,9 @@ class GlimpseEncoder(nn.Module):
 
     features: int = 256
     kernels: int = 0
+    kernel_size: int = KERNEL
+    stride: int = STRIDE
+    blocks: tuple[int, ...] = ()
     scales: int = 1
     contrast: bool = False
     layers: int = 1
@@ -98,13 +101,16 @@ class GlimpseEncoder(nn.Module):
     def __call__(self, glimpse: Array, fixation: Array | None = None) -> Array:
         """``[G, G, C]`` and ``[2]`` to ``[D]``; without a fixation ``what`` alone.
 
-        Raises `InputError` if kernels cannot read it: if G is less than 6, or C no multiple of S, with contrast 3 S.
+        Raises `InputError` if kernels cannot read it, if G is less than their side, or C no multiple of S, with contrast
+        3 S; and for blocks without kernels.
         """
         if self.kernels:
             planes, luminance = _planes(glimpse, self.scales, self.contrast)
-            # as one product, which is faster than XLA's convolution on a CPU (benchmarks/kernels.py)
-            strokes = nn.relu(nn.Dense(self.kernels, dtype=self.dtype, name="kernels")(kernel_windows(planes)))
+            read = kernel_windows(planes, size=self.kernel_size, stride=self.stride)
+            strokes = self._stages(nn.Dense(self.kernels, dtype=self.dtype, name="kernels")(read))
             what = jnp.concatenate([strokes.reshape(-1), luminance])
+        elif self.blocks:
+            raise InputError("blocks must have kernels to begin with; got 0 kernels")
         else:
             what = glimpse.reshape(-1)
         for layer in range(1, self.layers + 1):
@@ -117,6 +123,17 @@ class GlimpseEncoder(nn.Module):
         if self.combine == "multiply":
             return what * where
         return nn.relu(nn.Dense(self.features, dtype=self.dtype, name="both")(jnp.concatenate([what, where])))
+
+    def _stages(self, planes: Array) -> Array:
+        """The residual blocks, ``[S, n, m, kernels]`` to ``[S, n', m', C']``, and a last relu."""
+        if not self.blocks:
+            return nn.relu(planes)
+        for stage, blocks in enumerate(self.blocks):
+            for block in range(blocks):
+                stride = 2 if stage and not block else 1
+                layer = ResidualBlock(self.kernels << stage, stride, self.dtype, name=f"block_{stage + 1}_{block + 1}")
+                planes = layer(planes)
+        return nn.relu(group_norm(planes, "norm", self.dtype))
 
 
 def _planes(glimpse: Array, scales: int, contrast: bool) -> tuple[Array, Array]:

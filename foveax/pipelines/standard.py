@@ -63,7 +63,14 @@ class PipelineConfig(Checked):
     features: int = bounded(256, 1, 1_000_000)
     """Features of the glimpse encoder."""
     kernels: int = bounded(0, 0, 1_000_000)
-    """Kernels of 6x6 pixels, the same at every place and scale, that read a glimpse first; 0 reads the pixels."""
+    """Kernels, the same at every place and scale, that read a glimpse first; 0 reads the pixels."""
+    kernel_size: int = bounded(6, 1, 10_000)
+    """Side of the kernels in pixels."""
+    kernel_stride: int = bounded(2, 1, 10_000)
+    """From one place of a kernel to the next, in pixels."""
+    blocks: tuple[int, ...] = ()
+    """Residual blocks of 3x3 kernels over the places of the first ones, in each stage; each stage after the first has
+    twice the channels at half the places along each axis."""
     layers: int = bounded(1, 1, 8)
     """Layers of the glimpse encoder that read what a glimpse, or its kernels, show."""
     combine: Combine = "multiply"
@@ -114,6 +121,10 @@ class PipelineConfig(Checked):
         if not isinstance(self.class_weights, str) and min(self.class_weights, default=-1) < 0:
             raise InputError(
                 f"class_weights must be numbers of at least 0, one for each class; got {self.class_weights}"
+            )
+        if self.blocks and (not self.kernels or min(self.blocks) < 1):
+            raise InputError(
+                f"blocks must be at least 1 in each stage, after kernels; got {self.blocks}, {self.kernels}"
             )
         saccades = self.glimpses - 1
         if self.policy == "sequence" and len(check_fixations(self.sequence or ((0.5, 0.5),))) != saccades:
@@ -200,8 +211,8 @@ def _spread(config: PipelineConfig, radius: float) -> Any:
 
 
 def _classifier(config: PipelineConfig, classes: int) -> Module:
-    names = ("features", "kernels", "contrast", "layers", "combine", "bands")
-    settings = {name: getattr(config, name) for name in names}
+    names = ("features", "kernels", "kernel_size", "blocks", "contrast", "layers", "combine", "bands")
+    settings = {name: getattr(config, name) for name in names} | {"stride": config.kernel_stride}
     encoder = GlimpseEncoder(**settings, scales=config.scales + config.glance, dtype=jnp.dtype(config.precision))
     return classifier(classes, encoder, core=config.core, hidden=config.hidden, precision=config.precision)
 

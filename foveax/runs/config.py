@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from foveax._checked import Checked, bounded
 from foveax._types import InputError
-from foveax.data.augment import shifted, warped
+from foveax.data.augment import cut_out, mirrored, recoloured, rescaled, shifted, warped
 from foveax.data.canvas import cluttered
 from foveax.data.dataset import Data, Split, held_out, held_out_by_class
 from foveax.data.first import begun_anywhere
@@ -52,6 +52,14 @@ class TrainingConfig(Checked):
     """Augmentation: random shifts by up to this many pixels."""
     warp: float = bounded(0.0, 0.0, 1000.0)
     """Augmentation: smooth random displacements of this many pixels (standard deviation)."""
+    mirror: bool = False
+    """Augmentation: half of the images mirrored left to right."""
+    rescale: float = bounded(0.0, 0.0, 10.0)
+    """Augmentation: images magnified or shrunk about their centre by up to this share."""
+    colour: float = bounded(0.0, 0.0, 1.0)
+    """Augmentation: light, contrast and saturation changed by up to this share."""
+    cutout: int = bounded(0, 0, 10_000)
+    """Augmentation: a square of this many pixels a side cut out at a random place."""
     task: Task = "original"
     """The images as they are; each at a random place of a larger canvas (translated); or so, among pieces of others
     (cluttered)."""
@@ -107,8 +115,12 @@ class TrainingConfig(Checked):
         """
         data = held_out(data, self.validation) if self.validation else data
         data = data._replace(train=held_out_by_class(data, self.validate).train) if self.validate else data
+        data = mirrored(data) if self.mirror else data
+        data = rescaled(data, factor=self.rescale) if self.rescale else data
         data = shifted(data, pixels=self.shift) if self.shift else data
         data = warped(data, pixels=self.warp) if self.warp else data
+        data = recoloured(data, strength=self.colour) if self.colour else data
+        data = cut_out(data, pixels=self.cutout) if self.cutout else data
         return self.prepare_test(data)
 
     def prepare_test(self, data: Data) -> Data:

@@ -22,7 +22,7 @@ SOURCE = "pipeline.py.txt"
 """A copy of the file that defines the pipeline, for the record: it is never executed."""
 LATER = (
     "validate", "validate_every", "keep", "early_stopping", "class_weights", "first", "saccader_sees", "spread", "fit",
-    "side", "test_share", "glance",
+    "side", "test_share", "glance", "kernel_size", "kernel_stride", "blocks", "mirror", "rescale", "colour", "cutout",
 )  # fmt: skip
 """Fields of a configuration that are no part of a run's identity as long as they are default: runs that were begun
 before there were these keep theirs."""
