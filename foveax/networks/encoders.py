@@ -101,8 +101,8 @@ class GlimpseEncoder(nn.Module):
     def __call__(self, glimpse: Array, fixation: Array | None = None) -> Array:
         """``[G, G, C]`` and ``[2]`` to ``[D]``; without a fixation ``what`` alone.
 
-        Raises `InputError` if kernels cannot read it, if G is less than their side, or C no multiple of S, with contrast
-        3 S; and for blocks without kernels.
+        Raises `InputError` if kernels cannot read it, since G is less than their side, or C no multiple of S, or of 3 S
+        with contrast; and for blocks without kernels.
         """
         if self.kernels:
             planes, luminance = _planes(glimpse, self.scales, self.contrast)

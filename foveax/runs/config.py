@@ -14,11 +14,12 @@ from foveax.data.first import begun_anywhere
 from foveax.data.listing import TEST_SHARE
 from foveax.data.load import absolute_name, is_of_pictures, load
 from foveax.data.pictures import Fit
+from foveax.data.scenes import scenes
 from foveax.learning.hyperparameters import LearningConfig
 from foveax.pipelines.standard import PipelineConfig
 from foveax.runtime.files import read_json, read_text
 
-Task = Literal["original", "translated", "cluttered"]
+Task = Literal["original", "translated", "cluttered", "scenes"]
 MOST_STEPS = 2**31 - 1
 """Steps are counted in 32 bits."""
 
@@ -62,11 +63,12 @@ class TrainingConfig(Checked):
     """Augmentation: a square of this many pixels a side cut out at a random place."""
     task: Task = "original"
     """The images as they are; each at a random place of a larger canvas (translated); or so, among pieces of others
-    (cluttered)."""
+    (cluttered); or each of a random size, a sixth to a half of the canvas, on a texture among scrambled pictures
+    (scenes)."""
     canvas: int = bounded(60, 1, 100_000)
     """Side of the canvas in pixels."""
     pieces: int = bounded(4, 0, 10_000)
-    """Pieces of other images on a cluttered canvas."""
+    """Pieces of other images on a cluttered canvas, or scrambled pictures in a scene."""
     validation: int = bounded(0, 0, 10**9)
     """Training images that are held out, and take the place of the test images; 0 trains on all."""
     validate: float = bounded(0.0, 0.0, 0.9)
@@ -125,8 +127,11 @@ class TrainingConfig(Checked):
 
     def prepare_test(self, data: Data) -> Data:
         """Another set as this configuration shows its test split: on a canvas it must fit, if the task has one."""
-        if self.task != "original":
-            pieces, told = self.pieces if self.task == "cluttered" else 0, self.pipeline.policy == "told"
+        told = self.pipeline.policy == "told"
+        if self.task == "scenes":
+            data = scenes(data, side=self.canvas, distractors=self.pieces, told=told)
+        elif self.task != "original":
+            pieces = self.pieces if self.task == "cluttered" else 0
             data = cluttered(data, side=self.canvas, pieces=pieces, told=told)
         return begun_anywhere(data) if self.pipeline.first == "random" else data
 
