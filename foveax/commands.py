@@ -23,6 +23,7 @@ from foveax.analysis.bootstrap import Interval
 from foveax.analysis.gaze_file import Times, Units
 from foveax.data.pictures import picture_files, read_picture
 from foveax.evaluation.controls import evaluate_with_controls
+from foveax.evaluation.cost import decision_cost
 from foveax.evaluation.diagnosis import diagnose as measure
 from foveax.evaluation.diagnosis import format_diagnosis, format_gain, paired_gain
 from foveax.evaluation.evaluate import (
@@ -40,7 +41,7 @@ from foveax.evaluation.evaluate import evaluate as show
 from foveax.evaluation.headroom import format_headroom
 from foveax.evaluation.headroom import headroom as measure_headroom
 from foveax.evaluation.retraining import retrained_controls
-from foveax.evaluation.whole_image import whole_image_evaluation
+from foveax.evaluation.whole_image import whole_image_evaluation, whole_image_pipeline
 from foveax.pipelines.named import import_object, import_pipeline
 from foveax.recipes import RECIPES, Recipe, format_results, run_recipe
 from foveax.runs.config import ExecutionConfig, TrainingConfig
@@ -214,8 +215,8 @@ def diagnose(
 
     Args:
       run: Run directory.
-      whole_image: Images on which a convolutional network that sees the whole image is trained, for comparison, at most
-        the run's; 0: none.
+      whole_image: Images on which a network that sees the whole image is trained, for comparison, at most the run's; of
+        residual blocks, if the run has them: the same with one glimpse; 0: none.
       retrain: Controls to train the pipeline anew with, each as long as the run: what is it worth to learn to look?
       headroom: Also how much a better choice of each place could gain, as far as what the eye reads can tell.
     """
@@ -228,9 +229,15 @@ def diagnose(
     report: dict[str, Any] = {"judged_on": loaded.judged_on, "test": rows, "diagnosis": measures}
     if whole_image and loaded.graph.roles.belief and not loaded.judged_on:
         images = min(whole_image, config.images)
-        whole = whole_image_evaluation(data, images=images, batch=config.batch, seed=config.seed)
+        graph = whole_image_pipeline(data, config.pipeline)
+        options: dict[str, Any] = {"learning": config.learning} if config.pipeline.blocks else {}
+        whole = whole_image_evaluation(graph, data, images=images, batch=config.batch, seed=config.seed, **options)
         report["whole_image"] = float(whole.accuracy[-1])
-        print(f"a convolutional network that sees the whole image: {100 * report['whole_image']:.2f} %")
+        report["multiply_adds"] = {"run": decision_cost(loaded.graph), "whole_image": decision_cost(graph)}
+        kind = "the same network" if config.pipeline.blocks else "a convolutional network"
+        print(f"{kind} that sees the whole image: {100 * report['whole_image']:.2f} %")
+        millions = {name: f"{cost / 1e6:,.1f}" for name, cost in report["multiply_adds"].items()}
+        print(f"million multiply-adds an image: {millions['run']}, of the whole image {millions['whole_image']}")
     if headroom:
         report["headroom"] = {name: _headroom(loaded, name) for name in loaded.graph.agents}
     if retrain:

@@ -1,5 +1,7 @@
 """A ceiling: a network that sees the whole image at once."""
 
+import dataclasses
+
 import jax
 
 from foveax.data.dataset import Data
@@ -10,12 +12,17 @@ from foveax.modules.decision import decision
 from foveax.modules.flax import from_linen
 from foveax.modules.retina import IMAGE
 from foveax.networks.convolutional import ConvolutionalClassifier
+from foveax.pipelines.standard import PipelineConfig, standard_pipeline
 from foveax.training.fit import fit
 from foveax.training.learner import make_learner
 
 
-def whole_image_pipeline(data: Data) -> Graph:
-    """A pipeline without an eye: a convolutional network sees the whole image, once (`ConvolutionalClassifier`).
+def whole_image_pipeline(data: Data, config: PipelineConfig | None = None) -> Graph:
+    """A pipeline without an eye that sees the whole image, once.
+
+    If the configuration has residual blocks, the standard pipeline of this configuration with a single glimpse, as
+    large as the image, so that what looking is compared with reads by the same layers; otherwise a convolutional
+    network (`ConvolutionalClassifier`).
 
     Example:
       >>> import foveax as fx
@@ -23,6 +30,10 @@ def whole_image_pipeline(data: Data) -> Graph:
       >>> list(graph.modules), graph.length
       (['network', 'decision'], 1)
     """
+    if config and config.blocks:
+        whole = {"glimpses": 1, "first": "centre", "policy": "centre", "scales": 1, "glance": False}
+        side = max(data.inputs["image"].shape[:2])
+        return standard_pipeline(data, dataclasses.replace(config, **whole, crop_size=side, sequence=()))
     network = from_linen(ConvolutionalClassifier(data.classes), ports={"image": IMAGE})
     return Graph(
         inputs={name: data.inputs[name] for name in ("image", "label")},
@@ -33,13 +44,14 @@ def whole_image_pipeline(data: Data) -> Graph:
     )
 
 
-def whole_image_evaluation(data: Data, *, images: int, batch: int, seed: int) -> Evaluation:
-    """The test split, seen whole by a convolutional network trained on a number of images with the default rates.
+def whole_image_evaluation(
+    graph: Graph, data: Data, *, images: int, batch: int, seed: int, learning: LearningConfig | None = None
+) -> Evaluation:
+    """The test split, seen whole by the network of `whole_image_pipeline`, trained on a number of images.
 
     What it reaches is what glimpses could at most be expected to, at the same budget; it is no bound.
     """
-    graph = whole_image_pipeline(data)
-    learner = make_learner(graph, LearningConfig(), steps=max(images // batch, 1))
+    learner = make_learner(graph, learning or LearningConfig(), steps=max(images // batch, 1))
     key = jax.random.key(seed)
     state = learner.init(key)
     for state, _ in fit(learner, data, state, batch=batch):  # noqa: B007

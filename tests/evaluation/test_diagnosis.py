@@ -10,7 +10,7 @@ import foveax as fx
 from foveax.evaluation.controls import CONTROLS
 from foveax.evaluation.diagnosis import format_diagnosis, has_collapsed, paired_gain
 from foveax.evaluation.retraining import retrained_controls
-from foveax.evaluation.whole_image import whole_image_evaluation
+from foveax.evaluation.whole_image import whole_image_evaluation, whole_image_pipeline
 from foveax.runs.run import CollapseWarning
 
 
@@ -175,10 +175,28 @@ def test_controls_move_the_eye_of_the_same_classifier(digits, small_config):
         np.testing.assert_allclose(run.probabilities[:, 0], runs["learned"].probabilities[:, 0], atol=1e-5)
 
 
+def test_of_residual_blocks_the_same_network_sees_the_whole_image():
+    """All its pixels, whatever its proportions, and by the layers of the glimpses."""
+    config = fx.PipelineConfig(crop_size=9, scales=2, glance=True, kernels=8, kernel_stride=3, blocks=(1, 1), hidden=8)
+    arrays = {"image": np.ones((4, 20, 28, 1), np.float32), "label": np.arange(4)}
+    data = fx.from_arrays(arrays, arrays)
+    graph = whole_image_pipeline(data, config)
+    params, own = (fx.init(each, jax.random.key(0)) for each in (graph, fx.standard_pipeline(data, config)))
+    blocks = [tree["classifier"]["params"]["encoder"]["block_2_1"] for tree in (params, own)]
+    assert len({str(jax.tree.map(np.shape, block)) for block in blocks}) == 1
+    rollout = fx.compile(graph, ["retina.glimpse"])
+
+    def total(image):
+        return rollout(params, {"image": image, "label": 0}, jax.random.key(0))["retina"]["glimpse"].sum()
+
+    assert (jax.grad(total)(arrays["image"][0]) != 0).all()
+
+
 @pytest.mark.nightly
 @pytest.mark.slow
 def test_a_network_that_sees_the_whole_image_is_better_than_most_eyes(digits):
-    assert whole_image_evaluation(digits, images=20_000, batch=32, seed=0).accuracy[-1] > 0.96
+    graph = whole_image_pipeline(digits)
+    assert whole_image_evaluation(graph, digits, images=20_000, batch=32, seed=0).accuracy[-1] > 0.96
 
 
 @pytest.mark.slow
