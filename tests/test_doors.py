@@ -110,6 +110,11 @@ ANALYSIS = {
     "belief_entropy": {"probabilities": (BELIEFS, "beliefs of any shape")},
     "reading_time": {"probabilities": (BELIEFS, "beliefs"), "threshold": (1.0, "")},
     "speed_accuracy": {"probabilities": (BELIEFS, "beliefs"), "label": (LABEL, "label below K")},
+    "allocation": {
+        "probabilities": (BELIEFS, "beliefs"),
+        "label": (LABEL, "label below K"),
+        "glimpses": (np.ones_like(LABEL), "label"),
+    },
     "density_map": {**POINTWISE, **SIDED},
     "density_entropy": {"density": (MAP, "map")},
     "map_entropy": {**POINTWISE, **BINS},

@@ -6,8 +6,10 @@ from foveax.analysis.bootstrap import wilson_interval as wilson_interval
 from foveax.analysis.comparisons import compare_densities as compare_densities
 from foveax.analysis.comparisons import compare_scanpaths as compare_scanpaths
 from foveax.analysis.comparisons import observed_densities as observed_densities
+from foveax.analysis.decisions import Allocation as Allocation
 from foveax.analysis.decisions import Calibration as Calibration
 from foveax.analysis.decisions import SpeedAccuracy as SpeedAccuracy
+from foveax.analysis.decisions import allocation as allocation
 from foveax.analysis.decisions import belief_entropy as belief_entropy
 from foveax.analysis.decisions import calibration as calibration
 from foveax.analysis.decisions import reading_time as reading_time

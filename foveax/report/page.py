@@ -66,7 +66,7 @@ SECTIONS = {
         "",
         ("confusion", "reliability", "class_accuracy", "calibration"),
     ),
-    "time": ("How soon is it sure?", "", ("speed",)),
+    "time": ("How soon is it sure?", "", ("speed", "stopping")),
     "places": (
         "Where does it look?",
         "",

@@ -58,6 +58,7 @@ def tables_of_decisions(findings: Findings) -> Makers[Table]:
     return {
         "class_accuracy": ("Accuracy by class", lambda: _class_table(findings)),
         "calibration": ("Confidence", lambda: _calibration_table(findings.evaluations)),
+        "stopping": ("Looking longer at what is harder", lambda: _stopping_table(findings.own)),
     }
 
 
@@ -216,6 +217,21 @@ def _speed_table(evaluations: Mapping[str, Evaluation]) -> Table:
     header = ["fixations", *(cell for bits in READING_THRESHOLDS for cell in (f"glimpses, {bits} bits", "%"))]
     note = "Mean number of glimpses until the entropy of the belief falls below a threshold, and the accuracy then."
     return Table(note, header, rows)
+
+
+def _stopping_table(own: Evaluation) -> Table:
+    assert own.probabilities is not None
+    assert own.label is not None
+    rows: list[list[Cell]] = []
+    for bits in READING_THRESHOLDS:
+        glimpses = analysis.reading_time(own.probabilities, threshold=float(bits))
+        shares = analysis.allocation(own.probabilities, own.label, glimpses)
+        rows.append([f"{bits} bits", float(glimpses.mean()), *(100 * share for share in shares)])
+    note = (
+        "Accuracy if looking stops once the entropy of the belief is below a threshold, and if the same numbers of "
+        "glimpses are dealt to the images at random, or in reverse order."
+    )
+    return Table(note, ["threshold", "mean glimpses", "each its own %", "at random %", "reversed %"], rows)
 
 
 def _similarity_table(findings: Findings, name: str, group: Observers) -> Table:

@@ -318,3 +318,21 @@ def test_looking_longer_costs_glimpses_and_buys_accuracy():
     assert curve.glimpses.tolist() == [1.0, 2.5]
     assert curve.accuracy.tolist() == [0.25, 1.0]
     assert analysis.reading_time(beliefs, threshold=0.5).tolist() == [1, 2, 3, 4]
+
+
+def test_an_allocation_is_worth_what_it_gains_over_a_deal_at_random(rng):
+    """Against dealing the same numbers out a thousand times; who knows when to stop loses most in reverse."""
+    arrival = rng.choice([1, 3, 5], 400, p=[0.45, 0.1, 0.45])
+    sure = np.arange(1, 6)[None] >= arrival[:, None]
+    beliefs = np.where(sure[..., None], np.array([0.05, 0.95]), np.array([0.55, 0.45]))
+    label = np.ones(400, int)
+    own, by_chance, reverse = analysis.allocation(beliefs, label, arrival)
+    correct = beliefs.argmax(axis=-1) == 1
+    dealt = [correct[np.arange(400), rng.permutation(arrival) - 1].mean() for _ in range(1000)]
+    assert own == 1
+    assert by_chance == pytest.approx(np.mean(dealt), abs=0.002)
+    assert reverse < min(dealt)
+    same = analysis.allocation(beliefs, label, np.full(400, 3))
+    assert same.own == same.reversed == pytest.approx(same.random)
+    with pytest.raises(fx.InputError, match="glimpses must lie from 1 to 5; got 0 to 4"):
+        analysis.allocation(beliefs, label, arrival - 1)

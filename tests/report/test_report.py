@@ -235,7 +235,7 @@ def test_page_holds_every_figure_and_table(report):
     page = Page(report)
     assert page.images == 15
     assert set(page.tables) == tables_of(report) - {"fixations"}
-    assert len(page.tables) == 11
+    assert len(page.tables) == 12
     assert page.anchors == page.links == [*SECTIONS, "configuration"]
     assert "chance, one of 10 classes" in page.texts["dt"]
     assert "10.0 %" in page.texts["dd"]
@@ -268,7 +268,7 @@ def test_page_holds_every_figure_and_table_in_a_browser(report, browser, tmp_pat
         capture_output=True, text=True, timeout=120, check=True,
     ).stdout  # fmt: skip
     images, tables = map(int, re.search(r"<title>(\d+) (\d+)</title>", document).groups())
-    assert (images, tables) == (15, 11)
+    assert (images, tables) == (15, 12)
     for title in (
         "Decisions after each glimpse",
         "Likeness to people",
@@ -308,7 +308,7 @@ def test_a_run_with_one_test_image_is_analysed(tmp_path):
     report = write_report(tmp_path / "one", data=data)
     page = Page(report)
     own = ("similarity_to_the_policys_own_passes", "prediction_of_the_policys_own_passes")
-    assert set(page.tables) == {*TABLES, "class_accuracy", "calibration", *own}
+    assert set(page.tables) == {*TABLES, "class_accuracy", "calibration", "stopping", *own}
     assert figures_of(report) == set(FIGURES)
     assert any("There is one test image" in text for text in page.texts["p note"])
     assert not any("left out:" in text for text in page.texts["p note"])
