@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from foveax._types import Array
+from foveax.networks.transformer import TransformerCell
 
 Core = Literal["rnn", "gru", "lstm"]
+ClassifierCore = Literal["rnn", "gru", "lstm", "transformer"]
 
 
 class GRUCell(nn.RNNCellBase):
@@ -42,16 +44,21 @@ class GRUCell(nn.RNNCellBase):
         return jnp.zeros(self.features, self.dtype)
 
 
-def recurrent_core(core: Core, features: int, dtype: Any) -> nn.RNNCellBase:
-    """A recurrent cell of `features` units: a simple RNN with relu (as RAM's core), a GRU or an LSTM."""
+def recurrent_core(core: ClassifierCore, features: int, dtype: Any, length: int = 0) -> nn.RNNCellBase:
+    """A cell of `features` units: a simple RNN with relu (as RAM's core), a GRU, an LSTM, or a transformer.
+
+    Of these the last needs the number of glimpses to attend to.
+    """
+    if core == "transformer":
+        return TransformerCell(features, length, dtype=dtype, name="core")
     simple = functools.partial(nn.SimpleCell, activation_fn=nn.relu)
     cell = {"rnn": simple, "gru": GRUCell, "lstm": nn.OptimizedLSTMCell}[core]
     return cell(features, dtype=dtype, name="core")
 
 
-def initial_carry(core: Core | None, features: int, dtype: Any) -> Any:
+def initial_carry(core: ClassifierCore | None, features: int, dtype: Any, length: int = 0) -> Any:
     """The carry of a core before the first glimpse: zeros, or nothing without a core."""
     if core is None:
         return ()
-    carry = recurrent_core(core, features, dtype).initialize_carry(jax.random.key(0), (features,))
-    return jax.tree.map(lambda leaf: leaf.astype(dtype), carry)
+    carry = recurrent_core(core, features, dtype, length).initialize_carry(jax.random.key(0), (features,))
+    return jax.tree.map(lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, carry)

@@ -133,7 +133,7 @@ class GlimpseEncoder(nn.Module):
                 stride = 2 if stage and not block else 1
                 layer = ResidualBlock(self.kernels << stage, stride, self.dtype, name=f"block_{stage + 1}_{block + 1}")
                 planes = layer(planes)
-        return nn.relu(group_norm(planes, "norm", self.dtype))
+        return nn.relu(group_norm(planes, "norm"))
 
 
 def _planes(glimpse: Array, scales: int, contrast: bool) -> tuple[Array, Array]:

@@ -52,9 +52,9 @@ class ResidualBlock(nn.Module):
     @nn.compact
     def __call__(self, planes: Array) -> Array:
         """``[S, n, m, C]`` to ``[S, ceil(n / stride), ceil(m / stride), channels]``."""
-        read = nn.relu(group_norm(planes, "norm", self.dtype))
+        read = nn.relu(group_norm(planes, "norm"))
         inner = nn.Dense(self.channels, use_bias=False, dtype=self.dtype, name="first")(_around(read, self.stride))
-        inner = nn.relu(group_norm(inner, "inner_norm", self.dtype))
+        inner = nn.relu(group_norm(inner, "inner_norm"))
         second = nn.Dense(self.channels, kernel_init=nn.initializers.zeros, dtype=self.dtype, name="second")
         inner = second(_around(inner, 1))
         if self.stride == 1 and planes.shape[-1] == self.channels:
@@ -63,9 +63,10 @@ class ResidualBlock(nn.Module):
         return nn.Dense(self.channels, use_bias=False, dtype=self.dtype, name="past")(past) + inner
 
 
-def group_norm(planes: Array, name: str, dtype: Any) -> Array:
+def group_norm(planes: Array, name: str) -> Array:
     """Normalises groups of eight channels of each scale, ``[S, n, m, C]``, in the module that is being called."""
-    return nn.GroupNorm(num_groups=None, group_size=math.gcd(planes.shape[-1], GROUP), dtype=dtype, name=name)(planes)
+    norm = nn.GroupNorm(num_groups=None, group_size=math.gcd(planes.shape[-1], GROUP), name=name)
+    return norm(planes.astype(jnp.float32)).astype(planes.dtype)
 
 
 def _around(planes: Array, stride: int) -> Array:

@@ -56,8 +56,8 @@ class PipelineConfig(Checked):
     """Beside each crop, the whole picture at the crop's size, as one more scale."""
     contrast: bool = True
     """Split a glimpse into contrast, normalised contrast and luminance channels."""
-    core: Literal["rnn", "gru", "lstm", "feedforward"] = "gru"
-    """The classifier's core; feedforward keeps no memory of earlier glimpses."""
+    core: Literal["rnn", "gru", "lstm", "transformer", "feedforward"] = "gru"
+    """The classifier's core; a transformer attends to all glimpses so far, feedforward keeps no memory of them."""
     hidden: int = bounded(256, 1, 1_000_000)
     """Units of the classifier's core."""
     features: int = bounded(256, 1, 1_000_000)
@@ -212,9 +212,11 @@ def _spread(config: PipelineConfig, radius: float) -> Any:
 
 def _classifier(config: PipelineConfig, classes: int) -> Module:
     names = ("features", "kernels", "kernel_size", "blocks", "contrast", "layers", "combine", "bands")
-    settings = {name: getattr(config, name) for name in names} | {"stride": config.kernel_stride}
-    encoder = GlimpseEncoder(**settings, scales=config.scales + config.glance, dtype=jnp.dtype(config.precision))
-    return classifier(classes, encoder, core=config.core, hidden=config.hidden, precision=config.precision)
+    settings = {name: getattr(config, name) for name in names}
+    scales, dtype = config.scales + config.glance, jnp.dtype(config.precision)
+    encoder = GlimpseEncoder(**settings, stride=config.kernel_stride, scales=scales, dtype=dtype)
+    options: dict[str, Any] = {"core": config.core, "hidden": config.hidden, "precision": config.precision}
+    return classifier(classes, encoder, **options, length=config.glimpses)
 
 
 def _class_weights(config: PipelineConfig, data: Data) -> Any:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import small
 from scipy.signal import correlate
 
 import foveax as fx
@@ -92,3 +93,15 @@ def test_blocks_without_kernels_are_refused():
         fx.PipelineConfig(blocks=(1,))
     with pytest.raises(fx.InputError, match="blocks must have kernels to begin with; got 0 kernels"):
         GlimpseEncoder(blocks=(1,)).init(jax.random.key(0), jnp.zeros((9, 9, 1)))
+
+
+def test_a_pipeline_of_half_precision_takes_a_step():
+    config = fx.PipelineConfig(
+        glimpses=2, crop_size=6, contrast=False, kernels=4, blocks=(1,), hidden=8, features=8, precision="bfloat16"
+    )
+    learner = fx.make_learner(fx.standard_pipeline(small.data(), config), fx.LearningConfig(), steps=10)
+    before = learner.init(jax.random.key(0))
+    after, metrics = jax.jit(learner.step)(before, small.batch())
+    assert np.isfinite(metrics["accuracy"])
+    block = [state.params["classifier"]["params"]["encoder"]["block_1_1"] for state in (before, after)]
+    assert (block[0]["second"]["kernel"] != block[1]["second"]["kernel"]).any()
