@@ -108,7 +108,7 @@ class GlimpseEncoder(nn.Module):
             planes, luminance = _planes(glimpse, self.scales, self.contrast)
             read = kernel_windows(planes, size=self.kernel_size, stride=self.stride)
             strokes = self._stages(nn.Dense(self.kernels, dtype=self.dtype, name="kernels")(read))
-            what = jnp.concatenate([strokes.reshape(-1), luminance])
+            what = jnp.concatenate([strokes.reshape(-1), luminance.astype(strokes.dtype)])
         elif self.blocks:
             raise InputError("blocks must have kernels to begin with; got 0 kernels")
         else:

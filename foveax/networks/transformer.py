@@ -24,10 +24,10 @@ class TransformerCell(nn.RNNCellBase):
     """A causal transformer that is given one glimpse after another, and keeps the keys and values of those before.
 
     A glimpse's features are mapped to D numbers. To these each of L layers adds twice: by attention over the glimpses
-    so far, itself included, with four heads (two or one, if D is no multiple of four), and by a layer of 2 D gelu units;
-    both read what is normalised (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3, with the norm before
-    each sub-layer: Xiong et al. 2020, https://arxiv.org/abs/2002.04745). Glimpses have no number: place and time are
-    among the features, as far as they are linked.
+    so far, itself included, with four heads (two or one, if D is no multiple of four), and by a layer of 2 D gelu
+    units; both read what is normalised (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3, with the norm
+    before each sub-layer: Xiong et al. 2020, https://arxiv.org/abs/2002.04745). Glimpses have no number: place and time
+    are among the features, as far as they are linked.
 
     Attributes:
       features: D.
