@@ -135,20 +135,29 @@ def grid_categorical(side: int) -> Policy:
     if side < 1:
         raise InputError(f"side must be at least 1 cell; got {side}")
 
-    def distribution(heads: Array, scale: Array) -> Any:
-        return _distrax().Categorical(logits=heads / scale[0])
-
     def fixation(action: Array, position: Array) -> Array:
         return (jnp.stack([action % side, action // side]).astype(jnp.float32) + 0.5) / side
 
-    return Policy(
-        size=side * side,
-        sample=lambda key, heads, scale: distribution(heads, scale).sample(seed=key),
-        mode=lambda heads: jnp.argmax(heads).astype(jnp.int32),
-        log_prob=lambda action, heads, scale, position: distribution(heads, scale).log_prob(action),
-        entropy=lambda action, heads, scale, position: distribution(heads, scale).entropy(),
-        fixation=fixation,
-    )
+    return _categorical(side * side, fixation)
+
+
+def level_categorical(levels: int) -> Policy:
+    """One of some levels, such as how far a crop is zoomed: a `grid_categorical` of one row; heads are logits.
+
+    The place ``[2]`` of level k of L is ``((k + 1/2) / L, 1/2)``. Raises `InputError` for less than two levels.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> level_categorical(4).fixation(jnp.int32(1), jnp.zeros(2)).tolist()
+      [0.375, 0.5]
+    """
+    if levels < 2:
+        raise InputError(f"levels must be at least 2; got {levels}")
+
+    def fixation(action: Array, position: Array) -> Array:
+        return jnp.stack([(action.astype(jnp.float32) + 0.5) / levels, jnp.float32(0.5)])
+
+    return _categorical(levels, fixation)
 
 
 def sunflower(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32, *, radius: float) -> Array:
@@ -182,6 +191,22 @@ def scheduled_scale(start: float | Array, end: float | Array, progress: Array) -
       [2.0, 1.07, 0.27, 0.2]
     """
     return end * (start / end) ** ((1 - progress) ** 3)
+
+
+def _categorical(size: int, fixation: Callable[[Array, Array], Array]) -> Policy:
+    """One of some numbers, by logits over the scale."""
+
+    def distribution(heads: Array, scale: Array) -> Any:
+        return _distrax().Categorical(logits=heads / scale[0])
+
+    return Policy(
+        size=size,
+        sample=lambda key, heads, scale: distribution(heads, scale).sample(seed=key),
+        mode=lambda heads: jnp.argmax(heads).astype(jnp.int32),
+        log_prob=lambda action, heads, scale, position: distribution(heads, scale).log_prob(action),
+        entropy=lambda action, heads, scale, position: distribution(heads, scale).entropy(),
+        fixation=fixation,
+    )
 
 
 def _log_slope(action: Array) -> Array:

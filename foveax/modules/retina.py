@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from foveax._types import Array, InputError
 from foveax.graph.modules import Module, from_function
 from foveax.graph.ports import POINT, Port
-from foveax.retina import contrast_luminance, foveate
+from foveax.retina import contrast_luminance, foveate, zoom
 from foveax.retina import glance as glance_at
 
 IMAGE = Port(("H", "W", "C"), (jnp.uint8, jnp.float32))
@@ -27,34 +27,43 @@ def image_source(shape: tuple[int, int, int], dtype: Any = jnp.uint8) -> dict[st
     return {"image": jax.ShapeDtypeStruct(shape, dtype), "label": jax.ShapeDtypeStruct((), jnp.int32)}
 
 
-def cropper(crop_size: int, *, scales: int = 1, contrast: bool = False, glance: bool = False) -> Module:
+def cropper(
+    crop_size: int, *, scales: int = 1, contrast: bool = False, glance: bool = False, widest: float = 1.0
+) -> Module:
     """A retina that crops the image at the fixation.
 
     Inputs: ``image`` ``[H, W, C]``, ``fixation`` ``[2]`` and, if linked, ``extent`` ``[2]``, the shares of the image
     along x and y, from its first pixel to its last, that are picture: the fixation is then a fraction of these. Output:
     ``glimpse`` ``[G, G, S C]``, G the crop's size in pixels, the S scales of `foveate` as channels (``[G, G, 3 S C]``
     with each scale's contrast and luminance apart, by `contrast_luminance`). Each scale beyond the first sees twice as
-    far, at half the sharpness; a glance at the whole picture (`foveax.glance`), of the crop's size, is one more. Raises
-    `InputError` if `crop_size` or `scales` is less than 1, or a crop's sharpest scale is larger than the image.
+    far, at half the sharpness; a glance at the whole picture (`foveax.glance`), of the crop's size, is one more. If a
+    ``factor`` ``[]`` is linked, each crop is as many times as wide, from 1 to `widest` (`foveax.zoom`). Raises
+    `InputError` if `crop_size`, `scales` or `widest` is less than 1, or a crop's sharpest scale is larger than the
+    image.
 
     Example:
       >>> import foveax as fx
       >>> list(fx.cropper(9).inputs)
-      ['image', 'fixation', 'extent']
+      ['image', 'fixation', 'extent', 'factor']
     """
     if crop_size < 1:
         raise InputError(f"crop_size must be at least 1 pixel; got {crop_size}")
     if scales < 1:
         raise InputError(f"scales must be at least 1; got {scales}")
 
-    def glimpse(image: Array, fixation: Array, extent: Array | None = None) -> Array:
+    def glimpse(image: Array, fixation: Array, extent: Array | None = None, factor: Array | None = None) -> Array:
         largest = max(image.shape[:2])
         if crop_size > largest:
             raise InputError(f"crop_size must be at most the image's larger side, {largest}; got {crop_size}")
         place = fixation if extent is None else extent * fixation
-        patches = [*foveate(image, place, size=crop_size, scales=scales)]
+        if factor is None:
+            patches = [*foveate(image, place, size=crop_size, scales=scales)]
+        else:
+            wider = [2**scale for scale in range(scales)]
+            patches = [zoom(image, place, each * factor, size=crop_size, widest=each * widest) for each in wider]
         patches += [glance_at(image, size=crop_size, extent=extent)] if glance else []
         return jnp.concatenate([contrast_luminance(patch) if contrast else patch for patch in patches], axis=-1)
 
-    extent = Port((2,), (jnp.float32,), required=False)
-    return from_function(glimpse, outputs="glimpse", ports={"image": IMAGE, "fixation": POINT, "extent": extent})
+    extent, factor = (Port(shape, (jnp.float32,), required=False) for shape in ((2,), ()))
+    ports = {"image": IMAGE, "fixation": POINT, "extent": extent, "factor": factor}
+    return from_function(glimpse, outputs="glimpse", ports=ports)

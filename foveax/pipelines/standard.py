@@ -7,11 +7,19 @@ import jax
 import jax.numpy as jnp
 
 from foveax._checked import Checked, bounded
-from foveax._types import InputError
+from foveax._types import Array, InputError
 from foveax.data.dataset import Data
 from foveax.graph.graph import Graph, Roles
-from foveax.graph.modules import Module
-from foveax.learning.policies import SPREAD, bounded_gaussian, grid_categorical, squashed_gaussian, sunflower
+from foveax.graph.modules import Module, from_function
+from foveax.graph.ports import POINT
+from foveax.learning.policies import (
+    SPREAD,
+    bounded_gaussian,
+    grid_categorical,
+    level_categorical,
+    squashed_gaussian,
+    sunflower,
+)
 from foveax.modules.classifier import classifier
 from foveax.modules.decision import balanced_class_weights, decision
 from foveax.modules.retina import cropper
@@ -30,6 +38,18 @@ from foveax.modules.scripted import (
 from foveax.networks.encoders import Combine, GlimpseEncoder
 from foveax.networks.saccaders import SaccadeNetwork
 
+RETINA = ("crop_size", "scales", "contrast", "glance")
+ZOOM_LEVELS = 5
+"""Widths of a crop, each as many times as wide as the one before."""
+ZOOM_LINKS = (
+    "classifier.hidden -> zoom.observation",
+    "memory.zoom -> zoom.position",
+    "loop.index -> zoom.index",
+    "zoom.fixation -> memory.zoom",
+    "memory.zoom -> magnifier.level",
+    "memory.fixation -> magnifier.fixation",
+    "magnifier.factor -> retina.factor",
+)
 Eye = Literal["learned", "centre", "random", "sequence", "itinerary", "given", "salient", "told"]
 Reward = Literal[
     "cross_entropy_drop", "correct_each", "correct_last", "cross_entropy", "tanh_cross_entropy", "clipped_linear"
@@ -54,6 +74,9 @@ class PipelineConfig(Checked):
     """Concentric crops per glimpse, each twice as wide as the one before, at half its sharpness."""
     glance: bool = False
     """Beside each crop, the whole picture at the crop's size, as one more scale."""
+    zoom: float = bounded(1.0, 1.0, 1000.0)
+    """Greatest width of a crop, in its sizes; above 1 a second agent chooses each width, after a first as wide as this.
+    """
     contrast: bool = True
     """Split a glimpse into contrast, normalised contrast and luminance channels."""
     core: Literal["rnn", "gru", "lstm", "transformer", "feedforward"] = "gru"
@@ -145,23 +168,25 @@ def standard_pipeline(data: Data, config: PipelineConfig | None = None) -> Graph
     """
     config = config or PipelineConfig()
     eye, links = _eye(config, data)
+    zoom = _zoom(config) if config.zoom > 1 else {}
     extent = "input.extent" if "extent" in data.inputs else ""
     if extent:
         links += [f"{extent} -> retina.extent", *([f"{extent} -> saccader.extent"] if "extent" in eye.inputs else [])]
     return Graph(
         inputs=data.inputs,
         modules={
-            "retina": cropper(config.crop_size, scales=config.scales, contrast=config.contrast, glance=config.glance),
+            "retina": cropper(widest=config.zoom, **{name: getattr(config, name) for name in RETINA}),
             "classifier": _classifier(config, data.classes),
             "decision": decision(glimpses=config.supervise, class_weights=_class_weights(config, data)),
             "reward": reward(config.reward),
             "saccader": eye,
+            **zoom,
         },
         links=[
             "input.image -> retina.image",
             "memory.fixation -> retina.fixation",
             "retina.glimpse -> classifier.glimpse",
-            "memory.fixation -> classifier.fixation",
+            "magnifier.place -> classifier.fixation" if zoom else "memory.fixation -> classifier.fixation",
             "classifier.logits -> decision.logits",
             "input.label -> decision.label",
             "classifier.logits -> reward.logits",
@@ -169,11 +194,17 @@ def standard_pipeline(data: Data, config: PipelineConfig | None = None) -> Graph
             "loop.last -> reward.last",
             *links,
             "saccader.fixation -> memory.fixation",
+            *(ZOOM_LINKS if zoom else ()),
         ],
         length=config.glimpses,
-        memory={"fixation": (0.5, 0.5) if config.first == "centre" else "input.first"},
+        memory={
+            "fixation": (0.5, 0.5) if config.first == "centre" else "input.first",
+            **({"zoom": (1 - 0.5 / ZOOM_LEVELS, 0.5)} if zoom else {}),
+        },
         hyperparameters=_hyperparameters(config),
-        roles=Roles("fixation", "decision.probabilities", "input.label", config.crop_size, config.scales, extent),
+        roles=Roles(
+            "fixation", "decision.probabilities", "input.label", 0 if zoom else config.crop_size, config.scales, extent
+        ),
     )
 
 
@@ -203,6 +234,21 @@ def _eye(config: PipelineConfig, data: Data) -> tuple[Module, list[str]]:
         offsets = _spread(config, config.crop_size / (2 * side))
         return told_sequence(offsets), [index, "input.object -> saccader.object"]
     return (centre() if config.policy == "centre" else uniform_random()), []
+
+
+def _zoom(config: PipelineConfig) -> dict[str, Module]:
+    """The agent that chooses how wide a crop is, and what becomes of its choice."""
+
+    def magnify(level: Array, fixation: Array) -> tuple[Array, Array]:
+        share = jnp.clip((ZOOM_LEVELS * level[0] - 0.5) / (ZOOM_LEVELS - 1), 0, 1)
+        return config.zoom**share, jnp.concatenate([fixation, share[None]])
+
+    policy = level_categorical(ZOOM_LEVELS)
+    network = SaccadeNetwork(policy.size, config.saccader_hidden, dtype=jnp.dtype(config.precision))
+    return {
+        "zoom": saccader(network, policy, scale_start=1.0, bands=config.bands),
+        "magnifier": from_function(magnify, outputs=("factor", "place"), ports={"level": POINT, "fixation": POINT}),
+    }
 
 
 def _spread(config: PipelineConfig, radius: float) -> Any:

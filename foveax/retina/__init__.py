@@ -5,3 +5,4 @@ from foveax.retina.crop import crop as crop
 from foveax.retina.foveate import foveate as foveate
 from foveax.retina.glance import glance as glance
 from foveax.retina.log_polar import log_polar as log_polar
+from foveax.retina.zoom import zoom as zoom

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from foveax._arrays import check_glimpse, is_traced
 from foveax._types import Array
 from foveax.retina.crop import as_float
+from foveax.retina.zoom import cell_shares
 
 
 def glance(image: Array, *, size: int, extent: Array | None = None) -> Array:
@@ -36,14 +37,9 @@ def glance(image: Array, *, size: int, extent: Array | None = None) -> Array:
         check_glimpse(image, share, size)
     height, width, _ = image.shape
     values = as_float(image)
-    rows, columns = (_shares(side, share[axis], size).astype(values.dtype) for side, axis in ((height, 1), (width, 0)))
+    sides = jnp.array([width, height], jnp.float32)
+    cells = (share * (sides - 1) + 1) / size
+    columns, rows = (
+        cell_shares(0.0, cells[axis], size, side).astype(values.dtype) for axis, side in enumerate((width, height))
+    )
     return jnp.einsum("gr,rsc,hs->ghc", rows, values, columns, precision=jax.lax.Precision.HIGHEST)
-
-
-def _shares(side: int, extent: Array, size: int) -> Array:
-    """How much each pixel along an axis counts in each cell: ``[G, n]``."""
-    cell = (extent * (side - 1) + 1) / size
-    edge = cell * jnp.arange(size, dtype=jnp.float32)[:, None]
-    pixel = jnp.arange(side, dtype=jnp.float32)[None, :]
-    shared = jnp.minimum(edge + cell, pixel + 1) - jnp.maximum(edge, pixel)
-    return jnp.maximum(shared, 0) / cell

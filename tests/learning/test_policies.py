@@ -11,7 +11,7 @@ from scipy import integrate, special, stats
 from scipy.spatial import cKDTree
 
 import foveax as fx
-from foveax.learning.policies import scheduled_scale, sunflower
+from foveax.learning.policies import level_categorical, scheduled_scale, sunflower
 
 LOC, SCALE = np.array([0.4, -1.3]), np.array([0.7, 0.5])
 PLACES = [(0.5, 0.5), (0.02, 0.9), (1.0, 0.0)]
@@ -252,3 +252,14 @@ def test_scheduled_scale_falls_from_start_to_end_along_a_cubed_logarithm():
     schedule = [scheduled_scale(0.8, 0.2, jnp.asarray(p)).item() for p in done]
     expected = np.exp(np.log(0.2) + (np.log(0.8) - np.log(0.2)) * (1 - done) ** 3)
     np.testing.assert_allclose(schedule, expected, rtol=1e-6)
+
+
+def test_levels_are_evenly_spaced_and_of_the_grids_probabilities():
+    levels, logits = level_categorical(4), np.array([0.0, 1.0, -1.0, 0.5])
+    heads, scale, position = as_jax(logits, (1.5, 1.5), (0.0, 0.0))
+    places = jax.vmap(levels.fixation, (0, None))(jnp.arange(4), position)
+    np.testing.assert_allclose(places, [(0.125, 0.5), (0.375, 0.5), (0.625, 0.5), (0.875, 0.5)])
+    log_prob = levels.log_prob(jnp.int32(2), heads, scale, position)
+    np.testing.assert_allclose(log_prob, special.log_softmax(logits / 1.5)[2], rtol=1e-5)
+    with pytest.raises(fx.InputError, match="levels must be at least 2; got 1"):
+        level_categorical(1)
