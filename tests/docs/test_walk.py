@@ -75,6 +75,12 @@ def test_the_page_on_ones_own_files_runs(page, shell, tmp_path):
         assert (tmp_path / "runs" / "short" / "analysis" / "figures" / "people_places.png").exists()
 
 
+def test_the_figure_of_the_retinas_is_drawn(shell, tmp_path):
+    names, _ = execute("retinas", shell)
+    assert (tmp_path / "retinas.png").stat().st_size
+    assert {glimpse.shape[-1] for glimpse in names["shown"].values()} == {3}
+
+
 def test_the_gallery_is_that_of_its_page(shell, tmp_path):
     """Of a short training: the files that the page shows."""
     shell("foveax train --images 640 --hidden 16 --features 16 --no-evaluate --out runs/first")
