@@ -144,7 +144,7 @@ def train(
       fork: Another run, from whose newest checkpoint this one begins, under the configuration given here.
       extend: Another run, to go on for more --images in a directory of its own: as fork, and its configuration is where
         the flags start from. Schedules are those of the new length.
-      init_from: Another run, with whose parameters this one begins as far as they fit: fine-tuning on other data.
+      init_from: Another run, or a file of safetensors, with whose parameters this one begins as far as they fit.
       evaluate: Evaluate at the end.
       log: Hand the metrics on: to TensorBoard, in the run directory, or to Weights & Biases.
       compilation_cache: Private folder for compiled programs, so that the next start is quick.

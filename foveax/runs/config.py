@@ -83,6 +83,8 @@ class TrainingConfig(Checked):
     """Links to add to the pipeline, each as "module.port -> module.port"; one into the same port is replaced."""
     unlink: tuple[str, ...] = ()
     """Ports, each as module.port, whose links are removed from the pipeline."""
+    freeze: tuple[str, ...] = ()
+    """Modules, or layers in them, whose parameters stay as they begin, such as "classifier.encoder"."""
     pipeline: PipelineConfig = dataclasses.field(default_factory=PipelineConfig)
     """The standard pipeline."""
     learning: LearningConfig = dataclasses.field(default_factory=LearningConfig)

@@ -1,4 +1,4 @@
-"""Fine-tuning: a training that begins with the parameters of another run, as far as they fit its own."""
+"""Fine-tuning: a training that begins with the parameters of another run, or of a file, as far as they fit its own."""
 
 import hashlib
 import json
@@ -13,14 +13,16 @@ from foveax.graph.ports import describe
 from foveax.runs.checkpoint import Checkpoints
 from foveax.runs.directory import is_run, read_single_run
 from foveax.runtime.digests import leaf_digests
+from foveax.runtime.machine import import_extra
 from foveax.runtime.processes import any_process
 
 
 def initial_point(path: Path | None, source: Path | None, params: dict[str, Params]) -> dict[str, Any] | None:
     """Where the first parameters are from: the other run, its identity, a digest of its parameters, and which are new.
 
-    A run that is in `path` already has recorded all but the first. Raises `InputError` if `source` is no run, has no
-    whole checkpoint, or none of its parameters fits.
+    A file of safetensors holds parameters under the names that `foveax export` gives them. A run that is in `path`
+    already has recorded all but the first. Raises `InputError` if `source` is no run, has no whole checkpoint, is no
+    such file, or none of its parameters fits.
     """
     if source is None:
         return None
@@ -50,13 +52,13 @@ def fitting_params(params: dict[str, Params], others: dict[str, Params]) -> tupl
       >>> ours = {"eye": {"w": np.zeros(2, np.float32), "b": np.zeros(3, np.float32)}}
       >>> theirs = {"eye": {"w": np.ones(2, np.float32), "b": np.ones(4, np.float32)}}
       >>> fitting_params(ours, theirs)[1]
-      ["['eye']['b'] is new: float32[3], float32[4] there"]
+      ['eye.b is new: float32[3], float32[4] there']
     """
-    named = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(others)}
+    named = {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(others)}
     new = []
 
     def take(path: Any, leaf: Any) -> Any:
-        name = jax.tree_util.keystr(path)
+        name = _name(path)
         here, there = describe(leaf), describe(named[name]) if name in named else "absent"
         if here == there:
             return jax.device_put(np.asarray(named[name]), getattr(leaf, "sharding", None))
@@ -66,11 +68,27 @@ def fitting_params(params: dict[str, Params], others: dict[str, Params]) -> tupl
     return jax.tree_util.tree_map_with_path(take, params), new
 
 
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
 def _read(source: Path) -> tuple[str, dict[str, Params]]:
-    """The identity of a run, and the parameters that it is judged by, whatever they are."""
+    """The identity of a run, and the parameters that it is judged by, whatever they are; of a file, those it holds."""
+    if source.suffix == ".safetensors":
+        return "", _read_file(source)
     record = read_single_run(source)
     with Checkpoints(source / "checkpoints", record.identity) as checkpoints:
         return record.identity, checkpoints.restore_params(None, keep=record.config.keep)
+
+
+def _read_file(file: Path) -> dict[str, Params]:
+    safetensors = import_extra("safetensors.numpy", "export", "safetensors")
+    try:
+        return safetensors.load(file.read_bytes())
+    except OSError as error:
+        raise InputError(f"{file} must be readable: {error.strerror}") from None
+    except Exception as error:  # noqa: BLE001 - of a class of the library's own
+        raise InputError(f"{file} must be a file of safetensors: {error}") from None
 
 
 def _digest(params: dict[str, Params]) -> str:

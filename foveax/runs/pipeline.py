@@ -7,6 +7,7 @@ from typing import Any
 
 from foveax._types import InputError
 from foveax.data.dataset import Data
+from foveax.graph.freeze import freeze
 from foveax.graph.graph import Graph
 from foveax.pipelines.named import Build, Pipeline, describe_error, name_pipeline
 from foveax.pipelines.standard import PipelineConfig
@@ -44,7 +45,7 @@ def stock_pipeline(config: TrainingConfig, function: str, arguments: Mapping[str
 
 
 def build_graph(config: TrainingConfig, data: Data, pipeline: Build | Pipeline | None = None) -> Graph:
-    """The graph of a training: its pipeline, with the configuration's links added and removed.
+    """The graph of a training: its pipeline, with the configuration's links added and removed, and layers frozen.
 
     Args:
       config: of the training.
@@ -53,7 +54,7 @@ def build_graph(config: TrainingConfig, data: Data, pipeline: Build | Pipeline |
 
     Raises:
       GraphError: if the data and the pipeline do not fit, or a link cannot be added or removed.
-      InputError: if the pipeline gives no graph, or raises.
+      InputError: if the pipeline gives no graph, or raises, or what is to be frozen is not there.
 
     Example:
       >>> import foveax as fx
@@ -72,4 +73,5 @@ def build_graph(config: TrainingConfig, data: Data, pipeline: Build | Pipeline |
     if not isinstance(graph, Graph):
         raise InputError(f"pipeline must give a foveax.Graph; {own.function} gave {type(graph).__name__}")
     graph = graph.unlink(*config.unlink)
-    return graph.add(*config.link) if config.link else graph
+    graph = graph.add(*config.link) if config.link else graph
+    return freeze(graph, *config.freeze) if config.freeze else graph

@@ -25,7 +25,10 @@ def source(tmp_path_factory):
 
 
 def named(params):
-    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="."): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+    }
 
 
 def more_classes() -> fx.Data:
@@ -97,5 +100,48 @@ def test_the_command_names_what_is_new_on_other_channels(source, tmp_path, capsy
     main([*map(str, ["train", *tiny.FLAGS, "--data", file, "--init-from", source[0], "--out", tmp_path / "run"])])
     lines = [line for line in capsys.readouterr().err.splitlines() if " is new: " in line]
     assert len(lines) == 1
-    assert "['classifier']" in lines[0]
+    assert "classifier.params" in lines[0]
     assert fx.load_run(tmp_path / "run").graph.inputs["image"].shape == (24, 24, 3)
+
+
+def test_a_run_begins_with_the_parameters_in_a_file_and_those_that_are_frozen_stay(source, tmp_path):
+    """An encoder from elsewhere: only its layers are in the file; the rest is new, and learns."""
+    safetensors = pytest.importorskip("safetensors.numpy")
+    theirs = {name: np.asarray(leaf) for name, leaf in named(source[1].params).items() if ".encoder." in name}
+    (tmp_path / "encoder.safetensors").write_bytes(safetensors.save(theirs))
+    frozen = dataclasses.replace(tiny.CONFIG, freeze=("classifier.encoder",))
+    fresh = named(tiny.train(None, config=STILL).params)
+    reported = []
+    origin = {"init_from": tmp_path / "encoder.safetensors", "report": reported.append}
+    ours = named(tiny.train(tmp_path / "run", config=frozen, **origin).params)
+    assert {line.partition(" is new: ")[0] for line in reported} == set(ours) - set(theirs)
+    for name, leaf in ours.items():
+        if name in theirs:
+            np.testing.assert_array_equal(leaf, theirs[name])
+        else:
+            assert (leaf != fresh[name]).any() == ("log_scale" not in name), name  # the scale is not learned
+    (tmp_path / "none.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(fx.InputError, match=r"none\.safetensors must be a file of safetensors"):
+        tiny.train(tmp_path / "new", init_from=tmp_path / "none.safetensors")
+    with pytest.raises(fx.InputError, match=r"gone\.safetensors must be readable: No such file or directory"):
+        tiny.train(tmp_path / "new", init_from=tmp_path / "gone.safetensors")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_frozen_eye_stays_in_every_epoch(epochs):
+    learning = fx.LearningConfig(epochs=epochs)
+    config = dataclasses.replace(tiny.CONFIG, freeze=("saccader",), learning=learning, images=64)
+    still = dataclasses.replace(STILL, images=64)
+    ours, begun = (named(tiny.train(None, config=each).params) for each in (config, still))
+    for name, leaf in ours.items():
+        assert (leaf == begun[name]).all() == name.startswith("saccader"), name
+
+
+def test_what_is_not_there_cannot_be_frozen():
+    config = dataclasses.replace(tiny.CONFIG, freeze=("classifier.enc",))
+    with pytest.raises(
+        fx.InputError,
+        match="freeze must name modules with parameters, classifier, saccader, or layers in them; got 'classifier",
+    ):
+        tiny.train(None, config=config)
