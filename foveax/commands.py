@@ -58,7 +58,7 @@ from foveax.runtime.processes import is_main, start_processes
 from foveax.sweeps.population import format_population, train_population
 from foveax.sweeps.sweep import sweep as run_sweep
 
-Control = Literal["best_sequence", "another_image", "random", "centre"]
+Control = Literal["best_sequence", "another_image", "random", "centre", "corners", "salient"]
 BAR: dict[str, Any] = {"unit": " images", "unit_scale": True, "dynamic_ncols": True}
 LONGEST_NAME = 100
 """Characters of a data set's name in that of a file."""

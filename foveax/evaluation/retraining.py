@@ -11,10 +11,13 @@ from foveax.evaluation.controls import CONTROLS, Target, control_targets, contro
 from foveax.evaluation.evaluate import Evaluation, evaluate, make_evaluator
 from foveax.graph.graph import Graph
 from foveax.learning.hyperparameters import LearningConfig
-from foveax.modules.scripted import drawn_scanpath, learned_sequence, moved_by
+from foveax.modules.scripted import corner_sequence, drawn_scanpath, learned_sequence, moved_by, salient
 from foveax.training.fit import fit
 from foveax.training.learner import make_learner
 
+RETRAINED = (*CONTROLS, "corners", "salient")
+DEFAULT_CROP = 9
+"""Pixels over which a salient eye measures contrast, where the graph declares no crop."""
 BANK = 5_000
 """Training images whose scanpaths an eye that follows another image's is trained with."""
 
@@ -37,14 +40,16 @@ def retrained_controls(
     favours these. Here all that is not the eye is trained from the start, on the same images in the same order, while
     the eye is moved by the ``best sequence`` (which begins at the one of `evaluations`, and is trained along, by the
     gradient through the retina), by scanpaths of the policy's own on ``another image``, at ``random``, or stays at the
-    ``centre``. Of several agents, the others learn.
+    ``centre``; or, if they are asked for, it scans the ``corners`` (`corner_sequence`) or looks at what is ``salient``.
+    Of several agents, the others learn; only one that moves the gaze, without a limit to its reach, can be replaced by
+    a salient eye.
 
     Yields:
       the name, ``"control, retrained"``, under several agents ``"agent: control, retrained"``, and the evaluation.
     """
-    unknown = [control for control in controls if control not in CONTROLS]
+    unknown = [control for control in controls if control not in RETRAINED]
     if unknown:
-        raise InputError(f"controls must be among {', '.join(CONTROLS)}; got {', '.join(unknown)}")
+        raise InputError(f"controls must be among {', '.join(RETRAINED)}; got {', '.join(unknown)}")
     key = jax.random.key(seed)
     targets = control_targets(graph) if graph.length > 1 else {}
     own = make_evaluator(graph)(params, data.sample(key, BANK), key)
@@ -59,13 +64,20 @@ def retrained_controls(
             "another image": own.in_picture(places[:, 1:]),
             "random": np.random.default_rng(seed).random((BANK, saccades, 2), np.float32),
             "centre": np.full((1, saccades, 2), 0.5, np.float32),
+            "corners": corner_sequence(saccades)[None],
         }
+        gaze = f"memory.{graph.roles.gaze}"
         for control in controls:
-            if control == "best sequence":
+            position = target.position
+            if control == "salient":
+                if target.reach is not None or target.port != graph.wiring.writes.get(graph.roles.gaze):
+                    continue
+                eye, position = salient(graph.roles.crop_size or DEFAULT_CROP), gaze
+            elif control == "best sequence":
                 eye = learned_sequence(np.clip(sequence.in_picture(fitted)[0, 1:], 0, 1), target.reach)
             else:
                 eye = drawn_scanpath(scanpaths[control], target.reach)
-            moved = moved_by(_without_learning(graph, name, target), target.port, eye, target.position)
+            moved = moved_by(_without_learning(graph, name, target), target.port, eye, position)
             learner = make_learner(moved, learning, steps=steps)
             state = learner.init(key)
             for state, _ in fit(learner, data, state, batch=batch):  # noqa: B007

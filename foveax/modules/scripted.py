@@ -14,6 +14,8 @@ from foveax.graph.modules import Module, State, Values, from_function
 from foveax.graph.ports import POINT, Port
 
 INDEX = Port((), (jnp.int32,))
+CORNERS = ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75), (0.5, 0.25), (0.5, 0.75), (0.25, 0.5), (0.75, 0.5))
+"""The middles of an image's quarters, then of its halves."""
 
 
 def centre() -> Module:
@@ -38,6 +40,19 @@ def fixed_sequence(fixations: Sequence[Sequence[float]]) -> Module:
     """
     points = check_fixations(fixations)
     return from_function(lambda index: _next_of(index, jnp.asarray(points)), outputs="fixation", ports={"index": INDEX})
+
+
+def corner_sequence(saccades: int) -> np.ndarray:
+    """The plain scan that learned eyes are compared with: the quarters of an image, then its halves, over and over.
+
+    ``[T - 1, 2]`` float32, from the number of saccades; the first fixation, at the centre, comes before it
+    (centre-corner in Wang et al. 2020, https://arxiv.org/abs/2010.05300, table 4).
+
+    Example:
+      >>> corner_sequence(3).tolist()
+      [[0.25, 0.25], [0.75, 0.25], [0.25, 0.75]]
+    """
+    return np.resize(np.array(CORNERS, np.float32), (saccades, 2))
 
 
 def given_fixations(reach: float | None = None) -> Module:
@@ -161,15 +176,16 @@ def following(graph: Graph, port: Source | str, reach: float | None = None, posi
 def moved_by(graph: Graph, port: Source | str, eye: Module, position: str = "") -> Graph:
     """The same graph, in which another eye, without inputs but those of this file, takes the place of an output port.
 
-    The eye is a module with an output ``fixation``, under a name that is free; all links from the port, which gives the
-    next fixation ``[2]`` and is named as ``"module.port"``, lead from that module instead. The parameters of the other
-    modules fit both graphs. `position` names the port that gives the present fixation, to an eye of limited reach.
-    Raises `GraphError` if no fixation can take the place of what the port gives.
+    The eye is a module with an output ``fixation``, under a name that is free, whose image is that of the graph; all
+    links from the port, which gives the next fixation ``[2]`` and is named as ``"module.port"``, lead from that module
+    instead. The parameters of the other modules fit both graphs. `position` names the port that gives the present
+    fixation, to an eye that needs it. Raises `GraphError` if no fixation can take the place of what the port gives.
     """
     name = "given"
     while name in graph.modules:
         name += "_fixations"
     sources = {"index": "loop.index", "fixations": "input.fixations", "position": position}
+    sources |= {"image": "input.image", "extent": graph.roles.extent}
     links = [f"{sources[own]} -> {name}.{own}" for own in eye.inputs if sources[own]]
     inputs = dict(graph.inputs)
     if "fixations" in eye.inputs:

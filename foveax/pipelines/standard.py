@@ -28,6 +28,7 @@ from foveax.modules.saccader import Exploration, saccader
 from foveax.modules.scripted import (
     centre,
     check_fixations,
+    corner_sequence,
     fixed_sequence,
     given_fixations,
     learned_sequence,
@@ -50,7 +51,7 @@ ZOOM_LINKS = (
     "memory.fixation -> magnifier.fixation",
     "magnifier.factor -> retina.factor",
 )
-Eye = Literal["learned", "centre", "random", "sequence", "itinerary", "given", "salient", "told"]
+Eye = Literal["learned", "centre", "random", "sequence", "corners", "itinerary", "given", "salient", "told"]
 Reward = Literal[
     "cross_entropy_drop", "correct_each", "correct_last", "cross_entropy", "tanh_cross_entropy", "clipped_linear"
 ]
@@ -107,8 +108,9 @@ class PipelineConfig(Checked):
     images; or one number for each."""
     policy: Eye = "learned"
     """How the eye moves. All but learned are controls, each with a classifier of its own: at the centre; at random; by
-    a sequence that is given, or one, an itinerary, that is learned by its gradient; by an array `fixations` in the
-    data; to what is salient; or about the place that an array `object` in the data tells, as canvas tasks can."""
+    a sequence that is given, the corners one by one, or an itinerary that is learned by its gradient; by an array
+    `fixations` in the data; to what is salient; or about the place that an array `object` in the data tells, as canvas
+    tasks can."""
     sequence: tuple[tuple[float, float], ...] = ()
     """For the policy sequence: the fixations after the first, T - 1 pairs of x and y in [0, 1]."""
     saccader_hidden: int = bounded(128, 1, 1_000_000)
@@ -225,6 +227,8 @@ def _eye(config: PipelineConfig, data: Data) -> tuple[Module, list[str]]:
         return fixed_sequence(config.sequence), [index]
     if config.policy == "given":
         return given_fixations(), [index, "input.fixations -> saccader.fixations"]
+    if config.policy == "corners":
+        return fixed_sequence(corner_sequence(max(config.glimpses - 1, 1)).tolist()), [index]
     if config.policy == "itinerary":
         return learned_sequence(jax.nn.sigmoid(_spread(config, config.spread))), [index]
     if config.policy == "salient":

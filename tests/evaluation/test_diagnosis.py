@@ -207,8 +207,15 @@ def test_a_control_is_trained_with_a_classifier_of_its_own(digits, small_config)
     result = fx.train(fx.TrainingConfig(images=320, pipeline=small_config), data, evaluate=False)
     evaluations = fx.evaluate_with_controls(result.graph, result.params, data, key=jax.random.key(0))
     options = {"learning": fx.LearningConfig(), "steps": 10, "batch": 32, "seed": 0}
-    trained = dict(retrained_controls(result.graph, result.params, data, evaluations, **options))
-    assert list(trained) == [f"{control}, retrained" for control in CONTROLS]
+    controls = (*CONTROLS, "corners", "salient")
+    trained = dict(retrained_controls(result.graph, result.params, data, evaluations, **options, controls=controls))
+    assert list(trained) == [f"{control}, retrained" for control in controls]
+    np.testing.assert_array_equal(
+        trained["corners, retrained"].fixations[7, :4], [(0.5, 0.5), (0.25, 0.25), (0.75, 0.25), (0.25, 0.75)]
+    )
+    salient = fx.standard_pipeline(data, dataclasses.replace(small_config, policy="salient"))
+    alone = fx.evaluate(salient, result.params | {"saccader": {}}, data.test, key=jax.random.key(0))
+    np.testing.assert_allclose(trained["salient, retrained"].fixations, alone.fixations, atol=1e-6)
     moved = trained["best sequence, retrained"].fixations
     assert np.ptp(moved, axis=0).max() == 0
     assert 0 < np.abs(moved[0] - evaluations["best sequence"].fixations[0]).max() < 0.1

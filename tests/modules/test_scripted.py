@@ -59,3 +59,17 @@ def test_their_places_learn_by_the_gradient_through_the_retina(policy):
     assert min(jax.tree.leaves(moved)) > 1e-4
     fixations = looks(graph, after.params, {name: array[:8] for name, array in data.test.items()})
     assert (fixations[:, 1:].std(0).max() > 0.01) == (policy == "told")
+
+
+def test_the_plain_scan_takes_the_quarters_and_then_the_halves():
+    """Over and over, and the centre first."""
+    data = fx.load("mnist5k")
+    graph = fx.standard_pipeline(data, dataclasses.replace(CONFIG, policy="corners", glimpses=11))
+    inputs = {name: array[0] for name, array in data.test.items()}
+    path = np.asarray(
+        fx.compile(graph)(fx.init(graph, jax.random.key(0)), inputs, jax.random.key(1))["memory"]["fixation"]
+    )
+    assert path[0].tolist() == [0.5, 0.5]
+    assert sorted(map(tuple, path[1:5].tolist())) == [(0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75)]
+    assert sorted(map(tuple, path[5:9].tolist())) == [(0.25, 0.5), (0.5, 0.25), (0.5, 0.75), (0.75, 0.5)]
+    np.testing.assert_array_equal(path[9:], path[1:3])
