@@ -4,6 +4,7 @@ import gc
 import os
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 # Compiled programs are shared by the workers, the notebooks' kernels and the commands that tests start.
 PROGRAMS = Path(__file__).parents[1] / ".pytest_cache" / "programs"
@@ -22,6 +23,7 @@ import pytest
 
 import foveax as fx
 import foveax.evaluation.best_sequence
+import foveax.evaluation.controls
 import foveax.graph.compile
 import foveax.report.figures
 import foveax.runs.summary
@@ -31,11 +33,12 @@ gc.set_threshold(200_000, 20, 100)
 # One glimpse is compiled, not six, since small programs compile sooner; `unrolled` compiles them as users do.
 UNROLL = foveax.graph.compile.UNROLL
 foveax.graph.compile.UNROLL = 1
-# Searches for the best sequence are short, and sheets of scanpaths small; `searched` searches in full.
-SEARCH = {"CANDIDATES": 4, "LOOKED_AT": 32, "FITTED_IMAGES": 64, "STARTS": 1, "STEPS": 2, "ROUNDS": 2, "DRAWS": 1}
-LONG_SEARCH = {name: getattr(foveax.evaluation.best_sequence, name) for name in SEARCH}
-for name, value in SEARCH.items():
-    setattr(foveax.evaluation.best_sequence, name, value)
+# The best sequence is the mean of the policy's own, and sheets of scanpaths are small; `searched` searches in full.
+foveax.evaluation.controls.search = SimpleNamespace(
+    FITTED_IMAGES=64,
+    last_value=foveax.evaluation.best_sequence.last_value,
+    best_sequence=lambda value, params, sample, *, key, tried: tried.mean(axis=0),
+)
 foveax.runs.summary.SHEET_TRIALS = 4
 foveax.report.figures.SHEET_TRIALS = 2
 
@@ -68,9 +71,8 @@ def unrolled(monkeypatch):
 
 @pytest.fixture
 def searched(monkeypatch):
-    """The best sequence is searched for as outside of tests."""
-    for name, value in LONG_SEARCH.items():
-        monkeypatch.setattr(foveax.evaluation.best_sequence, name, value)
+    """The best sequence is searched for, as outside of tests."""
+    monkeypatch.setattr(foveax.evaluation.controls, "search", foveax.evaluation.best_sequence)
 
 
 @pytest.fixture(scope="session")

@@ -128,7 +128,7 @@ def test_a_run_begins_with_the_parameters_in_a_file_and_those_that_are_frozen_st
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("epochs", [1, 3])
+@pytest.mark.parametrize("epochs", [pytest.param(1, marks=pytest.mark.nightly), 3])
 def test_a_frozen_eye_stays_in_every_epoch(epochs):
     learning = fx.LearningConfig(epochs=epochs)
     config = dataclasses.replace(tiny.CONFIG, freeze=("saccader",), learning=learning, images=64)

@@ -157,7 +157,7 @@ OTHER = {
 }
 
 
-@pytest.mark.parametrize("epochs", [1, 2])
+@pytest.mark.parametrize("epochs", [pytest.param(1, marks=pytest.mark.nightly), 2])
 def test_numbers_given_to_the_step_are_those_of_a_learner_made_with_them(epochs):
     """Every field is given another value; so are the graph's own."""
     fields = {"epochs": epochs, "decay": "cosine"}
