@@ -255,3 +255,27 @@ def test_odd_pictures_raise_no_warning_but_ours(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert load_folder(folder, side=16).train["image"].shape[1:] == (16, 16, 3)
+
+
+@pytest.mark.nightly
+@pytest.mark.slow
+def test_a_hundred_thousand_files_are_a_set_like_any_other(tmp_path, cache):
+    """Each in its place, and read at once the next time."""
+    contents = []
+    for shade in range(100):
+        file = tmp_path / f"{shade}.png"
+        Image.new("L", (6, 6), shade).save(file)
+        contents.append(file.read_bytes())
+    folder = tmp_path / "set"
+    for label in ("even", "odd"):
+        (folder / label).mkdir(parents=True)
+    for number in range(100_000):
+        (folder / ("odd" if number % 2 else "even") / f"{number:06}.png").write_bytes(contents[number % 100])
+    first = load_folder(folder)
+    assert len(first.train["label"]) + len(first.test["label"]) == 100_000
+    for split in (first.train, first.test):
+        shades = np.asarray(split["image"])[:, 0, 0, 0]
+        np.testing.assert_array_equal(shades % 2, split["label"])
+        assert (np.asarray(split["image"]) == shades[:, None, None, None]).all()
+    again = load_folder(folder)
+    np.testing.assert_array_equal(again.test["image"], first.test["image"])
