@@ -86,3 +86,12 @@ def test_documentation_quotes_the_trainers():
         (figures,) = row["seeds"]
         names = ("learned", "best sequence", "random")
         assert shown[:3] == [in_percent(figures["test"][name][-1]) for name in names]
+
+
+def test_documentation_quotes_the_eyes_that_stop():
+    header = (
+        "| the belief's entropy below | mean glimpses | million multiply-adds | each its own number | dealt at random |"
+    )
+    assert table("docs/analysis.md", header) == {
+        bits: [f"{value:.2f}" for value in row.values()] for bits, row in committed("stopping").items()
+    }
