@@ -144,6 +144,7 @@ def test_a_command_line_is_accepted_or_refused_in_a_sentence(doors, arguments):
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(3600)
 @settings(max_examples=10_000, **QUIET)
 @given(LINES)
 def test_any_command_line_is_accepted_or_refused_in_a_sentence(doors, arguments):

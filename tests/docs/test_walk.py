@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +30,8 @@ def shell(tmp_path, monkeypatch):
         arguments = ["bash", "-e", "-c", lines]
         return subprocess.run(arguments, capture_output=True, text=True, timeout=900, check=True).stdout
 
-    return run
+    yield run
+    plt.close("all")
 
 
 def execute(page, shell):
