@@ -77,7 +77,7 @@ def test_a_rare_class_is_decided_for_when_classes_are_balanced():
     assert balance["balanced"]["balanced"] > balance["equal"]["balanced"] + 0.05
 
 
-def test_classes_of_unequal_size_are_printed_the_worst_first(tmp_path, capsys):
+def test_classes_of_unequal_size_are_printed_the_worst_first(searched, tmp_path, capsys):
     classes = {str(number): number / 20 for number in reversed(range(12))}
     text = format_balance({"majority": 0.5, "balanced": 0.25, "classes": classes}).splitlines()[1]
     assert text.startswith("accuracy by class: 0 0.00, 1 5.00, 2 10.00, ")
