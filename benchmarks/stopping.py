@@ -27,14 +27,14 @@ def main() -> None:
     """Trains, stops, prints, writes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", default="")
-    execution = fx.ExecutionConfig(data_dir=parser.parse_args().data_dir)
-    figures, cost = [], 0.0
+    preset = fx.PRESETS["mnist"]
+    data = preset.load(data_dir=parser.parse_args().data_dir)
+    graph = fx.build_graph(preset, data)
+    cost = decision_cost(graph) / graph.length / 1e6
+    figures = []
     for seed in range(SEEDS):
-        config = dataclasses.replace(fx.PRESETS["mnist"], seed=seed)
-        data = config.load(data_dir=execution.data_dir)
-        result = fx.train(config, data, evaluate=False)
+        result = fx.train(dataclasses.replace(preset, seed=seed), data, evaluate=False)
         seen = fx.evaluate(result.graph, result.params, data.test, key=jax.random.key(seed))
-        cost = decision_cost(result.graph) / result.graph.length / 1e6
         assert seen.probabilities is not None
         assert seen.label is not None
         rows = []

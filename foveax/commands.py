@@ -42,6 +42,7 @@ from foveax.evaluation.headroom import format_headroom
 from foveax.evaluation.headroom import headroom as measure_headroom
 from foveax.evaluation.retraining import retrained_controls
 from foveax.evaluation.whole_image import whole_image_evaluation, whole_image_pipeline
+from foveax.learning.hyperparameters import LearningConfig
 from foveax.pipelines.named import import_object, import_pipeline
 from foveax.recipes import RECIPES, Recipe, format_results, run_recipe
 from foveax.runs.config import ExecutionConfig, TrainingConfig
@@ -230,8 +231,9 @@ def diagnose(
     if whole_image and loaded.graph.roles.belief and not loaded.judged_on:
         images = min(whole_image, config.images)
         graph = whole_image_pipeline(data, config.pipeline)
-        options: dict[str, Any] = {"learning": config.learning} if config.pipeline.blocks else {}
-        whole = whole_image_evaluation(graph, data, images=images, batch=config.batch, seed=config.seed, **options)
+        options: dict[str, Any] = {"images": images, "batch": config.batch, "seed": config.seed}
+        learning = config.learning if config.pipeline.blocks else LearningConfig()
+        whole = whole_image_evaluation(graph, data, learning=learning, **options)
         report["whole_image"] = float(whole.accuracy[-1])
         report["multiply_adds"] = {"run": decision_cost(loaded.graph), "whole_image": decision_cost(graph)}
         kind = "the same network" if config.pipeline.blocks else "a convolutional network"

@@ -1,6 +1,6 @@
 """Controls with a classifier of their own: the pipeline trained anew while something else moves the eye."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 import jax
 import numpy as np
@@ -16,6 +16,7 @@ from foveax.training.fit import fit
 from foveax.training.learner import make_learner
 
 RETRAINED = (*CONTROLS, "corners", "salient")
+"""Eyes that a pipeline can be trained anew with."""
 DEFAULT_CROP = 9
 """Pixels over which a salient eye measures contrast, where the graph declares no crop."""
 BANK = 5_000
@@ -32,7 +33,7 @@ def retrained_controls(
     steps: int,
     batch: int,
     seed: int,
-    controls: Iterable[str] = CONTROLS,
+    controls: Sequence[str] = CONTROLS,
 ) -> Iterator[tuple[str, Evaluation]]:
     """The test split under each control, with a classifier trained for it at the same budget, one after another.
 
@@ -41,8 +42,8 @@ def retrained_controls(
     the eye is moved by the ``best sequence`` (which begins at the one of `evaluations`, and is trained along, by the
     gradient through the retina), by scanpaths of the policy's own on ``another image``, at ``random``, or stays at the
     ``centre``; or, if they are asked for, it scans the ``corners`` (`corner_sequence`) or looks at what is ``salient``.
-    Of several agents, the others learn; only one that moves the gaze, without a limit to its reach, can be replaced by
-    a salient eye.
+    Of several agents, the others learn; a salient eye takes the place only of one that moves the gaze, without a limit
+    to its reach. Raises `InputError` for other controls, or a salient eye where it can take no place.
 
     Yields:
       the name, ``"control, retrained"``, under several agents ``"agent: control, retrained"``, and the evaluation.
@@ -52,6 +53,11 @@ def retrained_controls(
         raise InputError(f"controls must be among {', '.join(RETRAINED)}; got {', '.join(unknown)}")
     key = jax.random.key(seed)
     targets = control_targets(graph) if graph.length > 1 else {}
+    movers = [name for name, target in targets.items() if _moves_gaze(graph, target)]
+    if "salient" in controls and targets and not movers:
+        raise InputError(
+            "a salient eye must take the place of one that moves the gaze anywhere; this pipeline has none"
+        )
     own = make_evaluator(graph)(params, data.sample(key, BANK), key)
     for name, target in targets.items():
         places = own.tracks.get(name, own.fixations)
@@ -70,7 +76,7 @@ def retrained_controls(
         for control in controls:
             position = target.position
             if control == "salient":
-                if target.reach is not None or target.port != graph.wiring.writes.get(graph.roles.gaze):
+                if name not in movers:
                     continue
                 eye, position = salient(graph.roles.crop_size or DEFAULT_CROP), gaze
             elif control == "best sequence":
@@ -84,6 +90,10 @@ def retrained_controls(
                 pass
             prefix = f"{name}: " if len(targets) > 1 else ""
             yield f"{prefix}{control}, retrained", evaluate(moved, state.params, data.test, key=key)
+
+
+def _moves_gaze(graph: Graph, target: Target) -> bool:
+    return target.reach is None and target.port == graph.wiring.writes.get(graph.roles.gaze)
 
 
 def _without_learning(graph: Graph, name: str, target: Target) -> Graph:

@@ -31,7 +31,7 @@ def whole_image_pipeline(data: Data, config: PipelineConfig | None = None) -> Gr
       (['network', 'decision'], 1)
     """
     if config and config.blocks:
-        whole = {"glimpses": 1, "first": "centre", "policy": "centre", "scales": 1, "glance": False}
+        whole = {"glimpses": 1, "first": "centre", "policy": "centre", "scales": 1, "glance": False, "zoom": 1.0}
         side = max(data.inputs["image"].shape[:2])
         return standard_pipeline(data, dataclasses.replace(config, **whole, crop_size=side, sequence=()))
     network = from_linen(ConvolutionalClassifier(data.classes), ports={"image": IMAGE})
@@ -45,13 +45,13 @@ def whole_image_pipeline(data: Data, config: PipelineConfig | None = None) -> Gr
 
 
 def whole_image_evaluation(
-    graph: Graph, data: Data, *, images: int, batch: int, seed: int, learning: LearningConfig | None = None
+    graph: Graph, data: Data, *, learning: LearningConfig, images: int, batch: int, seed: int
 ) -> Evaluation:
     """The test split, seen whole by the network of `whole_image_pipeline`, trained on a number of images.
 
     What it reaches is what glimpses could at most be expected to, at the same budget; it is no bound.
     """
-    learner = make_learner(graph, learning or LearningConfig(), steps=max(images // batch, 1))
+    learner = make_learner(graph, learning, steps=max(images // batch, 1))
     key = jax.random.key(seed)
     state = learner.init(key)
     for state, _ in fit(learner, data, state, batch=batch):  # noqa: B007

@@ -27,7 +27,7 @@ def freeze(graph: Graph, *names: str) -> Graph:
       >>> list(freeze(graph, "classifier.encoder", "saccader").modules) == list(graph.modules)
       True
     """
-    shapes = jax.eval_shape(lambda: init(graph, jax.random.key(0))) if names else {}
+    shapes = jax.eval_shape(lambda: init(graph, jax.random.key(0)))
     layers = [_layer(path) for path, _ in jax.tree_util.tree_leaves_with_path(shapes)]
     for name in names:
         if not any(_is_in(layer, name) for layer in layers):

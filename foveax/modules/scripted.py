@@ -46,7 +46,7 @@ def corner_sequence(saccades: int) -> np.ndarray:
     """The plain scan that learned eyes are compared with: the quarters of an image, then its halves, over and over.
 
     ``[T - 1, 2]`` float32, from the number of saccades; the first fixation, at the centre, comes before it
-    (centre-corner in Wang et al. 2020, https://arxiv.org/abs/2010.05300, table 4).
+    (as the centre-corner policy of Wang et al. 2020, https://arxiv.org/abs/2010.05300).
 
     Example:
       >>> corner_sequence(3).tolist()

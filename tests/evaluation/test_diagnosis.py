@@ -177,10 +177,12 @@ def test_controls_move_the_eye_of_the_same_classifier(digits, small_config):
 
 def test_of_residual_blocks_the_same_network_sees_the_whole_image():
     """All its pixels, whatever its proportions, and by the layers of the glimpses."""
-    config = fx.PipelineConfig(crop_size=9, scales=2, glance=True, kernels=8, kernel_stride=3, blocks=(1, 1), hidden=8)
+    sizes = {"crop_size": 9, "kernels": 8, "kernel_stride": 3, "blocks": (1, 1), "hidden": 8}
+    config = fx.PipelineConfig(scales=2, glance=True, zoom=2.0, **sizes)
     arrays = {"image": np.ones((4, 20, 28, 1), np.float32), "label": np.arange(4)}
     data = fx.from_arrays(arrays, arrays)
     graph = whole_image_pipeline(data, config)
+    assert graph.roles.crop_size == 28
     params, own = (fx.init(each, jax.random.key(0)) for each in (graph, fx.standard_pipeline(data, config)))
     blocks = [tree["classifier"]["params"]["encoder"]["block_2_1"] for tree in (params, own)]
     assert len({str(jax.tree.map(np.shape, block)) for block in blocks}) == 1
@@ -196,7 +198,12 @@ def test_of_residual_blocks_the_same_network_sees_the_whole_image():
 @pytest.mark.slow
 def test_a_network_that_sees_the_whole_image_is_better_than_most_eyes(digits):
     graph = whole_image_pipeline(digits)
-    assert whole_image_evaluation(graph, digits, images=20_000, batch=32, seed=0).accuracy[-1] > 0.96
+    assert (
+        whole_image_evaluation(graph, digits, learning=fx.LearningConfig(), images=20_000, batch=32, seed=0).accuracy[
+            -1
+        ]
+        > 0.96
+    )
 
 
 @pytest.mark.slow
@@ -225,3 +232,10 @@ def test_a_control_is_trained_with_a_classifier_of_its_own(digits, small_config)
     own = fx.evaluate(result.graph, result.params, data.train, key=jax.random.key(0)).fixations
     assert {path.tobytes() for path in other} <= {path.tobytes() for path in own}
     assert not np.allclose(trained["centre, retrained"].probabilities[:, 0], evaluations["centre"].probabilities[:, 0])
+
+
+def test_a_salient_eye_that_can_take_no_place_is_refused(digits, small_config):
+    graph = fx.standard_pipeline(digits, dataclasses.replace(small_config, reach=0.2))
+    options = {"learning": fx.LearningConfig(), "steps": 10, "batch": 32, "seed": 0}
+    with pytest.raises(fx.InputError, match="a salient eye must take the place of one that moves the gaze anywhere"):
+        next(retrained_controls(graph, fx.init(graph, jax.random.key(0)), digits, {}, **options, controls=["salient"]))
