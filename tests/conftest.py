@@ -10,7 +10,7 @@ from types import SimpleNamespace
 PROGRAMS = Path(__file__).parents[1] / ".pytest_cache" / "programs"
 PROGRAMS.mkdir(mode=0o700, parents=True, exist_ok=True)
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(PROGRAMS))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # most programs of the tests are small
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")  # smaller ones take longer to write
 # Tests compile much and compute little: the machine code is optimised least, the program as ever; a thread per worker.
 FLAGS = ["--xla_backend_optimization_level=0", "--xla_cpu_multi_thread_eigen=false"]
 if version("jaxlib").startswith("0.10."):  # later ones have no other emitters, and end at a flag that they do not know

@@ -155,6 +155,7 @@ def test_a_single_environment_is_a_batch_of_one(corner):
     assert played.accuracy.shape == (STEPS,)
 
 
+@pytest.mark.nightly
 def test_a_step_is_that_of_the_agents_learner_on_what_was_played(corner):
     """The saccader learns from the saccades that were made, and is paid by the reward that it names."""
     task = make_active_classification(batch(corner), CONFIG)

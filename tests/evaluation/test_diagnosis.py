@@ -1,6 +1,7 @@
 """Diagnosis: the verdict on eyes whose collapse is made by hand, the alarm while training, and the controls."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -183,7 +184,8 @@ def test_of_residual_blocks_the_same_network_sees_the_whole_image():
     data = fx.from_arrays(arrays, arrays)
     graph = whole_image_pipeline(data, config)
     assert graph.roles.crop_size == 28
-    params, own = (fx.init(each, jax.random.key(0)) for each in (graph, fx.standard_pipeline(data, config)))
+    graphs = (graph, fx.standard_pipeline(data, config))
+    params, own = (jax.jit(functools.partial(fx.init, each))(jax.random.key(0)) for each in graphs)
     blocks = [tree["classifier"]["params"]["encoder"]["block_2_1"] for tree in (params, own)]
     assert len({str(jax.tree.map(np.shape, block)) for block in blocks}) == 1
     rollout = fx.compile(graph, ["retina.glimpse"])
@@ -191,7 +193,7 @@ def test_of_residual_blocks_the_same_network_sees_the_whole_image():
     def total(image):
         return rollout(params, {"image": image, "label": 0}, jax.random.key(0))["retina"]["glimpse"].sum()
 
-    assert (jax.grad(total)(arrays["image"][0]) != 0).all()
+    assert (jax.jit(jax.grad(total))(arrays["image"][0]) != 0).all()
 
 
 @pytest.mark.nightly

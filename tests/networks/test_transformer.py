@@ -58,7 +58,7 @@ def test_it_is_a_causal_transformer_over_the_last_glimpses(features, heads, leng
     np.testing.assert_allclose(one_after_another(cell, params, glimpses), expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.nightly)])
 def test_a_pipeline_with_a_transformer_takes_a_step(precision):
     config = fx.PipelineConfig(
         core="transformer", glimpses=3, crop_size=5, hidden=8, features=8, saccader_hidden=8, precision=precision

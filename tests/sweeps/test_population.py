@@ -31,7 +31,7 @@ def test_each_member_equals_its_single_run():
     members = [(member.config.seed, member.config.learning.learning_rate, member.config.pipeline.pathwise)
                for member in population.members]  # fmt: skip
     assert members == [(0, 1e-3, 0.5), (0, 1e-2, 0.5), (1, 1e-3, 0.5), (1, 1e-2, 0.5)]
-    check_members(population, tiny.data())
+    check_members(population, tiny.data(), every=3)  # the first and the last, which differ in both
 
 
 def fading(data: fx.Data, weight: float = 1.0, blur: float = 0.0, hidden: int = 4) -> fx.Graph:

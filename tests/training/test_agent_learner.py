@@ -97,12 +97,12 @@ def test_rewarded_actions_become_likelier(small_config, digits):
     experience = played(graph, params, batch, jax.random.split(jax.random.key(1), 8))
     experience["reward"] = jnp.zeros((8, 5)).at[3, 2].set(1.0)
     before = experience["log_prob"]
-    state, _ = learner.step(state, experience)
+    state, _ = jax.jit(learner.step)(state, experience)
 
     def log_prob(outputs):
         return graph.modules["saccader"].agent.evaluate(state.params, (), outputs)[0]["log_prob"]
 
-    after = jax.vmap(jax.vmap(log_prob))(experience)
+    after = jax.jit(jax.vmap(jax.vmap(log_prob)))(experience)
     assert float((after - before)[3, 2]) > 0
     assert float((after - before)[3, 2]) > float(jnp.median((after - before)[:, 2]))
 
