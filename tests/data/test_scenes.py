@@ -20,7 +20,7 @@ def found():
     images[..., 2] = 255
     images[1] = [255, 0, 0]
     draw = jax.vmap(lambda key: scene(key, jnp.int32(1), jnp.asarray(images), side=SIDE, distractors=3))
-    drawn, middles = draw(jax.random.split(jax.random.key(0), 400))
+    drawn, middles = jax.jit(draw)(jax.random.split(jax.random.key(0), 400))
     return np.asarray(drawn)[..., 0] > 127, np.asarray(middles)
 
 
@@ -80,7 +80,7 @@ def test_training_scenes_are_new_each_time_and_test_scenes_the_same_for_everyone
     assert once.test["image"].shape == (70, 40, 40, 1)
     assert once.test["object"].shape == (70, 2)
     batch = {name: jnp.asarray(array[:8]) for name, array in digits.train.items()}
-    first, second = (once.render(jax.random.key(seed), batch) for seed in (0, 1))
+    first, second = (jax.jit(once.render)(jax.random.key(seed), batch) for seed in (0, 1))
     assert first["image"].dtype == jnp.uint8
     assert (first["image"] != second["image"]).any()
     np.testing.assert_array_equal(first["label"], batch["label"])

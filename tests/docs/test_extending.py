@@ -224,14 +224,14 @@ def test_the_mixture_has_the_mass_one_and_at_least_the_entropy_of_its_bound(my_e
     side = (np.arange(400, dtype=np.float32) + 0.5) / 400
     fixations = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
     actions = jnp.asarray(np.log(fixations / (1 - fixations)))
-    log_prob = jax.vmap(policy.log_prob, in_axes=(0, None, None, None))(actions, heads, scale, place)
+    log_prob = jax.jit(jax.vmap(policy.log_prob, in_axes=(0, None, None, None)))(actions, heads, scale, place)
     density = np.exp(log_prob) / len(fixations)
     np.testing.assert_allclose(density.sum(), 1.0, atol=1e-3)
 
     keys = jax.random.split(jax.random.key(0), 20_000)
-    sampled = jax.vmap(policy.sample, in_axes=(0, None, None))(keys, heads, scale)
+    sampled = jax.jit(jax.vmap(policy.sample, in_axes=(0, None, None)))(keys, heads, scale)
     np.testing.assert_allclose(jax.nn.sigmoid(sampled).mean(axis=0), density @ fixations, atol=5e-3)
-    bound = jax.vmap(policy.entropy, in_axes=(0, None, None, None))(sampled, heads, scale, place).mean()
+    bound = jax.jit(jax.vmap(policy.entropy, in_axes=(0, None, None, None)))(sampled, heads, scale, place).mean()
     entropy = -(density * log_prob).sum()
     assert entropy - 0.1 < bound < entropy
 

@@ -24,7 +24,7 @@ def test_logits_are_those_of_convolutions_by_scipy(shape, rng):
     """An image of more than 128 pixels is averaged over blocks of 2, whose number is rounded up."""
     image = rng.integers(0, 256, shape, dtype=np.uint8)
     network = ConvolutionalClassifier(4)
-    params = network.init(jax.random.key(0), image)
+    params = jax.jit(network.init)(jax.random.key(0), image)
     planes = image / 255
     if shape[0] > 128:
         rows, columns = (np.arange(0, side, 2) for side in shape[:2])
@@ -39,4 +39,4 @@ def test_logits_are_those_of_convolutions_by_scipy(shape, rng):
     assert min(planes.shape[:2]) < 6
     values = np.maximum(planes.reshape(-1) @ hidden["kernel"] + hidden["bias"], 0)
     logits = values @ readout["kernel"] + readout["bias"]
-    np.testing.assert_allclose(network.apply(params, image), logits, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(jax.jit(network.apply)(params, image), logits, rtol=1e-3, atol=1e-4)

@@ -1,5 +1,7 @@
 """Encoders against SciPy and NumPy: kernels, places, and the numbers of glimpses."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,8 +19,9 @@ KERNELS, SCALES, CHANNELS = 5, 2, 3
 def test_kernels_are_a_convolution_that_all_scales_share(size, contrast, rng):
     encoder = GlimpseEncoder(features=8, kernels=KERNELS, scales=SCALES, contrast=contrast)
     glimpse = rng.normal(size=(size, size, SCALES * CHANNELS)).astype(np.float32)
-    params = encoder.init(jax.random.key(0), glimpse)
-    _, inner = encoder.apply(params, glimpse, capture_intermediates=True, mutable=["intermediates"])
+    params = jax.jit(encoder.init)(jax.random.key(0), glimpse)
+    apply = functools.partial(encoder.apply, capture_intermediates=True, mutable=["intermediates"])
+    _, inner = jax.jit(apply)(params, glimpse)
     convolved = inner["intermediates"]["kernels"]["__call__"][0]
 
     read = CHANNELS - 1 if contrast else CHANNELS
@@ -35,8 +38,8 @@ def test_kernels_are_a_convolution_that_all_scales_share(size, contrast, rng):
 def test_kernels_read_every_pixel(rng):
     encoder = GlimpseEncoder(features=8, kernels=KERNELS)
     glimpse = jnp.asarray(rng.uniform(size=(9, 9, 1)), jnp.float32)
-    params = encoder.init(jax.random.key(0), glimpse)
-    gradient = jax.grad(lambda glimpse: encoder.apply(params, glimpse).sum())(glimpse)
+    params = jax.jit(encoder.init)(jax.random.key(0), glimpse)
+    gradient = jax.jit(jax.grad(lambda glimpse: encoder.apply(params, glimpse).sum()))(glimpse)
     assert (gradient != 0).all()
 
 

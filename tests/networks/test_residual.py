@@ -1,5 +1,7 @@
 """Residual blocks against NumPy and SciPy."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +25,7 @@ def test_windows_make_a_convolution(side, size, stride, rng):
     expected = jax.lax.conv_general_dilated(
         padded[None], kernel, (stride, stride), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )[0]
-    read = windows(jnp.asarray(planes), size=size, stride=stride)
+    read = jax.jit(functools.partial(windows, size=size, stride=stride))(jnp.asarray(planes))
     np.testing.assert_allclose(read @ kernel.reshape(-1, 4), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -53,14 +55,14 @@ def convolved(planes, weights, stride):
 def test_a_block_is_its_equation(places, channels, stride, rng):
     block = ResidualBlock(channels, stride)
     planes = rng.normal(size=(SCALES, *places, 16)).astype(np.float32)
-    params = block.init(jax.random.key(0), jnp.asarray(planes))
+    params = jax.jit(block.init)(jax.random.key(0), jnp.asarray(planes))
     params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), jnp.float32), params)
     weights = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params["params"])
     read = np.maximum(normalised(planes.astype(np.float64), weights["norm"]), 0)
     inner = normalised(convolved(read, weights["first"], stride), weights["inner_norm"])
     past = read[:, ::stride, ::stride] @ weights["past"]["kernel"] if "past" in weights else planes
     expected = past + convolved(np.maximum(inner, 0), weights["second"], 1)
-    np.testing.assert_allclose(block.apply(params, jnp.asarray(planes)), expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(jax.jit(block.apply)(params, jnp.asarray(planes)), expected, rtol=1e-3, atol=1e-3)
     assert ("past" in weights) == (channels != 16 or stride != 1)
 
 

@@ -17,9 +17,9 @@ FEATURES, GLIMPSES = 16, 5
 
 def one_after_another(cell, params, glimpses):
     carry = cell.initialize_carry(jax.random.key(0), glimpses[0].shape)
-    outputs = []
+    outputs, apply = [], jax.jit(cell.apply)
     for glimpse in glimpses:
-        carry, output = cell.apply(params, carry, glimpse)
+        carry, output = apply(params, carry, glimpse)
         outputs.append(output)
     return np.stack(outputs)
 
@@ -49,7 +49,7 @@ def test_it_is_a_causal_transformer_over_the_last_glimpses(features, heads, leng
     cell = TransformerCell(features, length)
     glimpses = jnp.asarray(rng.normal(size=(GLIMPSES, 7)), jnp.float32)
     carry = cell.initialize_carry(jax.random.key(0), (7,))
-    params = cell.init(jax.random.key(1), carry, glimpses[0])
+    params = jax.jit(cell.init)(jax.random.key(1), carry, glimpses[0])
     params = jax.tree.map(lambda leaf: leaf + jnp.asarray(rng.normal(size=leaf.shape) / 4, jnp.float32), params)
     index = np.arange(GLIMPSES)
     mask = jnp.asarray((index[:, None] >= index) & (index[:, None] - index < length))
