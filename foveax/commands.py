@@ -359,13 +359,14 @@ def sweep(flags: OmitArgPrefixes[TrainingFlags], *, vary: tuple[str, ...] = (), 
         print(f"the table is in {Path(flags.out) / 'sweep.csv'}")
 
 
-def recipe(name: Positional[str], /, *, out: str = "", data_dir: str = "", only: str = "") -> None:
+def recipe(name: Positional[str], /, *, out: str = "", data: str = "", data_dir: str = "", only: str = "") -> None:
     """Run a named experiment, seed by seed, and print it next to published figures; a stopped one is resumed.
 
     Args:
       name: One of default, table1, ram, translated, cluttered, collapse, known_answers, shapes, circle_square,
         trainers; or a foveax.recipes.Recipe of your own, as FILE.py:NAME.
       out: The folder of its runs and results; by default runs/NAME.
+      data: A set in place of those that its rows name: a file, a folder of pictures, or a TFDS name.
       data_dir: Where TFDS sets lie; by default $TFDS_DATA_DIR, or ~/tensorflow_datasets.
       only: Run the rows whose name contains this.
     """
@@ -374,7 +375,7 @@ def recipe(name: Positional[str], /, *, out: str = "", data_dir: str = "", only:
         raise InputError(f"recipe must be one of {', '.join(RECIPES)}, or FILE.py:NAME of a Recipe; got {name!r}")
     folder = Path(out or Path("runs") / re.sub(r"[^\w.-]+", "-", name))
     report = functools.partial(print, flush=True)
-    results = run_recipe(chosen, name=name, out=folder, data_dir=data_dir, only=only, report=report)
+    results = run_recipe(chosen, name=name, out=folder, data=data, data_dir=data_dir, only=only, report=report)
     print(format_results(results))
     print(f"results in {folder / 'results.json'}")
 

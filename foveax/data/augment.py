@@ -1,4 +1,4 @@
-"""Augmentation on the device: training images mirrored, rescaled, shifted, warped, recoloured, with a piece cut out."""
+"""Augmentation on the device: training images mirrored, rescaled, shifted, warped, recoloured, cut out, mixed."""
 
 import functools
 from collections.abc import Callable
@@ -39,6 +39,11 @@ def recoloured(data: Data, *, strength: float) -> Data:
 def cut_out(data: Data, *, pixels: int) -> Data:
     """The same data, each training image without a square at a random place (`random_cutout`)."""
     return _moved(data, functools.partial(random_cutout, pixels=pixels))
+
+
+def mixed(data: Data, *, strength: float) -> Data:
+    """The same data, each training image mixed with another of its batch (`random_mix`)."""
+    return data.rendered(functools.partial(random_mix, strength=strength))
 
 
 def shifted(data: Data, *, pixels: int) -> Data:
@@ -126,6 +131,25 @@ def random_cutout(key: Key, image: Array, *, pixels: int) -> Array:
     row, column = ((-pixels <= 2 * place) & (2 * place < pixels) for place in along)
     mean = _as_dtype(image.astype(jnp.float32).mean(axis=(0, 1)), image.dtype)
     return jnp.where((row[:, None] & column[None, :])[..., None], mean[None, None, :], image)
+
+
+def random_mix(key: Key, batch: Batch, *, strength: float) -> Batch:
+    """Mixes each image of a batch with another, and gives it the label of one of the two.
+
+    ``x = s x_i + (1 - s) x_j``, with a share s ~ Beta(strength, strength) and j from a permutation of the batch; the
+    label is ``y_i`` with probability s, else ``y_j``. Since cross-entropy is linear in the label, the expected loss is
+    that of mixup's labels, ``s y_i + (1 - s) y_j`` (Zhang et al. 2018, https://arxiv.org/abs/1710.09412, section 2),
+    and all else still finds one label per image. ``image`` ``[B, H, W, C]``, uint8 or float, keeps its dtype; what
+    else is in the batch stays that of the first image.
+    """
+    share_key, order_key, label_key = jax.random.split(key, 3)
+    images, labels = batch["image"], batch["label"]
+    share = jax.random.beta(share_key, strength, strength, (len(images),))
+    order = jax.random.permutation(order_key, len(images))
+    first = share.reshape(-1, 1, 1, 1) * images.astype(jnp.float32)
+    second = (1 - share).reshape(-1, 1, 1, 1) * images[order].astype(jnp.float32)
+    label = jnp.where(jax.random.bernoulli(label_key, share), labels, labels[order])
+    return {**batch, "image": _as_dtype(first + second, images.dtype), "label": label}
 
 
 def random_shift(key: Key, image: Array, *, pixels: int) -> Array:

@@ -8,10 +8,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from foveax._types import InputError
 from foveax.evaluation.diagnosis import has_collapsed
 from foveax.pipelines.named import Build
 from foveax.runs.config import ExecutionConfig, TrainingConfig
-from foveax.runs.directory import read_starts
+from foveax.runs.directory import read_starts, run_path
 from foveax.runs.train import train
 from foveax.runtime.compilation_cache import keep_compilation_cache
 from foveax.runtime.files import read_json, write_json
@@ -52,6 +53,7 @@ def run_recipe(
     *,
     name: str,
     out: Path,
+    data: str = "",
     data_dir: str = "",
     only: str = "",
     report: Callable[[str], None] = lambda line: None,
@@ -59,25 +61,32 @@ def run_recipe(
     """Runs a recipe's rows, each seed in a run directory of its own in `out`; writes ``results.json`` after each.
 
     Runs that are finished are not repeated, one that was stopped is resumed. Programs are compiled once for all seeds
-    of a row, into a private compilation cache. TFDS sets are in `data_dir`. Rows run whose name contains `only`; the
-    results of the others stay. `report` is called with a line as each run begins, and with each row once it is done.
+    of a row, into a private compilation cache. A set named by `data`, as in a configuration, takes the place of those
+    that the rows name; TFDS sets are in `data_dir`. Rows run whose name contains `only`; the results of the others
+    stay. `report` is called with a line as each run begins, and with each row once it is done. Raises `InputError` if
+    `out` holds results on other data, or a run of another configuration.
 
     Returns:
-      the content of ``results.json``: ``rows``, each with the seeds' figures, on what machine each was begun, and their
-      ``mean``, ``deviation`` and ``worst`` final test accuracy.
+      the content of ``results.json``: the name of `data`, if given, and ``rows``, each with the seeds' figures, on what
+      machine each was begun, and their ``mean``, ``deviation`` and ``worst`` final test accuracy.
     """
     out.mkdir(parents=True, exist_ok=True)
     keep_compilation_cache(out / "compilation_cache")
     stored = out / "results.json"
-    rows: dict[str, Any] = read_json(stored)["rows"] if stored.exists() else {}
+    before = read_json(stored) if stored.exists() else {"rows": {}}
+    rows: dict[str, Any] = before["rows"]
     results = {"recipe": name, "title": recipe.title, "published": recipe.published, "rows": rows}
+    results |= {"data": Path(data).name} if data else {}
+    if rows and before.get("data") != results.get("data"):
+        sides = " and ".join(side.get("data", "that of its rows") for side in (before, results))
+        raise InputError(f"data of a recipe must be those of its results so far in {out}; they are {sides}")
     for row_name, row in recipe.rows.items():
         if only not in row_name:
             continue
         folder = "".join(letter if letter.isalnum() else "-" for letter in row_name)
         seeds = []
         for number in range(row.seeds):
-            config = dataclasses.replace(row.config, seed=row.config.seed + number)
+            config = dataclasses.replace(row.config, seed=row.config.seed + number, data=data or row.config.data)
             report(f"{row_name}, seed {config.seed}: {config.images:,} images")
             run = out / folder / f"seed-{config.seed}"
             seeds.append(_figures(run, row._replace(config=config), ExecutionConfig(data_dir=data_dir)))
@@ -89,7 +98,8 @@ def run_recipe(
 
 
 def _figures(run: Path, row: Row, execution: ExecutionConfig) -> dict[str, Any]:
-    """The figures of one run: trained, resumed, or read if it is there already."""
+    """The figures of one run: trained, resumed, or read if it is there already; refused if it is of something else."""
+    run_path(run, row.config)
     stored = run / "summary.json"
     if not stored.exists() and row.algorithm:
         from foveax.environments.sb3_training import train_sb3

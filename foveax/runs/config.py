@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from foveax._checked import Checked, bounded
 from foveax._types import InputError
-from foveax.data.augment import cut_out, mirrored, recoloured, rescaled, shifted, warped
+from foveax.data.augment import cut_out, mirrored, mixed, recoloured, rescaled, shifted, warped
 from foveax.data.canvas import cluttered
 from foveax.data.dataset import Data, Split, held_out, held_out_by_class
 from foveax.data.first import begun_anywhere
@@ -61,6 +61,8 @@ class TrainingConfig(Checked):
     """Augmentation: light, contrast and saturation changed by up to this share."""
     cutout: int = bounded(0, 0, 10_000)
     """Augmentation: a square of this many pixels a side cut out at a random place."""
+    mix: float = bounded(0.0, 0.0, 100.0)
+    """Augmentation: images mixed in pairs, shares from a beta distribution with both parameters of this size."""
     task: Task = "original"
     """The images as they are; each at a random place of a larger canvas (translated); or so, among pieces of others
     (cluttered); or each of a random size, a sixth to a half of the canvas, on a texture among scrambled pictures
@@ -125,6 +127,7 @@ class TrainingConfig(Checked):
         data = warped(data, pixels=self.warp) if self.warp else data
         data = recoloured(data, strength=self.colour) if self.colour else data
         data = cut_out(data, pixels=self.cutout) if self.cutout else data
+        data = mixed(data, strength=self.mix) if self.mix else data
         return self.prepare_test(data)
 
     def prepare_test(self, data: Data) -> Data:

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.stats import kstest
 
 import foveax as fx
-from foveax.data.augment import random_colour, random_cutout, random_mirror, random_rescale
+from foveax.data.augment import random_colour, random_cutout, random_mirror, random_mix, random_rescale
 
 KEYS = jax.random.split(jax.random.key(0), 200)
 
@@ -85,8 +86,32 @@ def test_a_square_of_the_images_mean_is_cut_out(image):
     assert changed.any(axis=0).all()
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_two_images_are_mixed_and_one_of_their_labels_is_kept_as_often_as_its_share(dtype, rng):
+    """Two images, so that each pixel tells the share of the first, and whether it was mixed with itself."""
+    images = rng.integers(0, 256, (2, 6, 9, 3), np.uint8).astype(np.float64)
+    images = images if dtype == np.uint8 else images / 255
+    batch = {"image": jnp.asarray(images, dtype), "label": jnp.array([3, 7]), "first": jnp.array([[0.1, 0.2]] * 2)}
+    mix = jax.jit(jax.vmap(lambda key: random_mix(key, batch, strength=2.0)))
+    shown = mix(jax.random.split(jax.random.key(1), 4000))
+    assert shown["image"].dtype == dtype
+    np.testing.assert_array_equal(shown["first"], np.broadcast_to(batch["first"], (4000, 2, 2)))
+    difference = (images[0] - images[1]).reshape(-1)
+    offset = (np.asarray(shown["image"], np.float64)[:, 0] - images[1]).reshape(4000, -1)
+    share = offset @ difference / (difference @ difference)
+    np.testing.assert_allclose(offset, share[:, None] * difference, atol=1 if dtype == np.uint8 else 1e-5)
+    own = np.asarray(shown["label"][:, 0]) == 3
+    mixed = share < 1 - 1e-3
+    assert 0.45 < mixed.mean() < 0.55  # else the permutation gave the image itself
+    assert own[~mixed].all()
+    assert kstest(share[mixed], "beta", args=(2, 2)).pvalue > 1e-3
+    for low in (0, 0.25, 0.5, 0.75):
+        among = mixed & (share >= low) & (share < low + 0.25)
+        assert abs(own[among].mean() - share[among].mean()) < 4 * np.sqrt(0.25 / among.sum())
+
+
 def test_a_training_sees_every_augmentation_and_its_test_images_none(digits):
-    config = fx.TrainingConfig(mirror=True, rescale=0.2, colour=0.3, cutout=8, shift=2, warp=0.5)
+    config = fx.TrainingConfig(mirror=True, rescale=0.2, colour=0.3, cutout=8, mix=1.0, shift=2, warp=0.5)
     data = config.prepare(digits)
     np.testing.assert_array_equal(data.test["image"], digits.test["image"])
     batch = {name: jnp.asarray(array[:8]) for name, array in data.train.items()}
@@ -95,7 +120,7 @@ def test_a_training_sees_every_augmentation_and_its_test_images_none(digits):
     np.testing.assert_array_equal(shown, again)
     assert (shown != other).any()
     assert shown.dtype == jnp.uint8
-    for name in ("mirror", "rescale", "colour", "cutout"):
+    for name in ("mirror", "rescale", "colour", "cutout", "mix"):
         off = getattr(fx.TrainingConfig(), name)
         one = fx.TrainingConfig(**{name: getattr(config, name)}, shift=0).prepare(digits)
         assert (jax.jit(one.render)(jax.random.key(0), batch)["image"] != batch["image"]).any(), name

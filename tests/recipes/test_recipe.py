@@ -17,11 +17,13 @@ pytestmark = pytest.mark.slow
 
 
 def test_recipe_keeps_its_results_and_does_not_repeat_them(tmp_path, monkeypatch):
-    config = dataclasses.replace(tiny.CONFIG, data=str(tiny.write_npz(tmp_path / "tiny.npz")))
-    row = Row(config, 2, "50/49")
+    own = str(tiny.write_npz(tmp_path / "tiny.npz"))
+    row = Row(dataclasses.replace(tiny.CONFIG, data="elsewhere"), 2, "50/49")
     recipe = Recipe("Two seeds", "train/test %", {"small, row": row})
     lines: list[str] = []
-    results = run_recipe(recipe, name="two", out=tmp_path / "two", report=lines.append)
+    results = run_recipe(recipe, name="two", out=tmp_path / "two", data=own, report=lines.append)
+    assert results["data"] == "tiny.npz"
+    assert results["rows"]["small, row"]["config"]["data"] == "elsewhere"
     assert len(lines) == 3
     assert json.loads((tmp_path / "two" / "results.json").read_text()) == json.loads(json.dumps(results))
     finals = [seed["test"]["learned"][-1] for seed in results["rows"]["small, row"]["seeds"]]
@@ -29,13 +31,15 @@ def test_recipe_keeps_its_results_and_does_not_repeat_them(tmp_path, monkeypatch
     assert results["rows"]["small, row"]["worst"] == min(finals)
     assert (tmp_path / "two" / "compilation_cache").stat().st_mode & 0o777 == 0o700
     monkeypatch.setattr("foveax.recipes.recipe.train", None)  # from here on only what is there can answer
-    assert run_recipe(recipe, name="two", out=tmp_path / "two") == results
-    assert run_recipe(recipe, name="two", out=tmp_path / "two", only="another row") == results
+    assert run_recipe(recipe, name="two", out=tmp_path / "two", data=own) == results
+    assert run_recipe(recipe, name="two", out=tmp_path / "two", data=own, only="another row") == results
+    with pytest.raises(fx.InputError, match=r"results so far in .*two; they are tiny.npz and that of its rows"):
+        run_recipe(recipe, name="two", out=tmp_path / "two")
     assert "50/49" in format_results(results)
     provenance = tmp_path / "two" / "small--row" / "seed-1" / "provenance.json"
     begun = json.loads(provenance.read_text())["starts"][0] | {"processor": "elsewhere"}
     provenance.write_text(json.dumps({"starts": [begun]}))
-    again = run_recipe(recipe, name="two", out=tmp_path / "two")["rows"]["small, row"]["seeds"]
+    again = run_recipe(recipe, name="two", out=tmp_path / "two", data=own)["rows"]["small, row"]["seeds"]
     assert again[1]["machine"]["processor"] == "elsewhere"  # read here, trained there
 
 

@@ -1,0 +1,59 @@
+"""Areas of convolutional recurrent networks: their connections, and what they hear."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from foveax.networks.areas import Area, convolve, convolve_up
+from foveax.networks.recurrent_convolutional import ccn23, rcnn_sat, spoerer2017
+
+
+@pytest.mark.parametrize(("size", "stride"), [((6, 8), 2), ((7, 5), 2), ((5, 6), 1)])
+@pytest.mark.parametrize("side", [1, 3, 5])
+def test_what_goes_up_is_the_adjoint_of_what_came_down(size, stride, side, rng):
+    kernel = jnp.asarray(rng.normal(size=(side, side, 3, 4)), jnp.float32)
+    planes = jax.ShapeDtypeStruct((*size, 3), jnp.float32)
+    down = jax.linear_transpose(lambda planes: convolve(planes, kernel, stride=stride), planes)
+    above = jnp.asarray(rng.normal(size=(-(-size[0] // stride), -(-size[1] // stride), 4)), jnp.float32)
+    turned = kernel[::-1, ::-1].swapaxes(2, 3)
+    np.testing.assert_allclose(convolve_up(above, turned, stride=stride, size=size), down(above)[0], atol=1e-5)
+
+
+def test_a_network_given_twice_as_many_steps_is_two_calls(rng):
+    """Whatever has been seen is in the carry."""
+    glimpse = jnp.asarray(rng.uniform(size=(8, 8, 1)), jnp.float32)
+    network = ccn23(channels=(4, 4, 8, 16, 32), classes=3, internal_steps=4)
+    carry = network.initialize_carry(jax.random.key(0), glimpse.shape)
+    params = jax.jit(network.init)(jax.random.key(0), carry, glimpse)
+    _, whole = jax.jit(network.apply)(params, carry, glimpse)
+    apply = jax.jit(network.clone(internal_steps=2).apply)
+    half, first = apply(params, carry, glimpse)
+    _, second = apply(params, half, glimpse)
+    for name in (name for name in whole if name.endswith("_by_step")):
+        np.testing.assert_allclose(np.concatenate([first[name], second[name]]), whole[name], atol=1e-5)
+
+
+@pytest.mark.parametrize("network", [rcnn_sat(filters=(4, 6), kernels=(3, 3), classes=3), spoerer2017(classes=3)])
+def test_the_sum_of_the_logits_is_one_of_two_read_outs(network, rng):
+    glimpse = jnp.asarray(rng.uniform(size=(8, 8, 1)), jnp.float32)
+    network = network.clone(internal_steps=3)
+    carry = network.initialize_carry(jax.random.key(0), glimpse.shape)
+    variables = jax.jit(network.init)(jax.random.key(0), carry, glimpse)
+    for cumulative in (False, True):
+        _, out = jax.jit(network.clone(cumulative=cumulative).apply)(variables, carry, glimpse)
+        expected = out["logits_by_step"].sum(axis=0) if cumulative else out["logits_by_step"][-1]
+        np.testing.assert_allclose(out["logits"], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_lateral_connections_may_be_depth_wise(rng):
+    area = Area(6, lateral=True, depthwise=True, bias=True, norm="group")
+    below, own = (jnp.asarray(rng.normal(size=(5, 5, channels)), jnp.float32) for channels in (3, 6))
+    params = jax.jit(area.init)(jax.random.key(0), below, own, None, 1)["params"]
+    assert params["each_channel"]["kernel"].shape == (3, 3, 1, 6)
+    assert params["lateral"]["kernel"].shape == (1, 1, 6, 6)
+    first, later = (jax.jit(area.apply)({"params": params}, below, own, None, step) for step in (0, 1))
+    alone = area.clone(lateral=False)
+    feedforward = {name: params[name] for name in ("bottom_up", "norm")}
+    np.testing.assert_allclose(first, jax.jit(alone.apply)({"params": feedforward}, below, own, None, 0), atol=1e-6)
+    assert (first != later).any()
