@@ -3,7 +3,8 @@
 import dataclasses
 from typing import Any, Literal
 
-from foveax.pipelines.standard import PipelineConfig
+from foveax.learning.hyperparameters import LearningConfig
+from foveax.pipelines.standard import Eye, PipelineConfig
 from foveax.recipes.recipe import Recipe, Row
 from foveax.runs.config import PRESETS, Task, TrainingConfig
 
@@ -66,6 +67,15 @@ def _search(sees: Literal["hidden", "both"]) -> TrainingConfig:
     return TrainingConfig(data="circle_square", images=66_656, shift=0, pipeline=pipeline)
 
 
+def _clothes(policy: Eye) -> TrainingConfig:
+    """Small grey pictures of clothes, centred: five places on a small disc, which move by their gradient."""
+    eye = PipelineConfig(policy=policy, spread=1.3, scale_start=0.05, scale_end=0.05, pathwise=3.0)
+    pipeline = dataclasses.replace(eye, crop_size=8, kernels=32)
+    learning = LearningConfig(learning_rate=1e-3)
+    budget = {"images": 3_000_000, "batch": 128, "shift": 1, "mirror": True}
+    return TrainingConfig(data="fashion_mnist", pipeline=pipeline, learning=learning, **budget)
+
+
 EYES = (("learned", 3), ("random", 1), ("centre", 1))
 """Eyes that are trained on shapes, and the number of seeds."""
 _SMALL_CANVAS = TrainingConfig(images=200_000, task="translated", shift=0, pipeline=PipelineConfig(crop_size=12))
@@ -100,6 +110,11 @@ RECIPES = {
             "the saccader sees the glimpse": Row(_search("both"), 5, "78.6, 99.1"),
             "it reads the classifier's state alone": Row(_search("hidden"), 2, "78.6, 99.1"),
         },
+    ),
+    "fashion": Recipe(
+        "Fashion-MNIST, 8x8, 6 glimpses, 3 million images, each eye with its own classifier",
+        "-",
+        {policy: Row(_clothes(policy), seeds) for policy, seeds in (("learned", 5), ("itinerary", 3), ("random", 3))},
     ),
     "table1": _table1(),
     "ram": Recipe(
