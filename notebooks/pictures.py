@@ -52,10 +52,11 @@ print(data.names, len(data.train["label"]), "to train on,", len(data.test["label
 # %% [markdown]
 # ## The eye
 # Four glimpses of 12 by 12 pixels, each beside a glance of the whole picture at the same 12 by 12 pixels, which says
-# where something is and hardly what.
+# where something is and hardly what. The saccader reads both, beside the state of the classifier, which need not
+# remember where anything lies.
 
 # %%
-eye = fx.PipelineConfig(glimpses=4, crop_size=12, glance=True, kernels=32)
+eye = fx.PipelineConfig(glimpses=4, crop_size=12, glance=True, kernels=32, saccader_sees="both", scale_start=0.5)
 config = fx.TrainingConfig(data=str(folder), side=64, images=60_000, mirror=True, pipeline=eye)
 run = folder.with_name("run")
 result = fx.train(config, out=run)
@@ -67,8 +68,9 @@ plot.accuracy_by_glimpse({name: evaluation.accuracy for name, evaluation in resu
 
 # %%
 own = result.evaluations["learned"]
-titles = [data.names[label] for label in own.label[:4]]
-plot.fixation_sheet(data.test["image"][:4], own.fixations[:4], titles=titles, size=12)
+some = [10, 60, 110, 210, 260]
+titles = [data.names[label] for label in own.label[some]]
+plot.fixation_sheet(data.test["image"][some], own.fixations[some], titles=titles, size=12)
 
 # %% [markdown]
 # ## Against the whole picture

@@ -162,7 +162,8 @@ class Area(nn.Module):
       bottom_up: whether b is a convolution; without, it is what lies below itself.
       lateral: whether there is l.
       depthwise: whether l is a convolution of each channel by itself, and then a product at each place.
-      above: the channels of the area above, of half as many places along each axis, if there is t; else 0.
+      above: the channels of the area above, of half as many places along each axis, if there is t; else 0, and it is
+        given no state from above.
       combine: whether l and t are added to b, or multiply it.
       bias: whether the connections have biases.
       norm: of the area, or none.
@@ -212,8 +213,9 @@ class Area(nn.Module):
             drives["lateral"] = self._connection("lateral", kernel=1)(own)
         elif self.lateral:
             drives["lateral"] = self._connection("lateral")(own)
-        if self.above:
-            drives["top_down"] = self._connection("top_down", stride=2)(above, size=own.shape[:2])
+        if above is not None:
+            rows, columns = own.shape[:2]
+            drives["top_down"] = self._connection("top_down", stride=2)(above, size=(rows, columns))
         if self.normed == "each":
             drives = {name: self._norm(f"{name}_norm", idle=name in self.idle)(drives[name], step) for name in drives}
         heard = {name: drive for name, drive in drives.items() if name not in self.idle}

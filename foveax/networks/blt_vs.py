@@ -87,9 +87,10 @@ class TwoStreamArea(nn.Module):
     def __call__(self, inputs: Mapping[str, Array], present: Mapping[str, Any]) -> tuple[Array, Array]:
         """Both streams from ``below``, ``up``, ``down``, ``above``, ``skip_up``, ``skip_down``, and which are there."""
         drives = {"below": Connection(self.channels, self.kernel, self.stride, name="bottom_up")(inputs["below"])}
-        size = drives["below"].shape[:2]
+        rows, columns = drives["below"].shape[:2]
         if self.above:
-            drives["above"] = Connection(self.channels, *self.above, name="top_down")(inputs["above"], size=size)
+            connection = Connection(self.channels, *self.above, name="top_down")
+            drives["above"] = connection(inputs["above"], size=(rows, columns))
         further = {"up": self.lateral, "skip_up": self.skip_up, "skip_down": self.skip_down}
         further |= {"down": self.lateral} if self.above else {}
         for name, kernel in further.items():
@@ -294,4 +295,4 @@ def _sweeps(carry: StreamStates, image: Array, areas: Areas, readout: Readout, r
         is_there["skip_down"] = jnp.bool_(repaired)
         given = _given(carry._replace(up=up, down=down), name, up[names[number - 1]] if number else image, down[above])
         down[name] = areas[name](given | {"down": carry.down[name]}, is_there)[1]
-    return StreamStates(up, down, dict.fromkeys(carry.present, there), carry.step + 1, judged)
+    return StreamStates(up, down, jax.tree.map(jnp.ones_like, carry.present), carry.step + 1, judged)

@@ -62,14 +62,14 @@ class RecurrentConvolutional(nn.Module):
         readout = nn.Dense(self.classes, use_bias=self.bias, dtype=self.dtype, name="readout")
         image = (as_float(glimpse) if jnp.issubdtype(glimpse.dtype, jnp.integer) else glimpse).astype(self.dtype)
         steady = _leading([area.is_steady for area in areas])
-        shown, logits = [], []
+        shown, logits, hidden = [], [], jnp.zeros(())
         for index in range(self.internal_steps):
             states, below = {}, image
             for number, (name, area) in enumerate(zip(names, areas, strict=True)):
                 if index and number < steady:  # what no state drives is the same at each step
                     below = states[name] = shown[-1][name]
                     continue
-                above = carry.areas[names[number + 1]] if number + 1 < len(names) else _nothing_above(area, carry, name)
+                above = self._above(area, carry, number)
                 below = states[name] = area(below, carry.areas[name], above, carry.step)
             hidden = below.mean((0, 1))
             judged = readout(hidden).astype(at_least_float32(self.dtype))
@@ -79,6 +79,16 @@ class RecurrentConvolutional(nn.Module):
         by_step = {f"{name}_by_step": jnp.stack([states[name] for states in shown]) for name in names}
         last = carry.total if self.cumulative else logits[-1]
         return carry, {"logits": last, "hidden": hidden, "logits_by_step": jnp.stack(logits), **by_step}
+
+    @nn.nowrap
+    def _above(self, area: Area, carry: AreaStates, number: int) -> Array | None:
+        """The state that an area hears from above, if it listens; the last one zeros, for ever."""
+        if not area.above:
+            return None
+        if number + 1 < len(self.areas):
+            return carry.areas[self.areas[number + 1][0]]
+        own = carry.areas[self.areas[number][0]]
+        return jnp.zeros((-(-own.shape[0] // 2), -(-own.shape[1] // 2), area.above), own.dtype)
 
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> AreaStates:
@@ -94,12 +104,6 @@ class RecurrentConvolutional(nn.Module):
 def _leading(values: list[bool]) -> int:
     """How many at the beginning are true."""
     return next((number for number, value in enumerate(values) if not value), len(values))
-
-
-def _nothing_above(area: Area, carry: AreaStates, name: str) -> Array | None:
-    """The state that the last area hears from above, if it listens: zeros, for ever."""
-    rows, columns, _ = carry.areas[name].shape
-    return jnp.zeros((-(-rows // 2), -(-columns // 2), area.above), carry.areas[name].dtype) if area.above else None
 
 
 def ccn23(

@@ -74,7 +74,8 @@ def from_torch(tensors: Mapping[str, Any], names: Names, like: Mapping[str, Any]
       >>> from_torch(tensors, ((r"^weight$", "kernel"),), like)["params"]["kernel"].shape
       (3, 3, 3, 2)
     """
-    shapes = {"/".join(path[1:]): (path, leaf.shape) for path, leaf in flatten_dict(dict(like)).items()}
+    leaves: dict[tuple, Any] = flatten_dict(dict(like))  # pyright: ignore
+    shapes = {"/".join(path[1:]): (path, leaf.shape) for path, leaf in leaves.items()}
     found = {}
     for name, tensor in tensors.items():
         if name.endswith("num_batches_tracked"):

@@ -77,9 +77,9 @@ def run_recipe(
     rows: dict[str, Any] = before["rows"]
     results = {"recipe": name, "title": recipe.title, "published": recipe.published, "rows": rows}
     results |= {"data": Path(data).name} if data else {}
-    if rows and before.get("data") != results.get("data"):
-        sides = " and ".join(side.get("data", "that of its rows") for side in (before, results))
-        raise InputError(f"data of a recipe must be those of its results so far in {out}; they are {sides}")
+    there, here = (str(side.get("data", "those of its rows")) for side in (before, results))
+    if rows and there != here:
+        raise InputError(f"data of a recipe must be those of its results so far in {out}; got {here}, not {there}")
     for row_name, row in recipe.rows.items():
         if only not in row_name:
             continue

@@ -114,7 +114,11 @@ RECIPES = {
     "fashion": Recipe(
         "Fashion-MNIST, 8x8, 6 glimpses, 3 million images, each eye with its own classifier",
         "-",
-        {policy: Row(_clothes(policy), seeds) for policy, seeds in (("learned", 5), ("itinerary", 3), ("random", 3))},
+        {
+            "learned": Row(_clothes("learned"), 5),
+            "itinerary": Row(_clothes("itinerary"), 3),
+            "random": Row(_clothes("random"), 3),
+        },
     ),
     "table1": _table1(),
     "ram": Recipe(

@@ -26,7 +26,11 @@ def test_readme_runs(capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "page", ["graph", *(pytest.param(page, marks=pytest.mark.nightly) for page in ("getting_started", "environments"))]
+    "page",
+    [
+        "graph",
+        *(pytest.param(page, marks=pytest.mark.nightly) for page in ("areas", "getting_started", "environments")),
+    ],
 )
 def test_documentation_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -34,6 +38,8 @@ def test_documentation_runs(page, tmp_path, monkeypatch):
     if page == "getting_started":
         assert (tmp_path / "scanpath.png").stat().st_size > 0
         assert len((tmp_path / "fixations.csv").read_text().splitlines()) == 6001
+    elif page == "areas":
+        assert names["outputs"]["v4_by_step"].shape == (4, 8, 8, 32)
     elif page == "environments":
         assert names["observation"].shape == (16, 287)
         assert set(names["metrics"]) == {"policy_loss", "value_loss", "entropy", "kl"}

@@ -4,8 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import small
 
+import foveax as fx
 from foveax.networks.areas import Area, convolve, convolve_up
+from foveax.networks.blt_vs import BLTVS, STAGES
 from foveax.networks.recurrent_convolutional import ccn23, rcnn_sat, spoerer2017
 
 
@@ -44,6 +47,25 @@ def test_the_sum_of_the_logits_is_one_of_two_read_outs(network, rng):
         _, out = jax.jit(network.clone(cumulative=cumulative).apply)(variables, carry, glimpse)
         expected = out["logits_by_step"].sum(axis=0) if cumulative else out["logits_by_step"][-1]
         np.testing.assert_allclose(out["logits"], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("network", [
+    ccn23(channels=(4, 4, 8, 16, 32), classes=small.CLASSES, internal_steps=2),
+    pytest.param(BLTVS(small.CLASSES, internal_steps=2, large=False, spare=2,
+                       stages=tuple((name, stage._replace(channels=6)) for name, stage in STAGES.items())),
+                 marks=pytest.mark.nightly),
+])  # fmt: skip
+def test_a_network_is_a_glimpse_classifier_with_steps_at_each_fixation(network):
+    config = fx.PipelineConfig(glimpses=3, crop_size=8, contrast=False, saccader_hidden=8)
+    graph = fx.standard_pipeline(small.data(), config).unlink("classifier.fixation")
+    graph = graph.swap("classifier", fx.from_linen_cell(network))
+    learner = fx.make_learner(graph, fx.LearningConfig(), steps=10)
+    state = learner.init(jax.random.key(0))
+    after, metrics = jax.jit(learner.step)(state, small.batch())
+    assert np.isfinite(metrics["loss/decision.cross_entropy"])
+    moved = jax.tree.map(lambda old, new: bool((old != new).any()), state.params, after.params)
+    assert any(jax.tree.leaves(moved["saccader"]))
+    assert all(jax.tree.leaves(moved["classifier"]["params"]["readout"]))
 
 
 def test_lateral_connections_may_be_depth_wise(rng):

@@ -33,7 +33,7 @@ def test_recipe_keeps_its_results_and_does_not_repeat_them(tmp_path, monkeypatch
     monkeypatch.setattr("foveax.recipes.recipe.train", None)  # from here on only what is there can answer
     assert run_recipe(recipe, name="two", out=tmp_path / "two", data=own) == results
     assert run_recipe(recipe, name="two", out=tmp_path / "two", data=own, only="another row") == results
-    with pytest.raises(fx.InputError, match=r"results so far in .*two; they are tiny.npz and that of its rows"):
+    with pytest.raises(fx.InputError, match=r"results so far in .*two; got those of its rows, not tiny.npz"):
         run_recipe(recipe, name="two", out=tmp_path / "two")
     assert "50/49" in format_results(results)
     provenance = tmp_path / "two" / "small--row" / "seed-1" / "provenance.json"
