@@ -32,8 +32,8 @@ def convolve_up(planes: Array, kernel: Array, *, stride: int, size: tuple[int, i
     degrees. `size` is one that `convolve` takes to ``[h, w]``.
     """
     reach = kernel.shape[0] // 2
-    beyond = [side - (stride * (places - 1) + 1) for side, places in zip(size, planes.shape[:2], strict=True)]
-    padding = [(reach, reach + more) for more in beyond]
+    extra = [side - (stride * (places - 1) + 1) for side, places in zip(size, planes.shape[:2], strict=True)]
+    padding = [(reach, reach + more) for more in extra]
     return _correlate(planes, kernel, padding, window_strides=(1, 1), lhs_dilation=(stride, stride))
 
 
@@ -66,13 +66,13 @@ class Connection(nn.Module):
         shape = (self.kernel, self.kernel, planes.shape[-1] // self.groups, self.channels)
         kernel = self.param("kernel", nn.initializers.glorot_uniform(), shape, jnp.float32)
         if size is None:
-            moved = convolve(planes, kernel, stride=self.stride, groups=self.groups)
+            output = convolve(planes, kernel, stride=self.stride, groups=self.groups)
         else:
-            moved = convolve_up(planes, kernel, stride=self.stride, size=size)
+            output = convolve_up(planes, kernel, stride=self.stride, size=size)
         if not self.bias:
-            return moved
+            return output
         bias = self.param("bias", nn.initializers.zeros, (self.channels,), jnp.float32)
-        return moved + bias.astype(planes.dtype)[None, None]
+        return output + bias.astype(planes.dtype)[None, None]
 
 
 class Norm(nn.Module):
@@ -131,8 +131,8 @@ class Norm(nn.Module):
         count = values.shape[0] * values.shape[1] * (1 if self.axis is None else jax.lax.axis_size(self.axis))
         if not self.is_initializing():
             for stored, value in ((means, mean), (variances, variance * (count / (count - 1)))):
-                kept = self.momentum * stored.value[at] + (1 - self.momentum) * value
-                stored.value = stored.value.at[at].set(kept)
+                updated = self.momentum * stored.value[at] + (1 - self.momentum) * value
+                stored.value = stored.value.at[at].set(updated)
         return mean, variance
 
 
@@ -167,13 +167,13 @@ class Area(nn.Module):
       combine: whether l and t are added to b, or multiply it.
       bias: whether the connections have biases.
       norm: of the area, or none.
-      normed: whether the norm is of the sum, or each drive has its own.
+      norm_of: whether the norm is of the sum, or each drive has its own.
       steps: as of `Norm`.
       epsilon: as of `Norm`.
       momentum: as of `Norm`.
-      from_zeros: whether a state of zeros is heard before the first step, with the biases of its connection. Else a
+      from_zeros: whether a state of zeros is read before the first step, with the biases of its connection. Else a
         connection adds nothing as long as there is no state.
-      idle: drives whose parameters there are, and which are not heard, as some published networks have them; with
+      idle: drives whose parameters there are, and which are not used, as some published networks have them; with
         ``"sum"``, also the norm of the sum where each drive has its own.
       train: as of `Norm`.
       axis: as of `Norm`.
@@ -191,7 +191,7 @@ class Area(nn.Module):
     combine: Literal["add", "multiply"] = "add"
     bias: bool = False
     norm: Literal["layer", "group", "batch", "none"] = "layer"
-    normed: Literal["sum", "each"] = "sum"
+    norm_of: Literal["sum", "each"] = "sum"
     steps: int = 1
     epsilon: float = 1e-5
     momentum: float = 0.9
@@ -216,16 +216,16 @@ class Area(nn.Module):
         if above is not None:
             rows, columns = own.shape[:2]
             drives["top_down"] = self._connection("top_down", stride=2)(above, size=(rows, columns))
-        if self.normed == "each":
+        if self.norm_of == "each":
             drives = {name: self._norm(f"{name}_norm", idle=name in self.idle)(drives[name], step) for name in drives}
-        heard = {name: drive for name, drive in drives.items() if name not in self.idle}
-        bottom_up = heard.pop("bottom_up")
+        terms = {name: drive for name, drive in drives.items() if name not in self.idle}
+        bottom_up = terms.pop("bottom_up")
         if not self.from_zeros:
-            heard = {name: jnp.where(step > 0, drive, jnp.zeros_like(drive)) for name, drive in heard.items()}
-        total = bottom_up * sum(heard.values(), 1) if self.combine == "multiply" else sum(heard.values(), bottom_up)
-        if self.norm != "none" and (self.normed == "sum" or "sum" in self.idle):
-            normed = self._norm("norm", idle="sum" in self.idle)(total, step)
-            total = normed if self.normed == "sum" else total
+            terms = {name: jnp.where(step > 0, drive, jnp.zeros_like(drive)) for name, drive in terms.items()}
+        total = bottom_up * sum(terms.values(), 1) if self.combine == "multiply" else sum(terms.values(), bottom_up)
+        if self.norm != "none" and (self.norm_of == "sum" or "sum" in self.idle):
+            even = self._norm("norm", idle="sum" in self.idle)(total, step)
+            total = even if self.norm_of == "sum" else total
         return nn.relu(total)
 
     @nn.nowrap
@@ -250,5 +250,5 @@ class Area(nn.Module):
     @property
     def is_steady(self) -> bool:
         """Whether the area is the same at each step of one image, if what lies below is: it hears no state."""
-        heard = (self.lateral and "lateral" not in self.idle) or (self.above and "top_down" not in self.idle)
-        return not heard and not self.train
+        feedback = (self.lateral and "lateral" not in self.idle) or (self.above and "top_down" not in self.idle)
+        return not feedback and not self.train

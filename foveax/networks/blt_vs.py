@@ -47,14 +47,14 @@ class StreamStates(NamedTuple):
       down: top-down states, by area, the read-out among them.
       present: bool, by area, whether it has been active at all.
       step: int32, the steps so far.
-      judged: the logits of each step so far, ``[internal_steps, K]``.
+      logits: of the last step with a read-out, ``[K]``.
     """
 
     up: dict[str, Array]
     down: dict[str, Array]
     present: dict[str, Array]
     step: Array
-    judged: Array
+    logits: Array
 
 
 class TwoStreamArea(nn.Module):
@@ -91,9 +91,9 @@ class TwoStreamArea(nn.Module):
         if self.above:
             connection = Connection(self.channels, *self.above, name="top_down")
             drives["above"] = connection(inputs["above"], size=(rows, columns))
-        further = {"up": self.lateral, "skip_up": self.skip_up, "skip_down": self.skip_down}
-        further |= {"down": self.lateral} if self.above else {}
-        for name, kernel in further.items():
+        others = {"up": self.lateral, "skip_up": self.skip_up, "skip_down": self.skip_down}
+        others |= {"down": self.lateral} if self.above else {}
+        for name, kernel in others.items():
             if kernel:
                 source = inputs[name]
                 groups = math.gcd(source.shape[-1], self.channels)
@@ -125,8 +125,8 @@ class Readout(nn.Module):
     @nn.compact
     def __call__(self, planes: Array) -> tuple[Array, Array]:
         """The bottom-up state below to logits ``[K]`` and a top-down state."""
-        moved = Connection(self.classes + self.spare, self.kernel, self.stride, name="readout")(planes)
-        return moved.mean((0, 1))[: self.classes], Norm("group", name="down_norm")(nn.relu(moved), 0)
+        output = Connection(self.classes + self.spare, self.kernel, self.stride, name="readout")(planes)
+        return output.mean((0, 1))[: self.classes], Norm("group", name="down_norm")(nn.relu(output), 0)
 
 
 class BLTVS(nn.Module):
@@ -175,23 +175,23 @@ class BLTVS(nn.Module):
         kernels, stride = READOUT
         readout = Readout(self.classes, self._side(kernels), stride, self.spare, name="readout")
         step = _bio_step if self.unroll == "bio" else _sweeps
-        image, shown = glimpse.astype(self.dtype), []
+        image, history = glimpse.astype(self.dtype), []
         for _ in range(self.internal_steps):
             carry = step(carry, image, areas, readout, not self.skip_as_published)
-            shown.append(carry)
+            history.append(carry)
         by_step = {
-            f"{name}_{stream}_by_step": jnp.stack([getattr(states, stream)[name] for states in shown])
+            f"{name}_{stream}_by_step": jnp.stack([getattr(states, stream)[name] for states in history])
             for stream in ("up", "down")
             for name in getattr(carry, stream)
         }
-        judged = jnp.stack([states.judged for states in shown])
-        logits = judged[-1]
+        by_step |= {"logits_by_step": jnp.stack([states.logits for states in history])}
+        logits = carry.logits
         if self.weighted:
             first = 4 if self.unroll == "bio" else 0
             weights = self.param("readout_weights", nn.initializers.ones, (self.internal_steps - first,))
-            logits = jax.nn.softmax(weights).astype(judged.dtype) @ judged[first:]
+            logits = jax.nn.softmax(weights).astype(self.dtype) @ by_step["logits_by_step"][first:]
         hidden = carry.up[self.stages[-1][0]].mean((0, 1))
-        return carry, {"logits": logits, "hidden": hidden, "logits_by_step": judged, **by_step}
+        return carry, {"logits": logits, "hidden": hidden, **by_step}
 
     @nn.nowrap
     def _side(self, kernels: tuple[int, int]) -> int:
@@ -258,18 +258,18 @@ def _bio_step(carry: StreamStates, image: Array, areas: Areas, readout: Readout,
         }
         below = carry.up[names[number - 1]] if number else image
         streams = area(_given(carry, name, below, carry.down[above]), is_there)
-        reached = [is_there["below"], *([is_there["above"]] if area.above else [])]
-        reached += [is_there[skip] for skip in ("skip_up", "skip_down") if getattr(area, skip)]
-        active = jnp.stack(reached).any()
+        sources = [is_there["below"], *([is_there["above"]] if area.above else [])]
+        sources += [is_there[skip] for skip in ("skip_up", "skip_down") if getattr(area, skip)]
+        active = jnp.stack(sources).any()
         for states, stream in ((up, streams[0]), (down, streams[1])):
             states[name] = jnp.where(active, stream, states[name])
         present[name] = present[name] | active
     last = names[-2]
-    judged, speaks = readout(up[last])
-    down["readout"] = jnp.where(present[last], speaks, carry.down["readout"])
+    logits, top_down = readout(up[last])
+    down["readout"] = jnp.where(present[last], top_down, carry.down["readout"])
     present["readout"] = present[last]
-    judged = jnp.where(present[last], judged, carry.judged)
-    return StreamStates(up, down, present, carry.step + 1, judged)
+    logits = jnp.where(present[last], logits, carry.logits)
+    return StreamStates(up, down, present, carry.step + 1, logits)
 
 
 def _sweeps(carry: StreamStates, image: Array, areas: Areas, readout: Readout, repaired: bool) -> StreamStates:
@@ -288,11 +288,11 @@ def _sweeps(carry: StreamStates, image: Array, areas: Areas, readout: Readout, r
         }
         given = _given(carry._replace(up=up), name, below, carry.down[above]) | {"up": carry.up[name]}
         below = up[name] = areas[name](given, is_there)[0]
-    judged, down["readout"] = readout(below)
+    logits, down["readout"] = readout(below)
     for number, name in reversed(list(enumerate(areas))):
         above = names[number + 1]
         is_there = nothing | {"below": there, "down": carry.present[name], "above": there}
         is_there["skip_down"] = jnp.bool_(repaired)
         given = _given(carry._replace(up=up, down=down), name, up[names[number - 1]] if number else image, down[above])
         down[name] = areas[name](given | {"down": carry.down[name]}, is_there)[1]
-    return StreamStates(up, down, jax.tree.map(jnp.ones_like, carry.present), carry.step + 1, judged)
+    return StreamStates(up, down, jax.tree.map(jnp.ones_like, carry.present), carry.step + 1, logits)

@@ -61,22 +61,22 @@ class RecurrentConvolutional(nn.Module):
         names = [name for name, _ in self.areas]
         readout = nn.Dense(self.classes, use_bias=self.bias, dtype=self.dtype, name="readout")
         image = (as_float(glimpse) if jnp.issubdtype(glimpse.dtype, jnp.integer) else glimpse).astype(self.dtype)
-        steady = _leading([area.is_steady for area in areas])
-        shown, logits, hidden = [], [], jnp.zeros(())
+        constant = _leading([area.is_steady for area in areas])
+        history, logits, hidden = [], [], jnp.zeros(())
         for index in range(self.internal_steps):
             states, below = {}, image
             for number, (name, area) in enumerate(zip(names, areas, strict=True)):
-                if index and number < steady:  # what no state drives is the same at each step
-                    below = states[name] = shown[-1][name]
+                if index and number < constant:  # what no state drives is the same at each step
+                    below = states[name] = history[-1][name]
                     continue
                 above = self._above(area, carry, number)
                 below = states[name] = area(below, carry.areas[name], above, carry.step)
             hidden = below.mean((0, 1))
-            judged = readout(hidden).astype(at_least_float32(self.dtype))
-            carry = AreaStates(states, carry.step + 1, carry.total + judged)
-            shown.append(states)
-            logits.append(judged)
-        by_step = {f"{name}_by_step": jnp.stack([states[name] for states in shown]) for name in names}
+            readout_logits = readout(hidden).astype(at_least_float32(self.dtype))
+            carry = AreaStates(states, carry.step + 1, carry.total + readout_logits)
+            history.append(states)
+            logits.append(readout_logits)
+        by_step = {f"{name}_by_step": jnp.stack([states[name] for states in history]) for name in names}
         last = carry.total if self.cumulative else logits[-1]
         return carry, {"logits": last, "hidden": hidden, "logits_by_step": jnp.stack(logits), **by_step}
 
@@ -181,7 +181,7 @@ def spoerer2017(
       ('top_down', 'sum')
     """
     idle: tuple = tuple(name for name, letter in (("lateral", "L"), ("top_down", "T")) if letter not in letters)
-    options: dict[str, Any] = {"lateral": True, "above": features, "bias": True, "norm": "batch", "normed": "each"}
+    options: dict[str, Any] = {"lateral": True, "above": features, "bias": True, "norm": "batch", "norm_of": "each"}
     options |= {"from_zeros": True, "idle": (*idle, "sum"), "train": train, "axis": axis}
     areas = [(f"layer_{number}", Area(features, kernel, pool=number > 0, **options)) for number in range(layers)]
     return RecurrentConvolutional(tuple(areas), classes, internal_steps)

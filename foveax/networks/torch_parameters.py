@@ -64,7 +64,7 @@ def from_torch(tensors: Mapping[str, Any], names: Names, like: Mapping[str, Any]
         ``batch_stats``.
 
     Raises `InputError` for a tensor that the network lacks, or that has another number of elements, and for one that is
-    lacking. Counters of batches are passed over.
+    missing. Counters of batches are passed over.
 
     Example:
       >>> import jax, jax.numpy as jnp, numpy as np
@@ -76,7 +76,7 @@ def from_torch(tensors: Mapping[str, Any], names: Names, like: Mapping[str, Any]
     """
     leaves: dict[tuple, Any] = flatten_dict(dict(like))  # pyright: ignore
     shapes = {"/".join(path[1:]): (path, leaf.shape) for path, leaf in leaves.items()}
-    found = {}
+    arrays = {}
     for name, tensor in tensors.items():
         if name.endswith("num_batches_tracked"):
             continue
@@ -89,11 +89,11 @@ def from_torch(tensors: Mapping[str, Any], names: Names, like: Mapping[str, Any]
         array = _laid_out(np.asarray(tensor.detach() if hasattr(tensor, "detach") else tensor), place)
         if array.size != np.prod(shape):
             raise InputError(f"{name} must hold {list(shape)} numbers; got {list(array.shape)}")
-        found[path] = array.reshape(shape)
-    lacking = [place for place, (path, _) in shapes.items() if path not in found]
-    if lacking:
-        raise InputError(f"tensors must hold all of the network's; {', '.join(lacking[:3])} are not there")
-    return unflatten_dict(found)
+        arrays[path] = array.reshape(shape)
+    missing = [place for place, (path, _) in shapes.items() if path not in arrays]
+    if missing:
+        raise InputError(f"tensors must hold all of the network's; {', '.join(missing[:3])} are not there")
+    return unflatten_dict(arrays)
 
 
 def _laid_out(array: np.ndarray, place: str) -> np.ndarray:

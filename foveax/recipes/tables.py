@@ -117,7 +117,7 @@ RECIPES = {
         {
             "learned": Row(_clothes("learned"), 5),
             "itinerary": Row(_clothes("itinerary"), 3),
-            "random": Row(_clothes("random"), 3),
+            "random": Row(_clothes("random"), 2),
         },
     ),
     "table1": _table1(),

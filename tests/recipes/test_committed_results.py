@@ -80,6 +80,16 @@ def test_documentation_quotes_the_canvases():
         assert [random, sequence] == [in_percent(figures["test"][name][-1]) for name in ("random", "best sequence")]
 
 
+def test_documentation_quotes_the_clothes():
+    quoted = table("docs/recipe.md", "| eye | seeds | test | deviation | worst | best fixed sequence |")
+    rows = committed("fashion")
+    assert quoted.keys() == rows.keys()
+    for eye, row in rows.items():
+        sequence = np.mean([figures["test"]["best sequence"][-1] for figures in row["seeds"]])
+        shares = [f"{100 * share:.2f}" for share in (row["mean"], row["deviation"], row["worst"], sequence)]
+        assert quoted[eye] == [str(len(row["seeds"])), *shares]
+
+
 def test_documentation_quotes_the_trainers():
     quoted = table("docs/environments.md", "| trainer | test, learned | best sequence | random | minutes |")
     for shown, row in zip(quoted.values(), committed("trainers").values(), strict=True):
