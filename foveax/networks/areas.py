@@ -251,4 +251,4 @@ class Area(nn.Module):
     def is_steady(self) -> bool:
         """Whether the area is the same at each step of one image, if what lies below is: it hears no state."""
         feedback = (self.lateral and "lateral" not in self.idle) or (self.above and "top_down" not in self.idle)
-        return not feedback and not self.train
+        return not feedback and not self.train and self.steps == 1

@@ -1,5 +1,6 @@
 """BLT-VS: areas of the ventral stream with a bottom-up and a top-down stream each, in two orders of updating."""
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
@@ -102,13 +103,14 @@ class TwoStreamArea(nn.Module):
         drives = {name: jnp.where(present[name], drive, jnp.zeros_like(drive)) for name, drive in drives.items()}
 
         def stream(name: str, driven: tuple[str, ...], gated: tuple[str, ...]) -> Array:
-            total = sum((drives[source] for source in driven if source in drives), jnp.zeros_like(drives["below"]))
+            nothing = jnp.zeros_like(drives["below"])
+            total = nn.relu(sum((drives[source] for source in driven if source in drives), nothing))
             gates = [source for source in gated if source in drives]
             if gates:
                 is_gated = jnp.stack([jnp.asarray(present[source]) for source in gates]).any()
                 gain = 2 * nn.sigmoid(sum(drives[source] for source in gates))
-                total = nn.relu(total) * jnp.where(is_gated, gain, jnp.ones_like(gain))
-            return Norm("group", name=f"{name}_norm")(nn.relu(total), 0)
+                total *= jnp.where(is_gated, gain, jnp.ones_like(gain))
+            return Norm("group", name=f"{name}_norm")(total, 0)
 
         up = stream("up", ("below", "up", "skip_up"), ("above", "skip_down"))
         return up, stream("down", ("above", "down", "skip_down"), ("below", "skip_up"))
@@ -174,10 +176,11 @@ class BLTVS(nn.Module):
         areas = {name: self._area(name) for name, _ in self.stages}
         kernels, stride = READOUT
         readout = Readout(self.classes, self._side(kernels), stride, self.spare, name="readout")
-        step = _bio_step if self.unroll == "bio" else _sweeps
+        sweeps = functools.partial(_sweeps, repaired=not self.skip_as_published)
+        step = _bio_step if self.unroll == "bio" else sweeps
         image, history = glimpse.astype(self.dtype), []
         for _ in range(self.internal_steps):
-            carry = step(carry, image, areas, readout, not self.skip_as_published)
+            carry = step(carry, image, areas, readout)
             history.append(carry)
         by_step = {
             f"{name}_{stream}_by_step": jnp.stack([getattr(states, stream)[name] for states in history])
@@ -230,19 +233,19 @@ class BLTVS(nn.Module):
 Areas = Mapping[str, TwoStreamArea]
 
 
-def _given(carry: StreamStates, name: str, below: Array, above: Array | None) -> dict[str, Array]:
+def _given(carry: StreamStates, name: str, below: Array, above: Array) -> dict[str, Array]:
     """An area's inputs by name; those of areas further away are there for all, and read by two."""
     return {
         "below": below,
         "up": carry.up[name],
         "down": carry.down[name],
-        "above": carry.down[name] if above is None else above,
+        "above": above,
         "skip_up": carry.up["v1"],
         "skip_down": carry.down["v4"],
     }
 
 
-def _bio_step(carry: StreamStates, image: Array, areas: Areas, readout: Readout, repaired: bool) -> StreamStates:
+def _bio_step(carry: StreamStates, image: Array, areas: Areas, readout: Readout) -> StreamStates:
     """All areas at once, from what they were; an area from the moment when anything but itself reaches it."""
     names = [*areas, "readout"]
     up, down, present = dict(carry.up), dict(carry.down), dict(carry.present)

@@ -7,9 +7,10 @@ import pytest
 import small
 
 import foveax as fx
-from foveax.networks.areas import Area, convolve, convolve_up
+from foveax.networks.areas import Area, Connection, convolve, convolve_up
 from foveax.networks.blt_vs import BLTVS, STAGES
 from foveax.networks.recurrent_convolutional import ccn23, rcnn_sat, spoerer2017
+from foveax.networks.torch_parameters import from_torch
 
 
 @pytest.mark.parametrize(("size", "stride"), [((6, 8), 2), ((7, 5), 2), ((5, 6), 1)])
@@ -79,3 +80,31 @@ def test_lateral_connections_may_be_depth_wise(rng):
     feedforward = {name: params[name] for name in ("bottom_up", "norm")}
     np.testing.assert_allclose(first, jax.jit(alone.apply)({"params": feedforward}, below, own, None, 0), atol=1e-6)
     assert (first != later).any()
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_the_skip_from_v4_to_v1_is_idle_in_sweeps_unless_it_is_mended(published):
+    stages = tuple((name, stage._replace(channels=2)) for name, stage in STAGES.items())
+    network = BLTVS(3, internal_steps=2, large=False, spare=1, stages=stages, skip_as_published=published)
+    image = jax.random.uniform(jax.random.key(1), (16, 16, 1))
+    carry = network.initialize_carry(jax.random.key(0), image.shape)
+    params = jax.jit(network.init)(jax.random.key(0), carry, image)
+
+    def total(params):
+        return network.apply(params, carry, image)[1]["v1_down_by_step"].sum()
+
+    gradient = jax.jit(jax.grad(total))(params)["params"]["v1"]["skip_down_groups"]["kernel"]
+    assert (gradient == 0).all() == published
+
+
+def test_tensors_that_are_not_those_of_a_network_are_refused():
+    like = jax.eval_shape(Connection(2).init, jax.random.key(0), jnp.zeros((4, 4, 3)))
+    names = ((r"^weight$", "kernel"),)
+    weight, bias = np.zeros((2, 3, 3, 3)), np.zeros(2)
+    for tensors, message in (
+        ({"weight": weight, "bias": bias, "scale": bias}, "it has no 'scale'"),
+        ({"weight": weight[:1], "bias": bias}, r"weight must hold \[3, 3, 3, 2\] numbers"),
+        ({"weight": weight}, "bias are not there"),
+    ):
+        with pytest.raises(fx.InputError, match=message):
+            from_torch(tensors, names, like)

@@ -35,6 +35,10 @@ def test_recipe_keeps_its_results_and_does_not_repeat_them(tmp_path, monkeypatch
     assert run_recipe(recipe, name="two", out=tmp_path / "two", data=own, only="another row") == results
     with pytest.raises(fx.InputError, match=r"results so far in .*two; got those of its rows, not tiny.npz"):
         run_recipe(recipe, name="two", out=tmp_path / "two")
+    other = row._replace(config=dataclasses.replace(row.config, images=128))
+    longer = recipe._replace(rows={"small, row": other})
+    with pytest.raises(fx.InputError, match="images is 96 there, 128 here"):
+        run_recipe(longer, name="two", out=tmp_path / "two", data=own)
     assert "50/49" in format_results(results)
     provenance = tmp_path / "two" / "small--row" / "seed-1" / "provenance.json"
     begun = json.loads(provenance.read_text())["starts"][0] | {"processor": "elsewhere"}
