@@ -5,6 +5,7 @@ from foveax.data.canvas import cluttered as cluttered
 from foveax.data.canvas import translated as translated
 from foveax.data.dataset import Data as Data
 from foveax.data.dataset import from_arrays as from_arrays
+from foveax.data.debris import debris as debris
 from foveax.data.load import load as load
 from foveax.data.scenes import scenes as scenes
 from foveax.evaluation.controls import evaluate_with_controls as evaluate_with_controls

@@ -1,9 +1,11 @@
 """Data sets by name: the bundled digits, files of arrays, folders of pictures, or image classification sets of TFDS."""
 
+import ast
 import contextlib
 import importlib.resources
+import inspect
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import numpy as np
 from foveax._checked import in_line
 from foveax._types import InputError
 from foveax.data.dataset import Data, from_named
+from foveax.data.digit_clutter import DIGIT_SETS
 from foveax.data.folder import load_folder
 from foveax.data.known_answers import cued_place, hidden_target, one_place
 from foveax.data.listing import TEST_SHARE, holds_pictures
@@ -23,7 +26,9 @@ from foveax.runtime.machine import check_memory
 BUNDLED = "mnist5k"
 UNUSABLE = (OSError, RuntimeError, ValueError)
 """What a name raises that is no path's: too long, of no such user, or of characters that no path has."""
-DRAWN = {"one_place": one_place, "cued_place": cued_place, "hidden_target": hidden_target, **SHAPE_SETS}
+KNOWN_ANSWERS = {"one_place": one_place, "cued_place": cued_place, "hidden_target": hidden_target}
+DRAWN: dict[str, Callable[..., Data]] = {**KNOWN_ANSWERS, **SHAPE_SETS, **DIGIT_SETS}
+"""Sets that are drawn; some take options, ``"NAME:option=value,option=value"``."""
 
 
 def load(
@@ -41,10 +46,11 @@ def load(
     Args:
       name: ``"mnist5k"``, the 5,000 + 1,000 digits of MNIST that come with foveax; ``"one_place"``, ``"cued_place"``
         or ``"hidden_target"``, problems whose answer is known (`foveax.data.known_answers`); ``"shaded_shapes"``,
-        ``"coloured_shapes"`` or ``"circle_square"`` (`foveax.data.shapes`); the path of an ``.npz`` file with the
-        arrays ``train_image``, ``train_label``, ``test_image``, ``test_label`` (as `from_arrays` takes them, any
-        further ``train_NAME`` and ``test_NAME``, and optionally the scalar ``classes`` and the text ``names``, one for
-        each class); the path of a folder with a
+        ``"coloured_shapes"`` or ``"circle_square"`` (`foveax.data.shapes`); ``"digit_debris"`` or ``"digit_clutter"``
+        (`foveax.data.digit_clutter`), with options if wanted, as ``"digit_debris:pieces=10,images=20000"``; the path
+        of an ``.npz`` file with the arrays ``train_image``, ``train_label``, ``test_image``, ``test_label`` (as
+        `from_arrays` takes them, any further ``train_NAME`` and ``test_NAME``, and optionally the scalar ``classes``
+        and the text ``names``, one for each class); the path of a folder with a
         file ``train_image.npy``, and so on, for each of these arrays, of which only the images that are shown are read;
         the path of a folder of pictures, in a folder for each class, or of a CSV file that lists them
         (`foveax.data.folder`); or the name of a TFDS image classification set, such as ``"mnist"``.
@@ -71,14 +77,30 @@ def load(
         raise InputError(f"fit, side and test_share are for pictures in files; {name!r} is no folder or list of them")
     if name == BUNDLED:
         return _load_npz(Path(str(importlib.resources.files("foveax.data") / BUNDLED / f"{BUNDLED}.npz")))
-    if name in DRAWN:
-        return DRAWN[name]()
+    if name.partition(":")[0] in DRAWN:
+        return _draw(*name.partition(":")[::2])
     name = absolute_name(name)
     if name.endswith(".npz"):
         return _load_npz(Path(name))
     if _is_of_arrays(name):
         return from_named(Path(name), map_folder(Path(name)))
     return load_tfds(name, data_dir=data_dir, download=download)
+
+
+def _draw(name: str, options: str) -> Data:
+    """A set that is drawn, with options as ``"option=value,option=value"``."""
+    known = inspect.signature(DRAWN[name], follow_wrapped=False).parameters
+    values = {}
+    for text in filter(None, options.split(",")):
+        option, _, value = text.partition("=")
+        try:
+            values[option] = ast.literal_eval(value)
+        except (SyntaxError, ValueError):
+            values[option] = value
+        if option not in known or not isinstance(values[option], type(known[option].default)):
+            wanted = ", ".join(f"{key} ({type(part.default).__name__})" for key, part in known.items()) or "none"
+            raise InputError(f"options of {name} must be among {wanted}; got {text!r:.60}")
+    return DRAWN[name](**values)
 
 
 def is_of_pictures(name: str) -> bool:

@@ -37,10 +37,41 @@ def convolve_up(planes: Array, kernel: Array, *, stride: int, size: tuple[int, i
     return _correlate(planes, kernel, padding, window_strides=(1, 1), lhs_dilation=(stride, stride))
 
 
-def _correlate(planes: Array, kernel: Array, padding: list[tuple[int, int]], **options: Any) -> Array:
-    layout = ("NHWC", "HWIO", "NHWC")
+def _correlate(
+    planes: Array,
+    kernel: Array,
+    padding: list[tuple[int, int]],
+    *,
+    window_strides: tuple[int, int],
+    lhs_dilation: tuple[int, int] = (1, 1),
+    feature_group_count: int = 1,
+) -> Array:
     kernel = kernel.astype(planes.dtype)
-    return jax.lax.conv_general_dilated(planes[None], kernel, padding=padding, dimension_numbers=layout, **options)[0]
+
+    def convolution(planes: Array, kernel: Array) -> Array:
+        return jax.lax.conv_general_dilated(
+            planes[None],
+            kernel,
+            window_strides,
+            padding,
+            lhs_dilation,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=feature_group_count,
+        )[0]
+
+    def product(planes: Array, kernel: Array) -> Array:
+        spread = [(low, high, gap - 1) for (low, high), gap in zip(padding, lhs_dilation, strict=True)]
+        spread = jax.lax.pad(planes, jnp.zeros((), planes.dtype), [*spread, (0, 0, 0)])
+        side, (down, across) = kernel.shape[0], window_strides
+        rows, columns = (length - side + 1 for length in spread.shape[:2])
+        shifts = [(row, column) for row in range(side) for column in range(side)]
+        windows = [spread[row : row + rows : down, column : column + columns : across] for row, column in shifts]
+        return jnp.tensordot(jnp.concatenate(windows, -1), kernel.reshape(-1, kernel.shape[-1]), 1)
+
+    if feature_group_count > 1:
+        return convolution(planes, kernel)
+    # a processor takes tens of times as long for a convolution within a loop, as trainings are
+    return jax.lax.platform_dependent(planes, kernel, cpu=product, default=convolution)
 
 
 class Connection(nn.Module):

@@ -28,7 +28,7 @@ class AreaStates(NamedTuple):
 
 
 class RecurrentConvolutional(nn.Module):
-    """Areas, one above the other, and a linear read-out of K logits from the mean over the places of the last.
+    """Areas, one above the other, and a linear read-out of K logits from the last, reduced over its places.
 
     A step goes from the first area to the last: each hears the one below as it is at this step, itself and the one
     above as they were at the step before. Given one glimpse after another it makes `internal_steps` steps with each,
@@ -40,6 +40,7 @@ class RecurrentConvolutional(nn.Module):
       internal_steps: steps at each call.
       bias: whether the read-out has one.
       cumulative: whether ``logits`` are the sum over all steps so far, or those of the last step.
+      over_places: whether the read-out is from the mean of the last area over its places, or from the maximum.
       dtype: of the computation; parameters and logits are float32.
     """
 
@@ -48,13 +49,14 @@ class RecurrentConvolutional(nn.Module):
     internal_steps: int = 1
     bias: bool = True
     cumulative: bool = False
+    over_places: Literal["mean", "max"] = "mean"
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, carry: AreaStates, glimpse: Array) -> tuple[AreaStates, dict[str, Array]]:
         """One glimpse ``[H, W, C]``: the next carry; ``logits`` ``[K]``, and those of each step, ``[steps, K]``.
 
-        ``hidden`` is the mean over places of the last area, ``[C]``; ``NAME_by_step`` are an area's states,
+        ``hidden`` is the mean or maximum over places of the last area, ``[C]``; ``NAME_by_step`` are an area's states,
         ``[steps, H, W, C]``.
         """
         areas = [area.clone(parent=self, name=name) for name, area in self.areas]
@@ -71,7 +73,7 @@ class RecurrentConvolutional(nn.Module):
                     continue
                 above = self._above(area, carry, number)
                 below = states[name] = area(below, carry.areas[name], above, carry.step)
-            hidden = below.mean((0, 1))
+            hidden = below.mean((0, 1)) if self.over_places == "mean" else below.max((0, 1))
             readout_logits = readout(hidden).astype(at_least_float32(self.dtype))
             carry = AreaStates(states, carry.step + 1, carry.total + readout_logits)
             history.append(states)
@@ -185,6 +187,47 @@ def spoerer2017(
     options |= {"from_zeros": True, "idle": (*idle, "sum"), "train": train, "axis": axis}
     areas = [(f"layer_{number}", Area(features, kernel, pool=number > 0, **options)) for number in range(layers)]
     return RecurrentConvolutional(tuple(areas), classes, internal_steps)
+
+
+def layered(
+    letters: Letters = "BLT",
+    *,
+    classes: int = 10,
+    filters: tuple[int, ...] = (32, 32),
+    kernel: int = 3,
+    internal_steps: int = 4,
+    norm: Literal["group", "layer", "none"] = "group",
+    cumulative: bool = False,
+    dtype: Any = jnp.float32,
+) -> RecurrentConvolutional:
+    """Layers with 2 x 2 pools between them, B, BL, BT or BLT, that a graph takes: the design of Spoerer et al. 2017.
+
+    Read out from the maximum over places, as published (https://doi.org/10.3389/fpsyg.2017.01551). Each layer is
+    normalised over all its places and channels, in place of the local response norm of the paper. Its controls with
+    larger kernels (B-K: 5) and more features (B-F: 64) are ``"B"`` with other arguments.
+
+    Args:
+      letters: B without, L with lateral, T with top-down connections.
+      classes: K.
+      filters: channels of each layer.
+      kernel: side of all kernels.
+      internal_steps: steps at each call.
+      norm: with a scale and a bias for each channel (group), or for each channel and place (layer), or none.
+      cumulative: as of `RecurrentConvolutional`.
+      dtype: likewise.
+
+    Example:
+      >>> [area.above for _, area in layered("BT").areas]
+      [32, 0]
+    """
+    areas = []
+    for number, channels in enumerate(filters):
+        above = filters[number + 1] if "T" in letters and number + 1 < len(filters) else 0
+        bias = norm == "none"
+        area = Area(channels, kernel, pool=number > 0, lateral="L" in letters, above=above, bias=bias, norm=norm)
+        areas.append((f"layer_{number}", area))
+    options: dict[str, Any] = {"cumulative": cumulative, "over_places": "max", "dtype": dtype}
+    return RecurrentConvolutional(tuple(areas), classes, internal_steps, **options)
 
 
 SAT_FILTERS = (96, 128, 192, 256, 512, 1024, 2048)

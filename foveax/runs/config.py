@@ -10,6 +10,7 @@ from foveax._types import InputError
 from foveax.data.augment import cut_out, mirrored, mixed, recoloured, rescaled, shifted, warped
 from foveax.data.canvas import cluttered
 from foveax.data.dataset import Data, Split, held_out, held_out_by_class
+from foveax.data.debris import debris
 from foveax.data.first import begun_anywhere
 from foveax.data.listing import TEST_SHARE
 from foveax.data.load import absolute_name, is_of_pictures, load
@@ -19,7 +20,7 @@ from foveax.learning.hyperparameters import LearningConfig
 from foveax.pipelines.standard import PipelineConfig
 from foveax.runtime.files import read_json, read_text
 
-Task = Literal["original", "translated", "cluttered", "scenes"]
+Task = Literal["original", "translated", "cluttered", "scenes", "debris"]
 MOST_STEPS = 2**31 - 1
 """Steps are counted in 32 bits."""
 
@@ -66,11 +67,12 @@ class TrainingConfig(Checked):
     task: Task = "original"
     """The images as they are; each at a random place of a larger canvas (translated); or so, among pieces of others
     (cluttered); or each of a random size, a sixth to a half of the canvas, on a texture among scrambled pictures
-    (scenes)."""
+    (scenes); or each, no larger, under fragments of digits (debris)."""
     canvas: int = bounded(60, 1, 100_000)
     """Side of the canvas in pixels."""
     pieces: int = bounded(4, 0, 10_000)
-    """Pieces of other images on a cluttered canvas, or scrambled pictures in a scene."""
+    """Pieces of other images on a cluttered canvas, scrambled pictures in a scene, or fragments of digits (debris): 10
+    are light, 30 moderate, 50 heavy."""
     validation: int = bounded(0, 0, 10**9)
     """Training images that are held out, and take the place of the test images; 0 trains on all."""
     validate: float = bounded(0.0, 0.0, 0.9)
@@ -135,6 +137,8 @@ class TrainingConfig(Checked):
         told = self.pipeline.policy == "told"
         if self.task == "scenes":
             data = scenes(data, side=self.canvas, distractors=self.pieces, told=told)
+        elif self.task == "debris":
+            data = debris(data, pieces=self.pieces)
         elif self.task != "original":
             pieces = self.pieces if self.task == "cluttered" else 0
             data = cluttered(data, side=self.canvas, pieces=pieces, told=told)

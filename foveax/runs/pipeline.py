@@ -14,7 +14,7 @@ from foveax.pipelines.standard import PipelineConfig
 from foveax.runs.config import TrainingConfig
 
 STANDARD = "foveax.pipelines.standard:standard_pipeline"
-STOCK = (STANDARD, "foveax.pipelines.perceptron:perceptron_pipeline")
+STOCK = (STANDARD, "foveax.pipelines.perceptron:perceptron_pipeline", "foveax.pipelines.areas:areas_pipeline")
 """Pipelines of this package: functions of the data and a `PipelineConfig`; a run of one needs no name to be loaded."""
 
 
@@ -30,6 +30,8 @@ def find_pipeline(config: TrainingConfig, pipeline: Build | Pipeline | None = No
     if own.function not in STOCK and changed:
         names = ", ".join(changed)
         raise InputError(f"fields of the standard pipeline must not be given next to one of your own; got {names}")
+    if own.function in STOCK and "config" not in own.arguments:
+        return stock_pipeline(config, own.function, own.arguments)  # its fields are the configuration's
     return own
 
 
