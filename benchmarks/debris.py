@@ -6,10 +6,12 @@ Trains each network (B, B-K, B-F, BT, BL, BLT) at each level of debris, with sev
 all of them (mapped over so many as are trained ``--together``), on images drawn once and kept on the device. After each
 cell it writes the error of each seed on the test images, and the cost, to ``benchmarks/results/debris-KIND.json``; a
 cell that is there, with the same settings, is not trained again. ``--validation`` judges by training images that are
-held out instead.
+held out instead. Networks that see nothing but heavy debris may never begin to learn: during the share ``--curriculum``
+of a training, images have lighter debris first, of the levels below its own.
 """
 
 import argparse
+import functools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,6 +53,7 @@ WARM = 0.05
 """Share of the training over which the learning rate rises."""
 SETTINGS = (
     *("images", "batch", "rate", "steps", "norm", "precision", "train_images", "test_images", "overflow", "validation"),
+    "curriculum",
 )
 """Flags on which the errors of a cell depend."""
 
@@ -59,7 +62,7 @@ def main() -> None:
     """Trains the cells that are not there yet, writes after each, prints the table."""
     chosen = arguments()
     file = chosen.out or RESULTS / f"debris-{jax.devices()[0].device_kind.replace(' ', '-')}.json"
-    results = read_json(file) if file.exists() else {"cells": []}
+    results: dict[str, Any] = read_json(file) if file.exists() else {"cells": []}
     results |= {"machine": machine(), "outside_replication": {"levels": LEVELS, "error": REPLICATION}}
     settings = {name: getattr(chosen, name) for name in SETTINGS}
     wanted = {**settings, "seeds": list(range(chosen.seeds))}
@@ -67,9 +70,10 @@ def main() -> None:
         left = [name for name in chosen.networks if not find(results["cells"], name, level, wanted)]
         if not left:
             continue
-        data = load(chosen, level)
+        stages = [load(chosen, lighter) for lighter in LEVELS[1:] if lighter < level and chosen.curriculum]
+        stages.append(load(chosen, level))
         for name in left:
-            cell = {"network": name, "pieces": level, **wanted, **train_cell(name, data, chosen)}
+            cell = {"network": name, "pieces": level, **wanted, **train_cell(name, stages, chosen)}
             results["cells"].append(cell)
             write_json(file, results)
             error = f"error {cell['mean']:.2f} mean, {cell['worst']:.2f} worst"
@@ -95,6 +99,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--test-images", type=int, default=10_000)
     parser.add_argument("--overflow", action="store_true", help="grey levels of the generator's last commit")
     parser.add_argument("--validation", type=int, default=0, help="training images to judge by instead of test images")
+    parser.add_argument("--curriculum", type=float, default=0.0, help="share of the training with lighter debris")
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     if chosen.seeds % chosen.together:
@@ -110,20 +115,27 @@ def find(cells: list[dict[str, Any]], name: str, level: int, wanted: dict[str, A
 
 def load(chosen: argparse.Namespace, level: int) -> Data:
     """The images of a level, on the device."""
-    data = digit_debris(level, chosen.train_images, chosen.test_images, chosen.overflow)
-    data = held_out(data, chosen.validation) if chosen.validation else data
+    return drawn(level, chosen.train_images, chosen.test_images, chosen.overflow, chosen.validation)
+
+
+@functools.cache
+def drawn(level: int, train: int, test: int, overflow: bool, validation: int) -> Data:
+    """As `load`, once for each level."""
+    data = digit_debris(level, train, test, overflow)
+    data = held_out(data, validation) if validation else data
     return data._replace(train=jax.device_put(data.train), test=jax.device_put(data.test))
 
 
-def train_cell(name: str, data: Data, chosen: argparse.Namespace) -> dict[str, Any]:
+def train_cell(name: str, stages: list[Data], chosen: argparse.Namespace) -> dict[str, Any]:
     """Trains and judges all seeds of a network: errors in percent by seed, failures, seconds, FLOPs."""
+    data = stages[-1]
     options = {"internal_steps": chosen.steps, "norm": chosen.norm, "dtype": jnp.dtype(chosen.precision)}
     network = layered(**NETWORKS[name], classes=data.classes, **options)
     shape = data.inputs["image"].shape
     optimiser = make_optimiser(chosen)
     programs = compile_programs(network, optimiser, data, chosen)
     began = time.perf_counter()
-    runs = [train_seeds(programs, data, seeds, chosen) for seeds in groups(chosen)]
+    runs = [train_seeds(programs, stages, seeds, chosen) for seeds in groups(chosen)]
     seconds = time.perf_counter() - began
     errors, losses = (np.concatenate(column) for column in zip(*runs, strict=True))
     last = errors[:, -1]
@@ -197,20 +209,29 @@ def compile_programs(
 
 
 def train_seeds(
-    programs: Programs, data: Data, seeds: np.ndarray, chosen: argparse.Namespace
+    programs: Programs, stages: list[Data], seeds: np.ndarray, chosen: argparse.Namespace
 ) -> tuple[np.ndarray, np.ndarray]:
     """Whole trainings: errors in percent on the test images by step of the network, ``[N, S]``; losses by dispatch."""
     state, losses = programs.begin(keys_of(seeds)), []
-    steps, dispatch, size = steps_of(chosen), dispatch_of(chosen), len(data.train["label"])
+    steps, dispatch, test = steps_of(chosen), dispatch_of(chosen), stages[-1].test
+    size = len(stages[-1].train["label"])
     orders = [rows_of(int(seed), size, steps * chosen.batch).reshape(steps, chosen.batch) for seed in seeds]
-    order = np.stack(orders) if chosen.together > 1 else orders[0][None]
+    order = np.stack(orders)
     for first in range(0, steps, dispatch):
         rows = order[:, first : first + dispatch]
-        state, loss = programs.advance(state, jnp.asarray(rows if chosen.together > 1 else rows[0]), data.train)
+        train = stages[stage_of(first / steps, len(stages), chosen.curriculum)].train
+        state, loss = programs.advance(state, jnp.asarray(rows if chosen.together > 1 else rows[0]), train)
         losses.append(loss)
-    wrong = sum(np.asarray(programs.judge(state[0], *part), np.float64) for part in parts_of(data.test))
-    count = sum(len(labels) for _, labels in parts_of(data.test))
+    wrong = np.stack([programs.judge(state[0], *part) for part in parts_of(test)]).sum(axis=0)
+    count = sum(len(labels) for _, labels in parts_of(test))
     return (100 * wrong / count).reshape(len(seeds), -1), np.stack(losses, axis=-1).reshape(len(seeds), -1)
+
+
+def stage_of(progress: float, stages: int, curriculum: float) -> int:
+    """The stage of a training whose share `progress` is done: the last, after equal parts of the curriculum."""
+    if progress >= curriculum:
+        return stages - 1
+    return int(progress / curriculum * (stages - 1))
 
 
 def make_optimiser(chosen: argparse.Namespace) -> optax.GradientTransformation:
@@ -258,7 +279,8 @@ def network_of_images(network: RecurrentConvolutional) -> Callable[..., jax.Arra
 
     def apply(params: Any, image: jax.Array) -> jax.Array:
         carry = network.initialize_carry(jax.random.key(0), image.shape)
-        return network.apply(params, carry, image)[1]["logits_by_step"]  # pyright: ignore[reportIndexIssue, reportCallIssue, reportArgumentType]
+        result: Any = network.apply(params, carry, image)
+        return result[1]["logits_by_step"]
 
     return jax.vmap(apply, (None, 0))
 

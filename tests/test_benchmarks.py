@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -22,6 +23,21 @@ PARTS = [
     "profile",
 ]
 PARTS += ["peers"] if importlib.util.find_spec("torch") else []  # PyTorch is no dependency
+
+
+def test_digit_debris_is_trained_cell_by_cell_and_none_twice(tmp_path):
+    sizes = ["--images", "40", "--batch", "10", "--train-images", "64", "--test-images", "64", "--validation", "20"]
+    flags = ["--seeds", "2", "--together", "2", "--networks", "B", "BT", "--levels", "30", "--steps", "2"]
+    flags += ["--dispatch", "1", "--curriculum", "0.5", "--precision", "bfloat16"]
+    command = [sys.executable, BENCHMARKS / "debris.py", *sizes, *flags, "--out", tmp_path / "debris.json"]
+    subprocess.run(command, check=True)
+    results = json.loads((tmp_path / "debris.json").read_text())
+    for cell, parameters in zip(results["cells"], (9_962, 19_178), strict=True):
+        assert len(cell["errors"]) == 2
+        assert cell["worst"] == max(cell["errors"])
+        assert cell["parameters"] == parameters
+        assert np.isfinite(cell["loss"]).all()
+    assert "compilation" not in subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.mark.nightly

@@ -57,14 +57,11 @@ def areas_pipeline(
     if isinstance(filters, (str, int)) or not filters:
         raise InputError(f"filters must be a number for each layer; got {filters!r}")
     sizes = tuple(check_count("filters", number) for number in filters)
-    shrunk = config.crop_size // 2 ** (len(sizes) - 1)
-    if not shrunk:
-        raise InputError(
-            f"crop_size must be at least {2 ** (len(sizes) - 1)} for {len(sizes)} layers; got {config.crop_size}"
-        )
-    if "T" in letters and config.crop_size % 2 ** (len(sizes) - 1):
-        multiple = f"crop_size must be a multiple of {2 ** (len(sizes) - 1)} for top-down connections"
-        raise InputError(f"{multiple}; got {config.crop_size}")
+    shrink = 2 ** (len(sizes) - 1)
+    if config.crop_size < shrink:
+        raise InputError(f"crop_size must be at least {shrink} for {len(sizes)} layers; got {config.crop_size}")
+    if "T" in letters and config.crop_size % shrink:
+        raise InputError(f"crop_size must be a multiple of {shrink} for top-down connections; got {config.crop_size}")
     network = layered(
         letters,
         classes=data.classes,

@@ -22,9 +22,8 @@ def twin_of_digits(identity, shift):
             if 0 <= to[0] < 512 and 0 <= to[1] < 512:
                 cover, white = (int(layer[digit, row, column]) for layer in glyphs())
                 canvas[to] = np.floor((int(canvas[to]) * (255 - cover) + 255 * white) / 255 + 0.5)
-    return np.floor(
-        [[canvas[i : i + 16, j : j + 16].mean() + 0.5 for j in range(0, 512, 16)] for i in range(0, 512, 16)]
-    )
+    blocks = [[canvas[i : i + 16, j : j + 16].mean() for j in range(0, 512, 16)] for i in range(0, 512, 16)]
+    return np.floor(np.array(blocks) + 0.5)
 
 
 def twin_of_debris(image, fragments):
