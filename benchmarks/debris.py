@@ -7,20 +7,20 @@ all of them (mapped over so many as are trained ``--together``), on images drawn
 cell it writes the error of each seed on the test images, and the cost, to ``benchmarks/results/debris-KIND.json``; a
 cell that is there, with the same settings, is not trained again. ``--validation`` judges by training images that are
 held out instead. Networks that see nothing but heavy debris may never begin to learn: during the share ``--curriculum``
-of a training, images have lighter debris first, of the levels below its own.
+of a training, images have lighter debris first, of the levels below its own. Programs are compiled once for each
+network, whatever the level, the rate and the number of images.
 """
 
 import argparse
 import functools
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
+from debris_training import Programs, compile_programs, groups, steps_of, train_seeds
 from timing import RESULTS
 
 from foveax.data.dataset import Data, held_out
@@ -48,9 +48,6 @@ REPLICATION = {
 GitHub, 100 epochs of 100,000 images, probably with the grey levels of ``--overflow``."""
 UNTRAINED = 85.0
 """Error in percent from which on a network counts as one that has not learned; chance is 90."""
-JUDGED_AT_ONCE = 500
-WARM = 0.05
-"""Share of the training over which the learning rate rises."""
 SETTINGS = (
     *("images", "batch", "rate", "steps", "norm", "precision", "train_images", "test_images", "overflow", "validation"),
     "curriculum",
@@ -64,16 +61,20 @@ def main() -> None:
     file = chosen.out or RESULTS / f"debris-{jax.devices()[0].device_kind.replace(' ', '-')}.json"
     results: dict[str, Any] = read_json(file) if file.exists() else {"cells": []}
     results |= {"machine": machine(), "outside_replication": {"levels": LEVELS, "error": REPLICATION}}
-    settings = {name: getattr(chosen, name) for name in SETTINGS}
-    wanted = {**settings, "seeds": list(range(chosen.seeds))}
-    for level in chosen.levels:
-        left = [name for name in chosen.networks if not find(results["cells"], name, level, wanted)]
+    programs: dict[str, Programs] = {}
+    for level, images in zip(chosen.levels, chosen.images * (len(chosen.levels) // len(chosen.images)), strict=True):
+        ours = argparse.Namespace(**{**vars(chosen), "images": images})
+        wanted = {"pieces": level, **{name: getattr(ours, name) for name in SETTINGS}, "seeds": list(range(ours.seeds))}
+        left = [name for name in ours.networks if not find(results["cells"], {"network": name, **wanted})]
         if not left:
             continue
-        stages = [load(chosen, lighter) for lighter in LEVELS[1:] if lighter < level and chosen.curriculum]
-        stages.append(load(chosen, level))
+        stages = [load(ours, lighter) for lighter in LEVELS[1:] if lighter < level and ours.curriculum]
+        stages.append(load(ours, level))
         for name in left:
-            cell = {"network": name, "pieces": level, **wanted, **train_cell(name, stages, chosen)}
+            network = network_of(name, stages[-1].classes, ours)
+            if name not in programs:
+                programs[name] = compile_programs(network, stages[-1], ours)
+            cell = {"network": name, **wanted, **train_cell(network, programs[name], stages, ours)}
             results["cells"].append(cell)
             write_json(file, results)
             error = f"error {cell['mean']:.2f} mean, {cell['worst']:.2f} worst"
@@ -89,7 +90,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--together", type=int, default=1, help="seeds that are mapped over at a time")
     parser.add_argument("--dispatch", type=int, default=500, help="steps in one call of the compiled program")
-    parser.add_argument("--images", type=int, default=500_000, help="shown in each training")
+    parser.add_argument(
+        "--images", type=int, nargs="+", default=[500_000], help="shown in each training, at each level"
+    )
     parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--rate", type=float, default=4e-3, help="highest learning rate of Adam")
     parser.add_argument("--steps", type=int, default=4, help="of the network, over each image")
@@ -102,15 +105,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--curriculum", type=float, default=0.0, help="share of the training with lighter debris")
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
+    if len(chosen.levels) % len(chosen.images):
+        parser.error(f"--images must be one number, or one for each level; got {len(chosen.images)}")
     if chosen.seeds % chosen.together:
         parser.error(f"--seeds must be a multiple of --together; got {chosen.seeds} and {chosen.together}")
     return chosen
 
 
-def find(cells: list[dict[str, Any]], name: str, level: int, wanted: dict[str, Any]) -> dict[str, Any] | None:
+def find(cells: list[dict[str, Any]], wanted: dict[str, Any]) -> dict[str, Any] | None:
     """The cell of a network and a level that was trained with these settings, if there is one."""
-    ours = {"network": name, "pieces": level, **wanted}
-    return next((cell for cell in cells if all(cell[key] == value for key, value in ours.items())), None)
+    return next((cell for cell in cells if all(cell.get(key) == value for key, value in wanted.items())), None)
 
 
 def load(chosen: argparse.Namespace, level: int) -> Data:
@@ -126,14 +130,17 @@ def drawn(level: int, train: int, test: int, overflow: bool, validation: int) ->
     return data._replace(train=jax.device_put(data.train), test=jax.device_put(data.test))
 
 
-def train_cell(name: str, stages: list[Data], chosen: argparse.Namespace) -> dict[str, Any]:
-    """Trains and judges all seeds of a network: errors in percent by seed, failures, seconds, FLOPs."""
-    data = stages[-1]
+def network_of(name: str, classes: int, chosen: argparse.Namespace) -> RecurrentConvolutional:
+    """A network of the table."""
     options = {"internal_steps": chosen.steps, "norm": chosen.norm, "dtype": jnp.dtype(chosen.precision)}
-    network = layered(**NETWORKS[name], classes=data.classes, **options)
-    shape = data.inputs["image"].shape
-    optimiser = make_optimiser(chosen)
-    programs = compile_programs(network, optimiser, data, chosen)
+    return layered(**NETWORKS[name], classes=classes, **options)
+
+
+def train_cell(
+    network: RecurrentConvolutional, programs: Programs, stages: list[Data], chosen: argparse.Namespace
+) -> dict[str, Any]:
+    """Trains and judges all seeds of a network: errors in percent by seed, failures, seconds, FLOPs."""
+    shape = stages[-1].inputs["image"].shape
     began = time.perf_counter()
     runs = [train_seeds(programs, stages, seeds, chosen) for seeds in groups(chosen)]
     seconds = time.perf_counter() - began
@@ -154,135 +161,6 @@ def train_cell(name: str, stages: list[Data], chosen: argparse.Namespace) -> dic
         "together": chosen.together,
         "device": jax.devices()[0].device_kind,
     }
-
-
-class Programs(NamedTuple):
-    """Compiled: from keys to the state of a training, from a state and rows on, and from parameters to errors."""
-
-    begin: Callable[..., Any]
-    advance: Callable[..., Any]
-    judge: Callable[..., Any]
-    seconds: float
-
-
-def compile_programs(
-    network: RecurrentConvolutional, optimiser: optax.GradientTransformation, data: Data, chosen: argparse.Namespace
-) -> Programs:
-    """The programs of a cell; with several seeds `together`, each is mapped over them."""
-    apply = network_of_images(network)
-
-    def begin(key: jax.Array) -> Any:
-        image = data.inputs["image"]
-        params = network.init(key, network.initialize_carry(key, image.shape), jnp.zeros(image.shape, image.dtype))
-        return params, optimiser.init(params)
-
-    def loss(params: Any, images: jax.Array, labels: jax.Array) -> jax.Array:
-        logits = apply(params, images)
-        labels = labels[:, None].repeat(logits.shape[1], 1)
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-
-    def advance(state: Any, rows: jax.Array, train: Any) -> tuple[Any, jax.Array]:
-        def update(state: Any, rows: jax.Array) -> tuple[Any, jax.Array]:
-            params, optimiser_state = state
-            value, gradient = jax.value_and_grad(loss)(params, train["image"][rows], train["label"][rows])
-            changes, optimiser_state = optimiser.update(gradient, optimiser_state)
-            return (optax.apply_updates(params, changes), optimiser_state), value
-
-        state, losses = jax.lax.scan(update, state, rows)
-        return state, losses.mean()
-
-    def judge(params: Any, images: jax.Array, labels: jax.Array) -> jax.Array:
-        return (apply(params, images).argmax(-1) != labels[:, None]).sum(axis=0)
-
-    def mapped(function: Callable[..., Any], *axes: Any) -> Callable[..., Any]:
-        return jax.vmap(function, axes) if chosen.together > 1 else function
-
-    began = time.perf_counter()
-    keys = keys_of(next(groups(chosen)))
-    first = jax.jit(mapped(begin, 0)).lower(keys).compile()
-    state = first(keys)
-    rows = jnp.zeros((*keys.shape, dispatch_of(chosen), chosen.batch), jnp.int32)
-    images, labels = next(parts_of(data.test))
-    onward = jax.jit(mapped(advance, 0, 0, None), donate_argnums=0).lower(state, rows, data.train).compile()
-    judged = jax.jit(mapped(judge, 0, None, None)).lower(state[0], images, labels).compile()
-    return Programs(first, onward, judged, time.perf_counter() - began)
-
-
-def train_seeds(
-    programs: Programs, stages: list[Data], seeds: np.ndarray, chosen: argparse.Namespace
-) -> tuple[np.ndarray, np.ndarray]:
-    """Whole trainings: errors in percent on the test images by step of the network, ``[N, S]``; losses by dispatch."""
-    state, losses = programs.begin(keys_of(seeds)), []
-    steps, dispatch, test = steps_of(chosen), dispatch_of(chosen), stages[-1].test
-    size = len(stages[-1].train["label"])
-    orders = [rows_of(int(seed), size, steps * chosen.batch).reshape(steps, chosen.batch) for seed in seeds]
-    order = np.stack(orders)
-    for first in range(0, steps, dispatch):
-        rows = order[:, first : first + dispatch]
-        train = stages[stage_of(first / steps, len(stages), chosen.curriculum)].train
-        state, loss = programs.advance(state, jnp.asarray(rows if chosen.together > 1 else rows[0]), train)
-        losses.append(loss)
-    wrong = np.stack([programs.judge(state[0], *part) for part in parts_of(test)]).sum(axis=0)
-    count = sum(len(labels) for _, labels in parts_of(test))
-    return (100 * wrong / count).reshape(len(seeds), -1), np.stack(losses, axis=-1).reshape(len(seeds), -1)
-
-
-def stage_of(progress: float, stages: int, curriculum: float) -> int:
-    """The stage of a training whose share `progress` is done: the last, after equal parts of the curriculum."""
-    if progress >= curriculum:
-        return stages - 1
-    return int(progress / curriculum * (stages - 1))
-
-
-def make_optimiser(chosen: argparse.Namespace) -> optax.GradientTransformation:
-    """Adam whose rate rises over a twentieth of the training and falls to nothing, as half a cosine."""
-    steps = steps_of(chosen)
-    schedule = optax.warmup_cosine_decay_schedule(0.0, chosen.rate, max(round(WARM * steps), 1), steps)
-    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
-
-
-def steps_of(chosen: argparse.Namespace) -> int:
-    """Steps of a training: whole dispatches, at least one."""
-    return max(chosen.images // chosen.batch // dispatch_of(chosen), 1) * dispatch_of(chosen)
-
-
-def dispatch_of(chosen: argparse.Namespace) -> int:
-    """Steps of a call of the compiled program: no more than there are."""
-    return max(min(chosen.dispatch, chosen.images // chosen.batch), 1)
-
-
-def groups(chosen: argparse.Namespace) -> Iterator[np.ndarray]:
-    """The seeds that are trained together, ``[together]`` each."""
-    return iter(np.arange(chosen.seeds).reshape(-1, chosen.together))
-
-
-def keys_of(seeds: np.ndarray) -> jax.Array:
-    """A key for each of several seeds, or that of a single one."""
-    return jax.random.key(int(seeds[0])) if len(seeds) == 1 else jax.vmap(jax.random.key)(jnp.asarray(seeds))
-
-
-def rows_of(seed: int, size: int, count: int) -> np.ndarray:
-    """Numbers of training images, as many as are shown, int32: epoch after epoch, each in an order of its own."""
-    rng = np.random.default_rng(seed)
-    return np.concatenate([rng.permutation(size) for _ in range(-(-count // size))])[:count].astype(np.int32)
-
-
-def parts_of(test: Any) -> Iterator[tuple[jax.Array, jax.Array]]:
-    """Test images and labels in parts of one size; a rest is left out."""
-    size = min(JUDGED_AT_ONCE, len(test["label"]))
-    for first in range(0, len(test["label"]) - size + 1, size):
-        yield test["image"][first : first + size], test["label"][first : first + size]
-
-
-def network_of_images(network: RecurrentConvolutional) -> Callable[..., jax.Array]:
-    """The function from parameters and images ``[B, H, W, C]`` to the logits of each step ``[B, S, K]``."""
-
-    def apply(params: Any, image: jax.Array) -> jax.Array:
-        carry = network.initialize_carry(jax.random.key(0), image.shape)
-        result: Any = network.apply(params, carry, image)
-        return result[1]["logits_by_step"]
-
-    return jax.vmap(apply, (None, 0))
 
 
 def flops_of_image(network: RecurrentConvolutional, shape: tuple[int, ...]) -> int:

@@ -27,12 +27,12 @@ PARTS += ["peers"] if importlib.util.find_spec("torch") else []  # PyTorch is no
 
 def test_digit_debris_is_trained_cell_by_cell_and_none_twice(tmp_path):
     sizes = ["--images", "40", "--batch", "10", "--train-images", "64", "--test-images", "64", "--validation", "20"]
-    flags = ["--seeds", "2", "--together", "2", "--networks", "B", "BT", "--levels", "30", "--steps", "2"]
+    flags = ["--seeds", "2", "--together", "2", "--networks", "BT", "--levels", "30", "--steps", "2"]
     flags += ["--dispatch", "1", "--curriculum", "0.5", "--precision", "bfloat16"]
     command = [sys.executable, BENCHMARKS / "debris.py", *sizes, *flags, "--out", tmp_path / "debris.json"]
     subprocess.run(command, check=True)
     results = json.loads((tmp_path / "debris.json").read_text())
-    for cell, parameters in zip(results["cells"], (9_962, 19_178), strict=True):
+    for cell, parameters in zip(results["cells"], (19_178,), strict=True):
         assert len(cell["errors"]) == 2
         assert cell["worst"] == max(cell["errors"])
         assert cell["parameters"] == parameters
