@@ -7,8 +7,8 @@ all of them (mapped over so many as are trained ``--together``), on images drawn
 cell it writes the error of each seed on the test images, and the cost, to ``benchmarks/results/debris-KIND.json``; a
 cell that is there, with the same settings, is not trained again. ``--validation`` judges by training images that are
 held out instead. Networks that see nothing but heavy debris may never begin to learn: during the share ``--curriculum``
-of a training, images have lighter debris first, of the levels below its own. Programs are compiled once for each
-network, whatever the level, the rate and the number of images.
+of a training, images have none, and then lighter debris, of the levels below its own. Programs are compiled once for
+each network, whatever the level, the rate and the number of images.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def main() -> None:
         left = [name for name in ours.networks if not find(results["cells"], {"network": name, **wanted})]
         if not left:
             continue
-        stages = [load(ours, lighter) for lighter in LEVELS[1:] if lighter < level and ours.curriculum]
+        stages = [load(ours, lighter) for lighter in LEVELS if lighter < level and ours.curriculum]
         stages.append(load(ours, level))
         for name in left:
             network = network_of(name, stages[-1].classes, ours)

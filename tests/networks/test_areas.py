@@ -24,6 +24,24 @@ def test_what_goes_up_is_the_adjoint_of_what_came_down(size, stride, side, rng):
     np.testing.assert_allclose(convolve_up(above, turned, stride=stride, size=size), down(above)[0], atol=1e-5)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_convolutions_are_those_of_lax_on_a_processor_too(stride, rng):
+    """There they are products of windows, elsewhere the convolution itself."""
+    layout = ("NHWC", "HWIO", "NHWC")
+    planes, kernel = (jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in ((7, 6, 3), (3, 3, 3, 4)))
+    ours = convolve(planes, kernel, stride=stride)
+    theirs = jax.lax.conv_general_dilated(
+        planes[None], kernel, (stride, stride), [(1, 1)] * 2, dimension_numbers=layout
+    )
+    np.testing.assert_allclose(ours, theirs[0], atol=1e-5)
+    ours = convolve_up(planes, kernel, stride=stride, size=(7 * stride, 6 * stride))
+    padding = [(1, stride)] * 2
+    theirs = jax.lax.conv_general_dilated(
+        planes[None], kernel, (1, 1), padding, lhs_dilation=(stride, stride), dimension_numbers=layout
+    )
+    np.testing.assert_allclose(ours, theirs[0], atol=1e-5)
+
+
 def test_a_network_given_twice_as_many_steps_is_two_calls(rng):
     """Whatever has been seen is in the carry."""
     glimpse = jnp.asarray(rng.uniform(size=(8, 8, 1)), jnp.float32)
