@@ -102,7 +102,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--test-images", type=int, default=10_000)
     parser.add_argument("--overflow", action="store_true", help="grey levels of the generator's last commit")
     parser.add_argument("--validation", type=int, default=0, help="training images to judge by instead of test images")
-    parser.add_argument("--curriculum", type=float, default=0.0, help="share of the training with lighter debris")
+    parser.add_argument("--curriculum", type=float, default=0.4, help="share of the training with lighter debris")
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     if len(chosen.levels) % len(chosen.images):
