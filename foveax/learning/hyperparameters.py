@@ -51,6 +51,8 @@ class LearningConfig(Checked):
     normalize: Literal["glimpse", "batch", "none"] = "glimpse"
     """Standardise the advantages: over the batch at each glimpse, so that late saccades, whose rewards are small, learn
     as fast as the first; over batch and glimpses together; or not, as a batch of one image needs it."""
+    weight_decay: float = bounded(0.0, 0.0)
+    """Decoupled decay of the weights of all modules but the agents, in learning rates (Loshchilov, Hutter 2019)."""
     gradient_clip: float = bounded(10.0, above=0.0)
     """Largest norm of each module's gradient."""
     fit_every: int = bounded(1, 1, 10**6)

@@ -7,6 +7,7 @@ from foveax.modules.flax import from_linen_cell as from_linen_cell
 from foveax.modules.flax import from_nnx as from_nnx
 from foveax.modules.retina import cropper as cropper
 from foveax.modules.retina import image_source as image_source
+from foveax.modules.retina import spatiotopic_map as spatiotopic_map
 from foveax.modules.reward import reward as reward
 from foveax.modules.saccader import saccader as saccader
 from foveax.modules.scripted import centre as centre

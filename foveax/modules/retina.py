@@ -5,10 +5,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from foveax._types import Array, InputError
-from foveax.graph.modules import Module, from_function
-from foveax.graph.ports import POINT, Port
-from foveax.retina import contrast_luminance, foveate, zoom
+from foveax._types import Array, InputError, Key, Params
+from foveax.graph.modules import Module, State, Values, from_function
+from foveax.graph.ports import FLOATS, POINT, Port
+from foveax.retina import contrast_luminance, foveate, paint, zoom
 from foveax.retina import glance as glance_at
 
 IMAGE = Port(("H", "W", "C"), (jnp.uint8, jnp.float32))
@@ -67,3 +67,47 @@ def cropper(
     extent, factor = (Port(shape, (jnp.float32,), required=False) for shape in ((2,), ()))
     ports = {"image": IMAGE, "fixation": POINT, "extent": extent, "factor": factor}
     return from_function(glimpse, outputs="glimpse", ports=ports)
+
+
+def spatiotopic_map(
+    size: int, *, sides: tuple[int, int], scales: int = 1, glance: bool = False, widest: float = 1.0
+) -> Module:
+    """A memory of what a `cropper` without contrast has seen, at the places where it was seen (`foveax.retina.paint`).
+
+    Inputs: ``glimpse`` ``[G, G, S C]``, of the scales, the glance and the `widest` of the `cropper`; ``fixation``
+    ``[2]``; and if linked ``extent`` and ``factor`` as there. Output: ``picture`` ``[N, N, C + 1]``, `size` cells along
+    each axis of the picture: from -1 to 1 where it was seen, else 0, and last the sharpness there, in samples per
+    pixel. `sides` are height and width of the images in pixels. Raises `InputError` if `size` is less than 1.
+
+    Example:
+      >>> import foveax as fx
+      >>> list(fx.modules.spatiotopic_map(32, sides=(32, 32)).inputs)
+      ['glimpse', 'fixation', 'extent', 'factor']
+    """
+    if size < 1:
+        raise InputError(f"size of a map must be at least 1 cell; got {size}")
+    patches = scales + glance
+
+    def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
+        span = jnp.array([sides[1] - 1, sides[0] - 1], jnp.float32) * inputs.get("extent", jnp.ones(2, jnp.float32))
+        glimpse = 2 * inputs["glimpse"] - 1
+        side = len(glimpse)
+        parts = jnp.split(glimpse, patches, axis=-1)
+        if glance:
+            state = paint(state, parts[-1], span / 2, (span + 1) / side, span + 1)
+        for scale in reversed(range(scales)):
+            cell = jnp.ones(2, jnp.float32) * 2**scale * jnp.clip(inputs.get("factor", jnp.float32(1)), 1, widest)
+            state = paint(state, parts[scale], span * inputs["fixation"], cell, span + 1)
+        return {"picture": state}, state
+
+    def begin(inputs: Values) -> State:
+        channels, left = divmod(inputs["glimpse"].shape[-1], patches)
+        if left:
+            raise InputError(
+                f"channels of a glimpse must be a multiple of {patches} for a map; got {patches * channels + left}"
+            )
+        return jnp.zeros((size, size, channels + 1), jnp.float32)
+
+    extent, factor = (Port(shape, (jnp.float32,), required=False) for shape in ((2,), ()))
+    glimpses = Port(("H", "W", "C"), FLOATS)
+    return Module({"glimpse": glimpses, "fixation": POINT, "extent": extent, "factor": factor}, apply, begin=begin)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from foveax._types import Array
+from foveax.networks.residual import windows
 
 Drive = Literal["bottom_up", "lateral", "top_down"]
 
@@ -62,11 +63,10 @@ def _correlate(
     def product(planes: Array, kernel: Array) -> Array:
         spread = [(low, high, gap - 1) for (low, high), gap in zip(padding, lhs_dilation, strict=True)]
         spread = jax.lax.pad(planes, jnp.zeros((), planes.dtype), [*spread, (0, 0, 0)])
-        side, (down, across) = kernel.shape[0], window_strides
-        rows, columns = (length - side + 1 for length in spread.shape[:2])
-        shifts = [(row, column) for row in range(side) for column in range(side)]
-        windows = [spread[row : row + rows : down, column : column + columns : across] for row, column in shifts]
-        return jnp.tensordot(jnp.concatenate(windows, -1), kernel.reshape(-1, kernel.shape[-1]), 1)
+        side, stride = kernel.shape[0], window_strides[0]
+        rows, columns = ((length - side) // stride + 1 for length in spread.shape[:2])
+        read = windows(spread, size=side, stride=stride)[:rows, :columns]
+        return jnp.tensordot(read, kernel.reshape(-1, kernel.shape[-1]), 1)
 
     if feature_group_count > 1:
         return convolution(planes, kernel)

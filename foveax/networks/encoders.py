@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from foveax._types import Array, InputError
-from foveax.networks.residual import ResidualBlock, group_norm, windows
+from foveax.networks.residual import Kernels, ResidualBlock, group_norm, windows
 
 Combine = Literal["add", "multiply"]
 KERNEL, STRIDE = 6, 2
@@ -54,10 +54,15 @@ def kernel_windows(planes: Array, *, size: int = KERNEL, stride: int = STRIDE) -
       >>> kernel_windows(jnp.zeros((12, 12, 3, 2))).shape
       (3, 4, 4, 72)
     """
-    height, width = planes.shape[:2]
-    if min(height, width) < size:
-        raise InputError(f"crop_size must be at least {size} pixels to be read by kernels; got {min(height, width)}")
+    check_kernel_size(planes, size)
     return windows(jnp.moveaxis(planes, 2, 0), size=size, stride=stride)
+
+
+def check_kernel_size(planes: Array, size: int) -> None:
+    """Refuses kernels that are larger than what they are to read, ``[H, W, S, C]``."""
+    side = min(planes.shape[:2])
+    if side < size:
+        raise InputError(f"crop_size must be at least {size} pixels to be read by kernels; got {side}")
 
 
 class GlimpseEncoder(nn.Module):
@@ -78,6 +83,7 @@ class GlimpseEncoder(nn.Module):
       kernel_size: their side in pixels.
       stride: from one place of a kernel to the next, in pixels.
       blocks: the number of residual blocks in each stage; of none, only the kernels.
+      pool: average over the kernels' places.
       scales: S.
       contrast: whether each scale is split by `foveax.contrast_luminance`.
       layers: of ``what``, each of D relu units; as output ports ``what``, ``what_2``, and so on.
@@ -90,6 +96,7 @@ class GlimpseEncoder(nn.Module):
     kernel_size: int = KERNEL
     stride: int = STRIDE
     blocks: tuple[int, ...] = ()
+    pool: bool = False
     scales: int = 1
     contrast: bool = False
     layers: int = 1
@@ -106,8 +113,10 @@ class GlimpseEncoder(nn.Module):
         """
         if self.kernels:
             planes, luminance = _planes(glimpse, self.scales, self.contrast)
-            read = kernel_windows(planes, size=self.kernel_size, stride=self.stride)
-            strokes = self._stages(nn.Dense(self.kernels, dtype=self.dtype, name="kernels")(read))
+            check_kernel_size(planes, self.kernel_size)
+            read = Kernels(self.kernels, self.kernel_size, self.stride, dtype=self.dtype, name="kernels")
+            strokes = self._stages(read(jnp.moveaxis(planes, 2, 0)))
+            strokes = strokes.mean(axis=(1, 2)) if self.pool else strokes
             what = jnp.concatenate([strokes.reshape(-1), luminance.astype(strokes.dtype)])
         elif self.blocks:
             raise InputError("blocks must have kernels to begin with; got 0 kernels")

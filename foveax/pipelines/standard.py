@@ -22,7 +22,7 @@ from foveax.learning.policies import (
 )
 from foveax.modules.classifier import classifier
 from foveax.modules.decision import balanced_class_weights, decision
-from foveax.modules.retina import cropper
+from foveax.modules.retina import cropper, spatiotopic_map
 from foveax.modules.reward import reward
 from foveax.modules.saccader import Exploration, saccader
 from foveax.modules.scripted import (
@@ -95,6 +95,11 @@ class PipelineConfig(Checked):
     blocks: tuple[int, ...] = ()
     """Residual blocks of 3x3 kernels over the places of the first ones, in each stage; each stage after the first has
     twice the channels at half the places along each axis."""
+    pool: bool = False
+    """Average what the kernels, or their residual blocks, say over their places."""
+    map_size: int = bounded(0, 0, 1000)
+    """Cells along each axis of a spatiotopic map: a memory of all that was seen, at its place, which the kernels read
+    instead of each glimpse; 0: none. It takes the place of the classifier's efference copy, and of contrast."""
     layers: int = bounded(1, 1, 8)
     """Layers of the glimpse encoder that read what a glimpse, or its kernels, show."""
     combine: Combine = "multiply"
@@ -151,6 +156,10 @@ class PipelineConfig(Checked):
             raise InputError(
                 f"blocks must be at least 1 in each stage, after kernels; got {self.blocks}, {self.kernels}"
             )
+        if self.map_size and self.contrast:
+            raise InputError(
+                "contrast must be off (--no-contrast) for a map, which holds what was seen as it is; got True"
+            )
         saccades = self.glimpses - 1
         if self.policy == "sequence" and len(check_fixations(self.sequence or ((0.5, 0.5),))) != saccades:
             raise InputError(f"sequence must hold {saccades} fixations, one per saccade; got {len(self.sequence)}")
@@ -171,6 +180,7 @@ def standard_pipeline(data: Data, config: PipelineConfig | None = None) -> Graph
     config = config or PipelineConfig()
     eye, links = _eye(config, data)
     zoom = _zoom(config) if config.zoom > 1 else {}
+    spatial = {"map": _spatiotopic_map(config, data)} if config.map_size else {}
     extent = "input.extent" if "extent" in data.inputs else ""
     if extent:
         links += [f"{extent} -> retina.extent", *([f"{extent} -> saccader.extent"] if "extent" in eye.inputs else [])]
@@ -178,6 +188,7 @@ def standard_pipeline(data: Data, config: PipelineConfig | None = None) -> Graph
         inputs=data.inputs,
         modules={
             "retina": cropper(widest=config.zoom, **{name: getattr(config, name) for name in RETINA}),
+            **spatial,
             "classifier": _classifier(config, data.classes),
             "decision": decision(glimpses=config.supervise, class_weights=_class_weights(config, data)),
             "reward": reward(config.reward),
@@ -187,8 +198,7 @@ def standard_pipeline(data: Data, config: PipelineConfig | None = None) -> Graph
         links=[
             "input.image -> retina.image",
             "memory.fixation -> retina.fixation",
-            "retina.glimpse -> classifier.glimpse",
-            "magnifier.place -> classifier.fixation" if zoom else "memory.fixation -> classifier.fixation",
+            *_seen_by_classifier(config, extent),
             "classifier.logits -> decision.logits",
             "input.label -> decision.label",
             "classifier.logits -> reward.logits",
@@ -255,15 +265,35 @@ def _zoom(config: PipelineConfig) -> dict[str, Module]:
     }
 
 
+def _spatiotopic_map(config: PipelineConfig, data: Data) -> Module:
+    height, width, _ = data.inputs["image"].shape
+    options: dict[str, Any] = {"scales": config.scales, "glance": config.glance, "widest": config.zoom}
+    return spatiotopic_map(config.map_size, sides=(height, width), **options)
+
+
+def _seen_by_classifier(config: PipelineConfig, extent: str) -> list[str]:
+    """The links that bring to the classifier what was seen."""
+    if not config.map_size:
+        place = "magnifier.place" if config.zoom > 1 else "memory.fixation"
+        return ["retina.glimpse -> classifier.glimpse", f"{place} -> classifier.fixation"]
+    return [
+        "retina.glimpse -> map.glimpse",
+        "memory.fixation -> map.fixation",
+        *([f"{extent} -> map.extent"] if extent else []),
+        *(["magnifier.factor -> map.factor"] if config.zoom > 1 else []),
+        "map.picture -> classifier.glimpse",
+    ]
+
+
 def _spread(config: PipelineConfig, radius: float) -> Any:
     """Points ``[T - 1, 2]`` about the origin, spread over a disc."""
     return sunflower(jax.random.key(0), (max(config.glimpses - 1, 1), 2), radius=radius)
 
 
 def _classifier(config: PipelineConfig, classes: int) -> Module:
-    names = ("features", "kernels", "kernel_size", "blocks", "contrast", "layers", "combine", "bands")
+    names = ("features", "kernels", "kernel_size", "blocks", "pool", "contrast", "layers", "combine", "bands")
     settings = {name: getattr(config, name) for name in names}
-    scales, dtype = config.scales + config.glance, jnp.dtype(config.precision)
+    scales, dtype = 1 if config.map_size else config.scales + config.glance, jnp.dtype(config.precision)
     encoder = GlimpseEncoder(**settings, stride=config.kernel_stride, scales=scales, dtype=dtype)
     options: dict[str, Any] = {"core": config.core, "hidden": config.hidden, "precision": config.precision}
     return classifier(classes, encoder, **options, length=config.glimpses)

@@ -23,7 +23,7 @@ SOURCE = "pipeline.py.txt"
 LATER = (
     "validate", "validate_every", "keep", "early_stopping", "class_weights", "first", "saccader_sees", "spread", "fit",
     "side", "test_share", "glance", "kernel_size", "kernel_stride", "blocks", "mirror", "rescale", "colour", "cutout",
-    "zoom", "freeze", "mix",
+    "zoom", "freeze", "mix", "map_size", "pool", "weight_decay",
 )  # fmt: skip
 """Fields of a configuration that are no part of a run's identity as long as they are default: runs that were begun
 before there were these keep theirs."""
@@ -65,7 +65,10 @@ class RunRecord(NamedTuple):
     def identity(self) -> str:
         """A digest by which a run knows its own files."""
         stored, default = self.to_json(), TrainingConfig().to_json()
-        parts = ((stored["config"], default), (stored["config"]["pipeline"], default["pipeline"]))
+        parts = (
+            (stored["config"], default),
+            *((stored["config"][name], default[name]) for name in ("pipeline", "learning")),
+        )
         for part, defaults in parts:
             for name in [name for name in LATER if name in part and part[name] == defaults[name]]:
                 del part[name]

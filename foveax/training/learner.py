@@ -218,8 +218,16 @@ def make_optimizer(
     every = max(module.fit_every, 1 if module.agent else learning.fit_every)
     updates = max(steps * (learning.epochs if module.agent else 1) // every, 1)
     schedule = optax.cosine_decay_schedule(rate, updates) if learning.decay == "cosine" else rate
-    optimizer = optax.chain(optax.clip_by_global_norm(hyper.gradient_clip), optax.adam(schedule))
+    adam = optax.adam(schedule)
+    if learning.weight_decay and not module.agent:
+        adam = optax.adamw(schedule, weight_decay=learning.weight_decay, mask=_is_matrix)
+    optimizer = optax.chain(optax.clip_by_global_norm(hyper.gradient_clip), adam)
     return optimizer if every == 1 else optax.MultiSteps(optimizer, every).gradient_transformation()
+
+
+def _is_matrix(params: Params) -> Params:
+    """Which arrays are weights, and no biases or scales."""
+    return jax.tree.map(lambda array: array.ndim > 1, params)
 
 
 def update(optimizer: optax.GradientTransformation, grads: Params, state: Any, params: Params) -> tuple[Params, Any]:

@@ -11,7 +11,7 @@ from scipy.signal import correlate
 
 import foveax as fx
 from foveax.networks import GlimpseEncoder
-from foveax.networks.residual import ResidualBlock, windows
+from foveax.networks.residual import Kernels, ResidualBlock, by_convolution, by_product, windows
 
 SCALES = 2
 
@@ -27,6 +27,21 @@ def test_windows_make_a_convolution(side, size, stride, rng):
     )[0]
     read = jax.jit(functools.partial(windows, size=size, stride=stride))(jnp.asarray(planes))
     np.testing.assert_allclose(read @ kernel.reshape(-1, 4), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("size", "stride", "padding"), [(3, 1, (1, 1)), (4, 3, (0, 2)), (5, 2, (2, 3))])
+def test_products_and_convolutions_are_the_same(size, stride, padding, rng):
+    planes = jnp.asarray(rng.normal(size=(SCALES, 10, 11, 3)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(size * size * 3, 4)), jnp.float32)
+    ends = [(padding[0], padding[1] + (size - sum(padding) - side) % stride) for side in planes.shape[1:3]]
+    product, convolution = (
+        jax.jit(functools.partial(form, size=size, stride=stride, padding=ends))
+        for form in (by_product, by_convolution)
+    )
+    expected = convolution(planes, kernel)
+    np.testing.assert_allclose(product(planes, kernel), expected, rtol=1e-4, atol=1e-4)
+    layer = Kernels(4, size, stride, (padding, padding), use_bias=False)
+    np.testing.assert_allclose(layer.apply({"params": {"kernel": kernel}}, planes), expected, rtol=1e-4, atol=1e-4)
 
 
 def normalised(planes, weights):
