@@ -44,6 +44,8 @@ from foveax.analysis.similarity import scanmatch as scanmatch
 from foveax.analysis.table import FixationTable as FixationTable
 from foveax.analysis.table import fixation_table as fixation_table
 from foveax.analysis.table import from_pandas as from_pandas
+from foveax.analysis.table import from_polars as from_polars
 from foveax.analysis.table import to_pandas as to_pandas
+from foveax.analysis.table import to_polars as to_polars
 from foveax.analysis.table import to_scanpaths as to_scanpaths
 from foveax.analysis.table import write_csv as write_csv

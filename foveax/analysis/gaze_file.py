@@ -11,13 +11,23 @@ from typing import Literal
 import numpy as np
 
 from foveax._types import InputError
-from foveax.analysis.table import REQUIRED, FixationTable, check_fractions, table_of_columns
+from foveax.analysis.table import (
+    NO_VALUE,
+    PLACES,
+    REQUIRED,
+    FixationTable,
+    check_fractions,
+    owners,
+    table_of_columns,
+)
 
 Units = Literal["fraction", "pixel", "centred"]
 Times = Literal["s", "ms"]
 Rect = tuple[float, float, float, float]
-NO_PLACE = ("", ".", "na", "nan", "none", "null")
-"""What stands, in any case, for a place that was not measured, as in a blink."""
+PARTICIPANT = ("participant", "participant_id")
+"""Names by which files call the subject, in any case, where none is declared and no column is called so."""
+NAMED_LINES = 5
+"""Lines that a warning names."""
 LONGEST_FIXATION = 20.0
 """Seconds; where most durations are longer, they are of another unit."""
 
@@ -33,13 +43,15 @@ def read_csv(
     units: Units = "fraction",
     image_rect: Rect | None = None,
     times: Times = "s",
+    missing: Literal["omit", "keep"] = "omit",
 ) -> FixationTable:
     """Reads a table of fixations, ours or of people; what a file means is declared, and not guessed.
 
     Values are separated by commas, semicolons or tabs, as the first line has it; between semicolons or tabs, decimal
-    commas are read. The encoding is UTF-8, or UTF-16 with its mark. Names of columns count in any case. A row without a
-    place, as in a blink, is left out with a `GazeWarning`; then the fixations of each subject on each image are
-    numbered from 1, in the order of the file's numbers.
+    commas are read. The encoding is UTF-8, or UTF-16 with its mark. Names of columns count in any case; a column
+    ``participant`` is the subject. A row without a place, as in a blink, is left out with a `GazeWarning`, or kept with
+    NaN in its place; then the fixations of each subject on each image, or in each trial, are numbered from 1, in the
+    order of the file's numbers.
 
     Args:
       path: of the file.
@@ -47,6 +59,7 @@ def read_csv(
       units: of x and y: fractions of the image, pixels of the screen, or from -1 to 1 about the image's centre.
       image_rect: where the image was, in pixels of the screen: left, top, width, height; pixels need it.
       times: the unit of onsets and durations: seconds or milliseconds.
+      missing: whether rows without a place are left out, as analyses need, or kept, as `foveax.gaze` does.
 
     Raises:
       InputError: if it cannot be read, lacks a column, holds a value that is no number, or is plainly in other units;
@@ -69,12 +82,16 @@ def read_csv(
     names, lines, rows = _rows(Path(path))
     positions = _positions(Path(path), names, columns or {})
     places = [positions["x"], positions["y"]]
-    seen = [i for i, row in enumerate(rows) if not any(row[place].strip().lower() in NO_PLACE for place in places)]
-    if len(seen) < len(rows):
-        count = f"{len(rows) - len(seen)} of {len(rows)} rows"
-        warnings.warn(f"{count} of {path} have no place, as in a blink, and are left out", GazeWarning, stacklevel=2)
-    values = {name: np.array([rows[i][at].strip() for i in seen], dtype=str) for name, at in positions.items()}
-    table = table_of_columns(values, source=str(path), lines=[lines[i] for i in seen])
+    empty = [i for i, row in enumerate(rows) if any(row[place].strip().lower() in NO_VALUE for place in places)]
+    present = sorted(set(range(len(rows))) - set(empty)) if missing == "omit" else list(range(len(rows)))
+    if len(present) < len(rows):
+        count = f"{len(empty)} of {len(rows)} rows"
+        which = ", ".join(str(lines[i]) for i in empty[:NAMED_LINES]) + ", ..." * (len(empty) > NAMED_LINES)
+        sentence = f"{count} of {path} have no place, as in a blink, and are left out: x or y of line {which}"
+        warnings.warn(sentence, GazeWarning, stacklevel=2)
+    values = {name: np.array([rows[i][at].strip() for i in present], dtype=str) for name, at in positions.items()}
+    lacking = PLACES if missing == "keep" else ()
+    table = table_of_columns(values, source=str(path), lines=[lines[i] for i in present], missing=lacking)
     if units == "fraction":
         check_fractions(table, str(path))
     return _numbered(_in_seconds(_in_fractions(table, units, image_rect), times, str(path)), str(path))
@@ -114,6 +131,8 @@ def _positions(path: Path, names: list[str], columns: Mapping[str, str]) -> dict
     if unknown:
         raise InputError(f"columns must be named as {', '.join(FixationTable._fields)}; got {', '.join(unknown)}")
     wanted = {name: columns.get(name, name).lower() for name in FixationTable._fields}
+    if "subject" not in columns and "subject" not in lower:
+        wanted["subject"] = next((name for name in PARTICIPANT if name in lower), "subject")
     positions = {name: lower.index(theirs) for name, theirs in wanted.items() if theirs in lower}
     missing = [name for name in dict.fromkeys((*REQUIRED, *columns)) if name not in positions]
     if missing:
@@ -144,7 +163,7 @@ def _in_seconds(table: FixationTable, times: Times, path: str) -> FixationTable:
 
 def _numbered(table: FixationTable, path: str) -> FixationTable:
     """The table with each subject's fixations on each image numbered from 1, in the order of their numbers."""
-    whose = [column for column in (table.seed, table.subject, table.image) if column is not None]
+    whose = owners(table)
     order = np.lexsort([table.glimpse, *whose])
     same = np.all([column[order][1:] == column[order][:-1] for column in whose], axis=0)
     twice = np.flatnonzero(same & (np.diff(table.glimpse[order]) == 0))

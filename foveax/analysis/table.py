@@ -1,4 +1,4 @@
-"""The fixation table: one row per fixation, of a model or of people, as CSV, as a pandas frame, as scanpaths."""
+"""The fixation table: one row per fixation, of a model or of people, as CSV, as a frame, as scanpaths."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,11 @@ from foveax._types import InputError
 from foveax.analysis.decisions import belief_entropy
 from foveax.analysis.scanpaths import in_pixels
 from foveax.data.dataset import check_label
+from foveax.runtime.machine import import_extra
 
 if TYPE_CHECKING:
     import pandas
+    import polars
 
 Column = np.ndarray | None
 
@@ -22,11 +24,14 @@ Column = np.ndarray | None
 class FixationTable(NamedTuple):
     """Fixations, a row each; every column is ``[R]``, or None where it is unknown.
 
-    ``image``, ``seed`` (of the model) and ``label`` are integers, ``subject``, who looked, is text, and ``glimpse`` the
-    fixation's place in its scanpath, from 1. ``x`` and ``y`` are fractions of the image, 0 at the centre of its
-    leftmost or topmost pixel, 1 at that of its last; ``x_pixel = x (W - 1)`` and ``y_pixel = y (H - 1)``. ``onset`` and
-    ``duration`` are in seconds. After the fixation, ``probability`` is the label's, ``predicted`` the class believed
-    in, ``correct`` 0 or 1, and ``entropy`` that of the belief, in bits.
+    ``image``, ``seed`` (of the model) and ``label`` are integers, ``subject``, the participant who looked, is text, and
+    ``glimpse`` the fixation's place in its scanpath, from 1. ``x`` and ``y`` are fractions of the image, 0 at the
+    centre of its leftmost or topmost pixel, 1 at that of its last, NaN where the eye was lost, as in a blink;
+    ``x_pixel = x (W - 1)`` and ``y_pixel = y (H - 1)``. ``onset`` and ``duration`` are in seconds. After the fixation,
+    ``probability`` is the label's, ``predicted`` the class believed in, ``correct`` 0 or 1, and ``entropy`` that of the
+    belief, in bits. ``trial``, an integer, numbers the presentations of one participant; ``stimulus`` is the name of
+    the image, as text; ``response`` is what the participant answered then, as text, several answers separated by
+    spaces, and empty where there is none.
     """
 
     image: np.ndarray
@@ -44,9 +49,18 @@ class FixationTable(NamedTuple):
     predicted: Column = None
     correct: Column = None
     entropy: Column = None
+    trial: Column = None
+    stimulus: Column = None
+    response: Column = None
 
 
-INTEGERS = ("image", "glimpse", "seed", "label", "predicted", "correct")
+INTEGERS = ("image", "glimpse", "seed", "label", "predicted", "correct", "trial")
+TEXTS = ("subject", "stimulus", "response")
+MAY_LACK = ("onset", "duration")
+"""Columns of numbers in which some may be missing: they are NaN."""
+PLACES = ("x", "y", "x_pixel", "y_pixel")
+NO_VALUE = ("", ".", "na", "nan", "none", "null", "n/a", "<na>")
+"""What stands, in any case, for a number that was not measured."""
 REQUIRED = ("image", "glimpse", "x", "y")
 CENTRED_SHARE = 0.2
 """Where more of the places have a negative coordinate, and none is beyond 1, they are measured from a centre."""
@@ -105,7 +119,7 @@ def fixation_table(
 
 
 def to_scanpaths(table: FixationTable, *, length: int | None = None) -> np.ndarray:
-    """The fixations of a table as ``[N, T, 2]``: a scanpath per image, subject and seed, in that order.
+    """The fixations of a table as ``[N, T, 2]``: a scanpath per image, subject, trial and seed, in that order.
 
     Only the first `length` fixations of each scanpath are taken; by default all, which must be equally many.
 
@@ -120,7 +134,7 @@ def to_scanpaths(table: FixationTable, *, length: int | None = None) -> np.ndarr
     _check_columns(table)
     points = check_fixations("table", np.stack([table.x, table.y], axis=-1), N=1)
     length = None if length is None else check_count("length", length)
-    whose = [column for column in (table.seed, table.subject, table.image) if column is not None]
+    whose = owners(table)
     order = np.lexsort([table.glimpse, *whose])
     if length is not None:
         order = order[table.glimpse[order] <= length]
@@ -143,6 +157,11 @@ def write_csv(path: str | Path, table: FixationTable) -> None:
         writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
 
 
+def owners(table: FixationTable) -> list[np.ndarray]:
+    """The columns that say whose scanpath a row belongs to, the most important last, as `numpy.lexsort` takes them."""
+    return [column for column in (table.seed, table.trial, table.subject, table.image) if column is not None]
+
+
 def to_pandas(table: FixationTable) -> "pandas.DataFrame":
     """The columns that are known, as a pandas frame."""
     import pandas
@@ -151,8 +170,23 @@ def to_pandas(table: FixationTable) -> "pandas.DataFrame":
 
 
 def from_pandas(frame: "pandas.DataFrame") -> FixationTable:
-    """The table of a pandas frame, whose columns are named and measured as the table's are."""
-    table = table_of_columns({str(name): frame[name].to_numpy() for name in frame.columns}, source="the frame")
+    """The table of a pandas frame, whose columns are named and measured as the table's are; others are left out."""
+    return _from_frame({str(name): frame[name].to_numpy() for name in frame.columns})
+
+
+def to_polars(table: FixationTable) -> "polars.DataFrame":
+    """The columns that are known, as a polars frame; what is missing stays NaN, or empty."""
+    polars = import_extra("polars", "gaze", "a polars frame")
+    return polars.DataFrame(_check_columns(table))
+
+
+def from_polars(frame: "polars.DataFrame") -> FixationTable:
+    """The table of a polars frame, whose columns are named and measured as the table's are; others are left out."""
+    return _from_frame({name: frame[name].to_numpy() for name in frame.columns})
+
+
+def _from_frame(columns: Mapping[str, np.ndarray]) -> FixationTable:
+    table = table_of_columns(columns, source="the frame", missing=PLACES)
     check_fractions(table, "the frame")
     return table
 
@@ -172,19 +206,28 @@ def _check_columns(table: FixationTable) -> dict[str, np.ndarray]:
 
 
 def table_of_columns(
-    columns: Mapping[str, np.ndarray], *, source: str, lines: Sequence[int] | None = None
+    columns: Mapping[str, np.ndarray],
+    *,
+    source: str,
+    lines: Sequence[int] | None = None,
+    missing: Sequence[str] = (),
 ) -> FixationTable:
-    """A table of columns by name, each converted to its type; an `InputError` names the source and the line."""
-    missing = [name for name in REQUIRED if name not in columns]
-    if missing:
-        raise InputError(f"fixations must have the columns {', '.join(REQUIRED)}; {source} has no {', '.join(missing)}")
+    """A table of columns by name, each converted to its type; an `InputError` names the source and the line.
+
+    Besides onsets and durations, the columns that are named as `missing` may lack numbers.
+    """
+    absent = [name for name in REQUIRED if name not in columns]
+    if absent:
+        raise InputError(f"fixations must have the columns {', '.join(REQUIRED)}; {source} has no {', '.join(absent)}")
     known = [name for name in FixationTable._fields if name in columns]
-    return FixationTable(**{name: _converted(columns[name], name, source, lines) for name in known})
+    lacking = (*MAY_LACK, *missing)
+    return FixationTable(**{name: _converted(columns[name], name, source, lines, name in lacking) for name in known})
 
 
 def check_fractions(table: FixationTable, source: str) -> None:
     """Refuses places that are plainly no fractions of the image: people look past it, but not mostly."""
     places = np.stack([table.x, table.y])
+    places = places[:, np.isfinite(places).all(axis=0)]
     if not places.size:
         return
     low, high = places.min(), places.max()
@@ -196,15 +239,18 @@ def check_fractions(table: FixationTable, source: str) -> None:
         raise InputError(f"{must}; those in {source} are from {low:g} to {high:g}, as about a centre: --units centred")
 
 
-def _converted(column: np.ndarray, name: str, source: str, lines: Sequence[int] | None) -> np.ndarray:
-    if name == "subject":
-        return np.asarray(column, dtype=str)
+def _converted(column: np.ndarray, name: str, source: str, lines: Sequence[int] | None, may_lack: bool) -> np.ndarray:
+    if name in TEXTS:
+        return np.array(["" if _is_missing(value) else str(value) for value in column], dtype=str)
     kind, wanted = (int, "an integer") if name in INTEGERS else (float, "a number")
-    may_lack = name in ("onset", "duration")
+    if np.asarray(column).dtype.kind in "iuf":  # no text, whose rows must be looked at one by one
+        fits = (np.mod(column, 1) == 0).all() if kind is int else may_lack or np.isfinite(column).all()
+        if fits:
+            return np.asarray(column).astype(kind)
     numbers = np.empty(len(column), kind)
     for index, value in enumerate(column):
         try:
-            number = float("nan" if may_lack and not str(value).strip() else value)
+            number = float("nan" if may_lack and str(value).strip().lower() in NO_VALUE else value)
             if not (may_lack or np.isfinite(number)) or (kind is int and not number.is_integer()):
                 raise ValueError
             numbers[index] = number
@@ -212,3 +258,8 @@ def _converted(column: np.ndarray, name: str, source: str, lines: Sequence[int] 
             line = index + 2 if lines is None else lines[index]
             raise InputError(f"{source}, line {line}: {name} must be {wanted}; got {str(value)!r}") from None
     return numbers
+
+
+def _is_missing(value: object) -> bool:
+    """Whether a text is none: null, NaN or NA of a frame."""
+    return value is None or str(value) == "<NA>" or (isinstance(value, float) and value != value)

@@ -29,6 +29,7 @@ def test_readme_runs(capsys):
     "page",
     [
         "graph",
+        "gaze_files",
         *(pytest.param(page, marks=pytest.mark.nightly) for page in ("areas", "getting_started", "environments")),
     ],
 )
@@ -43,6 +44,8 @@ def test_documentation_runs(page, tmp_path, monkeypatch):
     elif page == "environments":
         assert names["observation"].shape == (16, 287)
         assert set(names["metrics"]) == {"policy_loss", "value_loss", "entropy", "kl"}
+    elif page == "gaze_files":
+        assert names["back"].subject.tolist() == ["anna", "anna"]
     else:
         assert names["trajectory"]["bright"]["output"].shape == (6,)
 

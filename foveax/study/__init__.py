@@ -1,0 +1,1 @@
+"""People and models on one table: the study."""
