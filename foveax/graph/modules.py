@@ -56,6 +56,9 @@ class Agent(NamedTuple):
         of a hyper-parameter of the graph.
       reach: the farthest that the agent can move along each axis in one saccade, as a fraction of the image, from the
         place at its port ``position``; None for anywhere. Controls keep to it.
+      follow: ``(params, state, inputs, fixation) -> (outputs, state)``: like `Module.apply`, but for the action that
+        leads to a fixation ``[2]`` given, with its ``log_density``, in nats, over the image as the unit square; None
+        if the agent cannot say.
     """
 
     evaluate: Callable[[Params, State, Values], tuple[Values, State]]
@@ -63,6 +66,7 @@ class Agent(NamedTuple):
     reward: str = "reward.reward"
     pathwise: Factor = 0.0
     reach: float | None = None
+    follow: Callable[[Params, State, Values, Array], tuple[Values, State]] | None = None
 
 
 AGENT_OUTPUTS = ("action", "log_prob", "entropy", "value")

@@ -18,6 +18,8 @@ import jax.numpy as jnp
 
 from foveax._types import Array, InputError, Key
 
+BORDER = 1e-6
+"""How near to the border of what it reaches the action of a fixation leads."""
 SPREAD = 1.6
 """Radius, before the squash, of the disc over which the first sequence of fixations is spread."""
 
@@ -34,6 +36,8 @@ class Policy(NamedTuple):
         differentiable in the heads.
       fixation: ``(action, position) -> [2]`` in [0, 1]^2.
       reach: the farthest move along each axis, as a fraction of the image; None for anywhere.
+      action: ``(fixation, position) -> action``, the action that leads to a fixation in [0, 1]^2, or as near to it as
+        the policy can; None if the policy does not say.
       initial: an initializer of the shape ``(glimpses, size)``: the heads of each glimpse before training, so that the
         saccades of a rollout do not all begin at one place.
     """
@@ -45,6 +49,7 @@ class Policy(NamedTuple):
     entropy: Callable[[Array, Array, Array, Array], Array]
     fixation: Callable[[Array, Array], Array]
     reach: float | None = None
+    action: Callable[[Array, Array], Array] | None = None
     initial: Callable[..., Array] = jax.nn.initializers.zeros
 
 
@@ -78,6 +83,7 @@ def squashed_gaussian(*, spread: float = SPREAD) -> Policy:
         log_prob=log_prob,
         entropy=entropy,
         fixation=lambda action, position: jax.nn.sigmoid(action),
+        action=lambda fixation, position: _logit(fixation),
         initial=functools.partial(sunflower, radius=spread),
     )
 
@@ -116,8 +122,12 @@ def bounded_gaussian(reach: float) -> Policy:
         low, side = within(position)
         return low + side * jax.nn.sigmoid(action)
 
+    def action(fixation: Array, position: Array) -> Array:
+        low, side = within(position)
+        return _logit((fixation - low) / side)
+
     anywhere = squashed_gaussian()
-    return anywhere._replace(log_prob=log_prob, entropy=entropy, fixation=fixation, reach=reach)
+    return anywhere._replace(log_prob=log_prob, entropy=entropy, fixation=fixation, reach=reach, action=action)
 
 
 def grid_categorical(side: int) -> Policy:
@@ -138,7 +148,11 @@ def grid_categorical(side: int) -> Policy:
     def fixation(action: Array, position: Array) -> Array:
         return (jnp.stack([action % side, action // side]).astype(jnp.float32) + 0.5) / side
 
-    return _categorical(side * side, fixation)
+    def action(fixation: Array, position: Array) -> Array:
+        column, row = jnp.clip(jnp.floor(fixation * side), 0, side - 1).astype(jnp.int32)
+        return row * side + column
+
+    return _categorical(side * side, fixation, action)
 
 
 def level_categorical(levels: int) -> Policy:
@@ -157,7 +171,10 @@ def level_categorical(levels: int) -> Policy:
     def fixation(action: Array, position: Array) -> Array:
         return jnp.stack([(action.astype(jnp.float32) + 0.5) / levels, jnp.float32(0.5)])
 
-    return _categorical(levels, fixation)
+    def action(fixation: Array, position: Array) -> Array:
+        return jnp.clip(jnp.floor(fixation[0] * levels), 0, levels - 1).astype(jnp.int32)
+
+    return _categorical(levels, fixation, action)
 
 
 def sunflower(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32, *, radius: float) -> Array:
@@ -193,7 +210,9 @@ def scheduled_scale(start: float | Array, end: float | Array, progress: Array) -
     return end * (start / end) ** ((1 - progress) ** 3)
 
 
-def _categorical(size: int, fixation: Callable[[Array, Array], Array]) -> Policy:
+def _categorical(
+    size: int, fixation: Callable[[Array, Array], Array], action: Callable[[Array, Array], Array]
+) -> Policy:
     """One of some numbers, by logits over the scale."""
 
     def distribution(heads: Array, scale: Array) -> Any:
@@ -206,7 +225,14 @@ def _categorical(size: int, fixation: Callable[[Array, Array], Array]) -> Policy
         log_prob=lambda action, heads, scale, position: distribution(heads, scale).log_prob(action),
         entropy=lambda action, heads, scale, position: distribution(heads, scale).entropy(),
         fixation=fixation,
+        action=action,
     )
+
+
+def _logit(share: Array) -> Array:
+    """The inverse of the logistic squash, finite at the border."""
+    inside = jnp.clip(share, BORDER, 1 - BORDER)
+    return jnp.log(inside) - jnp.log1p(-inside)
 
 
 def _log_slope(action: Array) -> Array:

@@ -99,6 +99,11 @@ def saccader(
             "value": heads.value,
         }, state
 
+    def observed(inputs: Values) -> dict[str, Any]:
+        """What the network reads in place of the parts that it is made of."""
+        read = {**inputs, "observed": _observed(inputs, bands)}
+        return {name: value for name, value in read.items() if name not in ("observation", "glimpse")}
+
     def begin(inputs: Values) -> State:
         return net.initialize_carry(jax.random.key(0), inputs["observation"].shape)
 
@@ -111,19 +116,27 @@ def saccader(
         return net.init(key, begin(inputs), _observed(zeros, bands), zeros.get("index"))
 
     def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
-        read = {**inputs, "observed": _observed(inputs, bands)}
-        for name in {"observation", "glimpse"} & read.keys():
-            del read[name]  # of which `observed` is made
+        read = observed(inputs)
         outputs, state = judge(params, state, None, read, key)
         return {**outputs, **read}, state
 
     def mode(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
         return apply(params, state, inputs, None)
 
+    def follow(params: Params, state: State, inputs: Values, fixation: Array) -> tuple[Values, State]:
+        if policy.action is None:
+            raise InputError("a policy must say by which action it looks at a place (Policy.action); this one does not")
+        position = inputs.get("position", jnp.full(2, 0.5, jnp.float32))
+        action, read = policy.action(fixation, position), observed(inputs)
+        outputs, state = judge(params, state, action, read, None)
+        cells = policy.size if jnp.issubdtype(action.dtype, jnp.integer) else 1  # a mass, of cells of one size
+        density = outputs["log_prob"] + jnp.log(jnp.float32(cells))
+        return {**outputs, **read, "fixation": fixation, "log_density": density}, state
+
     def evaluate(params: Params, state: State, outputs: Values) -> tuple[Values, State]:
         return judge(params, state, outputs["action"], outputs, None)
 
-    agent = Agent(evaluate, mode, reward, pathwise, policy.reach)
+    agent = Agent(evaluate, mode, reward, pathwise, policy.reach, follow)
     return Module(INPUTS, apply, init, begin, random=True, agent=agent)
 
 

@@ -83,12 +83,12 @@ def page(findings: Findings, tables: Parts[Table], figures: Parts[Figure], failu
     run = findings.run
     title = run.path.absolute().name + (f", judged on {run.judged_on}" if run.judged_on else "")
     parts = {
-        name: _image(folder / f"{name}.png", text, drawn.get_figwidth()) for name, (text, drawn) in figures.items()
+        name: image_html(folder / f"{name}.png", text, drawn.get_figwidth()) for name, (text, drawn) in figures.items()
     }
     if findings.own.fixations is not None:
-        parts["trial_in_time"] = _image(folder / "trial.gif", "A trial in time", 7.0)
+        parts["trial_in_time"] = image_html(folder / "trial.gif", "A trial in time", 7.0)
     for name, table in tables.items():
-        parts[name] = parts.get(name, "") + _table(name, *table)
+        parts[name] = parts.get(name, "") + table_html(name, *table)
     sections = {anchor: _section(anchor, parts) for anchor in SECTIONS}
     answered = {anchor: SECTIONS[anchor][0] for anchor, text in sections.items() if text}
     links = "".join(f'<a href="#{anchor}">{question}</a>' for anchor, question in answered.items())
@@ -99,7 +99,7 @@ def page(findings: Findings, tables: Parts[Table], figures: Parts[Figure], failu
         *_verdicts(findings.diagnoses),
         _key_numbers(findings),
         f'<nav>{links}<a href="#configuration">Configuration</a></nav>',
-        *map(_note, [*_notes(findings), *failures]),
+        *map(note_html, [*_notes(findings), *failures]),
         *sections.values(),
         f'<h2 id="configuration">Configuration</h2><pre>{escape(json.dumps(_configuration(findings), indent=2))}</pre>',
     ]
@@ -197,18 +197,20 @@ def _verdicts(diagnoses: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return paragraphs
 
 
-def _note(sentence: str) -> str:
+def note_html(sentence: str) -> str:
+    """A sentence as a note."""
     return f'<p class="note">{escape(sentence)}</p>'
 
 
-def _table(name: str, title: str, table: Table) -> str:
+def table_html(name: str, title: str, table: Table) -> str:
+    """A table under its title, with its note."""
     head = "".join(f"<th>{escape(column)}</th>" for column in table.header)
     rows = [zip(map(escape, table.header), map(_cell, row), strict=True) for row in table.rows]
     cells = ["".join(f'<td title="{column}">{cell}</td>' for column, cell in row) for row in rows]
     body = "".join(f"<tr>{row}</tr>" for row in cells)
     return (
         f'<h3>{escape(title)}</h3>\n<div class="wide"><table id="{escape(name)}">'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>\n" + _note(table.note)
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>\n" + note_html(table.note)
     )
 
 
@@ -224,7 +226,7 @@ def _number(value: float) -> str:
     return f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"
 
 
-def _image(file: Path, caption: str, inches: float) -> str:
+def image_html(file: Path, caption: str, inches: float) -> str:
     """An image with its caption, held by the page itself; scrolled on a screen on which its text would be too small."""
     data = base64.b64encode(file.read_bytes()).decode()
     size = f'style="width: {round(130 * inches)}px; min-width: {round(70 * inches)}px"'

@@ -1,0 +1,161 @@
+"""The study of people and a model on the same trials: everything that its page shows, as numbers."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from foveax._types import InputError, Params
+from foveax.evaluation.evaluate import silent
+from foveax.evaluation.evaluate import Report as Progress
+from foveax.study.decisions import Needed, needed, right, shares_seen
+from foveax.study.densities import PRIOR, Predictions, information_gain, predictions
+from foveax.study.following import Follower, Gaze, best_scale
+from foveax.study.likeness import CEILING, SHUFFLED, Likeness, best_fixed, likeness
+from foveax.study.trials import Trials, others_elsewhere, others_on_image
+
+PEOPLE, DRIVEN = "people", "people's gaze"
+POLICY, FITTED = "policy", "policy, scale fitted"
+
+
+class Eye(NamedTuple):
+    """A model's eye: its name, all parameters of its graph, and numbers in the place of hyper-parameters."""
+
+    name: str
+    params: dict[str, Params]
+    hyper: Mapping[str, float]
+
+
+class Study(NamedTuple):
+    """What people and a model do with the same trials.
+
+    Attributes:
+      trials: of people.
+      eyes: of models, the run's own first.
+      gaze: by eye.
+      correct: decisions ``[R, T]`` of ``people`` (their answers, where they are known), of each eye with its own gaze,
+        and of the run's classifier along ``people's gaze`` and along the controls'. Empty without a belief.
+      shares: the share of pixels seen, likewise.
+      beliefs: along people's gaze, ``[R, T, K]``; None without a belief.
+      likeness: of scanpaths, of each eye and the controls.
+      densities: of places, of each eye's sampled fixations and the controls.
+      log_density: of people's fixations under each eye's policy, as it is (``"EYE: policy"``) and with the scale that
+        suits people best (``"EYE: policy, scale fitted"``), ``[R, T - 1]``; empty where the policy cannot say.
+      scales: by eye, the scale of the policy that suits people best.
+      needed: fixations and seconds until the decision is right for good, by row of `correct`.
+    """
+
+    trials: Trials
+    eyes: tuple[Eye, ...]
+    gaze: dict[str, Gaze]
+    correct: dict[str, np.ndarray]
+    shares: dict[str, np.ndarray]
+    beliefs: np.ndarray | None
+    likeness: Likeness
+    densities: Predictions
+    log_density: dict[str, np.ndarray]
+    scales: dict[str, float]
+    needed: dict[str, Needed]
+
+    @property
+    def gains(self) -> dict[str, np.ndarray]:
+        """Bits per fixation over the centre prior ``[R]``, by density and policy."""
+        prior = self.densities.log_density[PRIOR]
+        all_of_them = {**self.log_density, **self.densities.log_density}
+        return {name: information_gain(log, prior) for name, log in all_of_them.items() if name != PRIOR}
+
+
+def compare(
+    follower: Follower,
+    eyes: tuple[Eye, ...],
+    trials: Trials,
+    *,
+    passes: int = 4,
+    aperture: int = 0,
+    seed: int = 0,
+    report: Progress = silent,
+) -> Study:
+    """Compares people with a run's eye, or several eyes that share a graph, on the same trials.
+
+    All scanpaths of a trial begin where the participant began. The classifier is the first eye's.
+
+    Args:
+      follower: of the graph, of as many glimpses as the trials have fixations (`make_follower`).
+      eyes: the run's own first.
+      trials: of people.
+      passes: of each policy, sampled.
+      aperture: the side in pixels of the square that people saw at each fixation; 0: as large as the model's crop.
+      seed: of all that is drawn.
+      report: called with what is done next.
+
+    Raises:
+      InputError: if the graph declares no gaze, or there are no eyes.
+    """
+    if not eyes:
+        raise InputError("eyes must be at least one; got none")
+    key, rng = jax.random.key(seed), np.random.default_rng(seed)
+    own = eyes[0]
+    gaze: dict[str, Gaze] = {}
+    log_density: dict[str, np.ndarray] = {}
+    scales: dict[str, float] = {}
+    for eye in eyes:
+        report(f"{eye.name}: its own gaze, and the probability of people's")
+        gaze[eye.name] = follower.gaze(eye.params, trials, passes, key, eye.hyper)
+        along = follower.follow(eye.params, trials, trials.fixations, eye.hyper).log_density
+        if along is not None:
+            log_density[f"{eye.name}: {POLICY}"] = along
+            if follower.scale_name:
+                scales[eye.name], log_density[f"{eye.name}: {FITTED}"] = best_scale(follower, eye.params, trials)
+    report("the classifier along people's gaze and controls")
+    paths = driving_paths(trials, rng, seed)
+    label = np.asarray(trials.stimuli["label"])[trials.image]
+    driven = {name: follower.follow(own.params, trials, path, own.hyper).probabilities for name, path in paths.items()}
+    beliefs = driven[DRIVEN]
+    correct: dict[str, np.ndarray] = {}
+    if np.isfinite(trials.correct).any():
+        correct[PEOPLE] = trials.correct
+    for eye in eyes:
+        shown = gaze[eye.name].probabilities
+        if shown is not None:
+            correct[eye.name] = right(shown, label)
+    for name, probabilities in driven.items():
+        if probabilities is not None:
+            missing = ~np.isfinite(paths[name]).all(axis=(1, 2))
+            correct[name] = np.where(missing[:, None], np.nan, right(probabilities, label))
+    crop = follower.graph.roles.crop_size
+    places = {**{eye.name: gaze[eye.name].fixations for eye in eyes}, **paths}
+    sides = trials.sides
+    shares = {name: shares_seen(np.nan_to_num(path), **sides, size=crop) for name, path in places.items() if crop}
+    if crop or aperture:
+        shares[PEOPLE] = shares_seen(trials.fixations, **sides, size=aperture or crop)
+    report("likeness of scanpaths")
+    candidates = {eye.name: gaze[eye.name].passes for eye in eyes}
+    modes = {f"{eye.name}: mode": gaze[eye.name].fixations for eye in eyes}
+    alike = likeness(trials, {**candidates, **modes}, seed=seed)
+    report("densities")
+    densities = predictions(trials, candidates, seed=seed)
+    times = {name: needed(values, trials.duration if name == PEOPLE else None) for name, values in correct.items()}
+    return Study(
+        trials, eyes, gaze, correct, shares, beliefs, alike, densities, log_density, scales, times
+    )
+
+
+def driving_paths(trials: Trials, rng: np.random.Generator, seed: int) -> dict[str, np.ndarray]:
+    """The scanpaths ``[R, T, 2]`` along which the classifier is driven: people's and the controls', NaN without any."""
+    own = trials.fixations
+
+    def begun(paths: np.ndarray) -> np.ndarray:
+        return np.concatenate([own[:, :1], paths[:, 1:]], axis=1)
+
+    def of_others(rows: np.ndarray) -> np.ndarray:
+        return np.where((rows >= 0)[:, None, None], begun(own[rows]), np.nan)
+
+    return {
+        DRIVEN: own,
+        CEILING: of_others(others_on_image(trials, rng, 1)[:, 0]),
+        SHUFFLED: of_others(others_elsewhere(trials, rng, 1)[:, 0]),
+        "best fixed": best_fixed(trials, threshold=2.0, seed=seed),
+        "centre": begun(np.full(own.shape, 0.5)),
+        "random": begun(rng.random(own.shape)),
+    }
