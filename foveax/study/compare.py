@@ -136,9 +136,7 @@ def compare(
     report("densities")
     densities = predictions(trials, candidates, seed=seed)
     times = {name: needed(values, trials.duration if name == PEOPLE else None) for name, values in correct.items()}
-    return Study(
-        trials, eyes, gaze, correct, shares, beliefs, alike, densities, log_density, scales, times
-    )
+    return Study(trials, eyes, gaze, correct, shares, beliefs, alike, densities, log_density, scales, times)
 
 
 def driving_paths(trials: Trials, rng: np.random.Generator, seed: int) -> dict[str, np.ndarray]:

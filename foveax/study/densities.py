@@ -61,7 +61,10 @@ def predictions(trials: Trials, candidates: Mapping[str, np.ndarray], *, seed: i
     centre[:, CELLS // 2 - 1 : CELLS // 2 + 1, CELLS // 2 - 1 : CELLS // 2 + 1] = 1
     own = {name: _histograms(_cells(paths[:, :, 1:]), np.tile(trials.image, (len(paths), 1)), images)
            for name, paths in candidates.items()}  # fmt: skip
-    by_image = {**own, "centre": centre, PRIOR: elsewhere, "another image": np.roll(counts, 1, axis=0)}
+    looked = np.unique(trials.image)
+    after = np.zeros(images, int)
+    after[looked] = np.roll(looked, 1)
+    by_image = {**own, "centre": centre, PRIOR: elsewhere, "another image": counts[after]}
     logs: dict[str, np.ndarray] = {}
     aucs: dict[str, np.ndarray] = {}
     for name, mass in by_image.items():

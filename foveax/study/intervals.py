@@ -23,10 +23,10 @@ def crossed_intervals(
 ) -> list[Interval]:
     """The means of values ``[R, C]``, column by column, with their intervals over stimuli and participants.
 
-    Trials of one image are alike, and so are those of one participant. Images, participants and trials are resampled
-    with replacement, each by itself, and the variances of the means joined as ``V = V_image + V_participant -
-    V_trial``, at least the larger of the first two (two-way clusters: Cameron, Gelbach, Miller 2011, Journal of
-    Business & Economic Statistics 29), each corrected by ``n / (n - 1)``. The interval is ``mean ± t √V``, t Student's quantile of 97.5 %
+    Trials of one image are alike, and so are those of one participant. Images and participants are resampled with
+    replacement, each by itself, and the variances of the means, each corrected by ``n / (n - 1)``, joined as ``V =
+    V_image + V_participant - V_trial``, at least the larger of the first two (two-way clusters: Cameron, Gelbach,
+    Miller 2011, Journal of Business & Economic Statistics 29), V_trial being that of independent trials. The interval is ``mean ± t √V``, t Student's quantile of 97.5 %
     with as many degrees of freedom as the fewer of images and participants, less one. NaN in the values is left out.
     Where there is one image, or one participant, the interval is over the others alone; of a single trial it is NaN.
     """
@@ -35,9 +35,8 @@ def crossed_intervals(
     filled = np.where(known, values, 0.0)
     rng = np.random.default_rng(seed)
     clusters = [np.unique(image, return_inverse=True)[1], np.unique(subject, return_inverse=True)[1]]
-    trials = np.arange(len(image))
-    variances = [_variance(filled, known, numbers, rng, resamples) for numbers in (*clusters, trials)]
-    of_image, of_subject, of_trial = variances
+    of_image, of_subject = (_variance(filled, known, numbers, rng, resamples) for numbers in clusters)
+    of_trial = _trial_variance(filled, known)
     alone = [len(np.unique(numbers)) < 2 for numbers in clusters]
     joined = of_image + of_subject - of_trial
     least = np.maximum(np.where(alone[0], 0, of_image), np.where(alone[1], 0, of_subject))
@@ -131,4 +130,14 @@ def _variance(
     weights = rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = (weights @ sums) / (weights @ sizes)
-        return np.nanvar(means, axis=0) * count / (count - 1)
+    drawn = np.isfinite(means)
+    centred = np.where(drawn, means - np.where(drawn, means, 0).sum(axis=0) / np.maximum(drawn.sum(axis=0), 1), 0)
+    return (centred**2).sum(axis=0) / np.maximum(drawn.sum(axis=0), 1) * count / (count - 1)
+
+
+def _trial_variance(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The variance ``[C]`` of means over independent trials."""
+    count = known.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = values.sum(axis=0) / count
+        return np.where(known, (values - means) ** 2, 0).sum(axis=0) / (count * (count - 1.0))
