@@ -289,14 +289,15 @@ class PeopleFlags:
     times: Times = "s"
     """The unit of onsets and durations."""
 
-    def table(self) -> FixationTable | None:
-        """The fixations; None without a file."""
+    def table(self, missing: Literal["omit", "keep"] = "omit") -> FixationTable | None:
+        """The fixations, with or without rows that have no place; None without a file."""
         if not self.people:
             return None
         parts = [name.partition("=") for name in self.columns]
         columns = {ours: theirs for ours, _, theirs in parts}
         rect: Any = self.image_rect or None
-        return read_csv(self.people, columns=columns, units=self.units, image_rect=rect, times=self.times)
+        options: dict[str, Any] = {"units": self.units, "image_rect": rect, "times": self.times, "missing": missing}
+        return read_csv(self.people, columns=columns, **options)
 
 
 NO_PEOPLE = PeopleFlags()

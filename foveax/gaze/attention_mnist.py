@@ -12,10 +12,14 @@ import numpy as np
 
 from foveax._types import InputError
 from foveax.analysis.table import FixationTable
+from foveax.data.load import load
 from foveax.runtime.files import read_json
+from foveax.runtime.machine import import_extra
 
 SIDE = 28
 """Pixels of an image's side."""
+FIRST_LABELS = {"train": (5, 0, 4, 1, 9, 2, 1, 3, 1, 4), "test": (7, 2, 1, 0, 4, 1, 4, 9, 5, 9)}
+"""With which the original files begin."""
 FIELDS = ("x-coordinate", "y-coordinate", "Duration (seconds)", "Class")
 
 
@@ -67,6 +71,34 @@ def read_attention_mnist(path: str | Path, *, first_pixel: int = 1) -> FixationT
         stimulus=stimulus,
         response=response,
     )
+
+
+def attention_mnist_stimuli(data_dir: str | Path | None = None) -> dict[str, np.ndarray]:
+    """The 70,000 images and labels of MNIST, those of the training split first, in the order of the original files.
+
+    They are read from TFDS (the extra ``tfds``), which stores examples by a hash of their number in these files.
+
+    Raises:
+      InputError: if MNIST is not there, or its labels are not in the order known of the original files.
+    """
+    data = load("mnist", data_dir=data_dir)
+    hashing = import_extra("tensorflow_datasets.core.hashing", "tfds", "MNIST in the order of its files")
+    parts: dict[str, list[np.ndarray]] = {"image": [], "label": []}
+    for name, split in (("train", data.train), ("test", data.test)):
+        hasher = hashing.Hasher(name)
+        order = np.argsort(np.array([hasher.hash_key(number) for number in range(len(split["label"]))], dtype=object))
+        label = np.empty_like(split["label"])
+        label[order] = split["label"]
+        if label[: len(FIRST_LABELS[name])].tolist() != list(FIRST_LABELS[name]):
+            raise InputError(
+                f"labels of MNIST must begin with {FIRST_LABELS[name]} in the order of its files; TFDS stores the "
+                f"split {name!r} in another order: give the images with --stimuli"
+            )
+        image = np.empty_like(split["image"])
+        image[order] = split["image"]
+        parts["image"].append(image)
+        parts["label"].append(label)
+    return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
 
 def _clicks(data: Any, where: str) -> list[dict[str, Any]]:

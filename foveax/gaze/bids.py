@@ -56,7 +56,8 @@ def write_bids(
     if not re.fullmatch(r"[a-zA-Z0-9]+", task):
         raise InputError(f"task must be letters and digits; got {task!r}")
     folder = Path(root)
-    subjects = sorted({*map(str, table.subject), *(recordings or {})})
+    named: set[str] = {str(name) for name in table.subject} | set(recordings or {})
+    subjects = sorted(named)
     labels = {subject: bids_label(subject) for subject in subjects}
     if len(set(labels.values())) < len(labels):
         raise InputError(f"subjects must differ in letters and digits; got {', '.join(sorted(labels))}")

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 
 from foveax._types import InputError, Params
-from foveax.evaluation.evaluate import silent
 from foveax.evaluation.evaluate import Report as Progress
+from foveax.evaluation.evaluate import silent
 from foveax.study.decisions import Needed, needed, right, shares_seen
 from foveax.study.densities import PRIOR, Predictions, information_gain, predictions
 from foveax.study.following import Follower, Gaze, best_scale
@@ -121,8 +121,8 @@ def compare(
             correct[eye.name] = right(shown, label)
     for name, probabilities in driven.items():
         if probabilities is not None:
-            missing = ~np.isfinite(paths[name]).all(axis=(1, 2))
-            correct[name] = np.where(missing[:, None], np.nan, right(probabilities, label))
+            missing = np.isnan(paths[name]).any(axis=(1, 2))
+            correct[name] = np.where(np.reshape(missing, (-1, 1)), np.nan, right(probabilities, label))
     crop = follower.graph.roles.crop_size
     places = {**{eye.name: gaze[eye.name].fixations for eye in eyes}, **paths}
     sides = trials.sides

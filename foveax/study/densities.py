@@ -61,10 +61,7 @@ def predictions(trials: Trials, candidates: Mapping[str, np.ndarray], *, seed: i
     centre[:, CELLS // 2 - 1 : CELLS // 2 + 1, CELLS // 2 - 1 : CELLS // 2 + 1] = 1
     own = {name: _histograms(_cells(paths[:, :, 1:]), np.tile(trials.image, (len(paths), 1)), images)
            for name, paths in candidates.items()}  # fmt: skip
-    looked = np.unique(trials.image)
-    after = np.zeros(images, int)
-    after[looked] = np.roll(looked, 1)
-    by_image = {**own, "centre": centre, PRIOR: elsewhere, "another image": counts[after]}
+    by_image = {**own, "centre": centre, PRIOR: elsewhere, "another image": np.roll(counts, 1, axis=0)}
     logs: dict[str, np.ndarray] = {}
     aucs: dict[str, np.ndarray] = {}
     for name, mass in by_image.items():
@@ -91,7 +88,7 @@ def information_gain(log_density: np.ndarray, prior: np.ndarray) -> np.ndarray:
 def _cells(places: np.ndarray) -> np.ndarray:
     """The column and row of each place, -1 outside the image."""
     cells = np.minimum(np.floor(np.nan_to_num(places, nan=-1) * CELLS), CELLS - 1).astype(int)
-    inside = ((places >= 0) & (places <= 1)).all(axis=-1)
+    inside = np.all((places >= 0) & (places <= 1), axis=-1)
     return np.where(inside[..., None], cells, -1)
 
 
@@ -135,7 +132,8 @@ def _fitted(
     """The log density at fixations, with the bandwidth that is best for them, and its shuffled AUC."""
     options = [_smoothed(counts, bandwidth) for bandwidth in BANDWIDTHS]
     logs = [np.log(_at(density, rows, cells)) for density in options]
-    best = int(np.argmax([np.nanmean(log) if np.isfinite(log).any() else -np.inf for log in logs]))
+    means = [float(np.nanmean(log)) if np.isfinite(log).any() else -np.inf for log in logs]
+    best = means.index(max(means))
     return logs[best], _shuffled_auc(options[best], rows, cells, negatives)
 
 

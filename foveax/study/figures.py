@@ -55,7 +55,7 @@ def _figure(draw: Callable[[Study, "Axes"], None], study: Study, *, high: float 
 def _rows(study: Study) -> list[str]:
     """The rows of decisions that are drawn, at most six."""
     known = [name for name in (PEOPLE, *(eye.name for eye in study.eyes), DRIVEN) if name in study.correct]
-    return (known + ["best fixed", "another image", "random"])[: len(COLOURS)]
+    return [*known, "best fixed", "another image", "random"][: len(COLOURS)]
 
 
 def accuracy(study: Study, ax: "Axes") -> None:

@@ -24,11 +24,12 @@ def crossed_intervals(
     """The means of values ``[R, C]``, column by column, with their intervals over stimuli and participants.
 
     Trials of one image are alike, and so are those of one participant. Images and participants are resampled with
-    replacement, each by itself, and the variances of the means, each corrected by ``n / (n - 1)``, joined as ``V =
-    V_image + V_participant - V_trial``, at least the larger of the first two (two-way clusters: Cameron, Gelbach,
-    Miller 2011, Journal of Business & Economic Statistics 29), V_trial being that of independent trials. The interval is ``mean ± t √V``, t Student's quantile of 97.5 %
-    with as many degrees of freedom as the fewer of images and participants, less one. NaN in the values is left out.
-    Where there is one image, or one participant, the interval is over the others alone; of a single trial it is NaN.
+    replacement, each by itself, and the variances of the means, each corrected by ``n / (n - 1)``, joined as
+    ``V = V_image + V_participant - V_trial``, at least the larger of the first two, V_trial being that of independent
+    trials (two-way clusters: Cameron, Gelbach, Miller 2011, Journal of Business & Economic Statistics 29). The interval
+    is ``mean ± t √V``, t Student's quantile of 97.5 % with as many degrees of freedom as the fewer of images and
+    participants, less one. NaN in the values is left out. Where there is one image, or one participant, the interval
+    is over the others alone; of a single trial it is NaN.
     """
     values = np.asarray(values, np.float64).reshape(len(image), -1)
     known = np.isfinite(values)

@@ -78,7 +78,8 @@ def score(own: np.ndarray, paths: np.ndarray, trials: Trials, threshold: float) 
     """The scores ``[R]`` of scanpaths ``[R, T, 2]``, NaN where one of a trial is not there."""
     known = np.isfinite(paths).all(axis=(1, 2))
     one, other = own[known], np.concatenate([own[known, :1], paths[known, 1:]], axis=1)  # the same beginning
-    shapes = multimatch(one, other, **trials.sides)
+    height, width = trials.sides.values()
+    shapes = multimatch(one, other, height=height, width=width)
     values = {
         **{f"multimatch {name}": value for name, value in shapes._asdict().items() if name != "duration"},
         "scanmatch": scanmatch(one, other, bins=BINS, threshold=threshold),

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LIKENESS = """Every score stands next to those of an eye that stays at the <b>centre</b>, looks at <b>random</b>, makes
-the one sequence that is most like people's (<b>best fixed</b>), or follows a participant's gaze on <b>another image</b>;
-<b>another participant</b> on the same image is the ceiling. Most people, and most models, look near the centre, and
-whoever does is like everybody: only what goes beyond that, what is owed to the image, tells whether an eye looks as
-people do."""
+the one sequence that is most like people's (<b>best fixed</b>), or follows a participant's gaze on <b>another
+image</b>; <b>another participant</b> on the same image is the ceiling. Most people, and most models, look near the
+centre, and whoever does is like everybody: only what goes beyond that, what is owed to the image, tells whether an eye
+looks as people do."""
 SECTIONS = {
     "eyes": ("Which eye is most like people's?", "", ("eyes",)),
     "decisions": ("What do people and the model see?", "", ("accuracy", "gains", "seen")),
@@ -69,7 +69,7 @@ def write_study(
 
 
 def verdicts(study: Study) -> list[str]:
-    """A sentence on each eye: how much of people's image-specific likeness it has, and whether that is beyond chance."""
+    """A sentence on each eye: how much of the likeness that people owe to the image it has, and if beyond chance."""
     specific, zero = study.likeness.specific, np.zeros(len(study.trials.image))
     ceiling = crossed_intervals(specific[CEILING]["scanmatch"], study.trials.image, study.trials.subject)[0]
     if not np.isfinite(ceiling.mean):

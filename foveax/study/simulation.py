@@ -57,7 +57,7 @@ def simulated_participants(
       >>> len(table.x), sorted(set(table.subject.tolist()))
       (24, ['p0', 'p1'])
     """
-    if not (0 <= observers.centre_bias and 0 <= observers.preference):
+    if not (observers.centre_bias >= 0 and observers.preference >= 0):
         raise InputError(f"probabilities must not be negative; got {observers}")
     if observers.centre_bias + observers.preference > 1:
         raise InputError(f"centre_bias and preference must add up to at most 1; got {observers}")

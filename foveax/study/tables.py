@@ -1,12 +1,13 @@
 """The tables of a study: each number next to its controls, with intervals over stimuli and participants."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from foveax.analysis.bootstrap import Interval
 from foveax.report.tables import Cell, Table
-from foveax.study.compare import DRIVEN, FITTED, PEOPLE, Study
+from foveax.study.compare import DRIVEN, FITTED, PEOPLE, POLICY, Study
 from foveax.study.decisions import by_stimulus, rank_correlation
 from foveax.study.densities import PRIOR
 from foveax.study.intervals import Difference, crossed_intervals, holm, paired_difference
@@ -27,6 +28,8 @@ def tables_of(study: Study) -> dict[str, tuple[str, Table]]:
         tables["difficulty"] = ("What is hard for both?", _difficulty_table(study))
         tables["time"] = ("When is the decision right for good?", _time_table(study))
         tables["hardest"] = ("The hardest images", _hardest_table(study))
+    if len(study.eyes) > 1:
+        tables["eyes"] = ("Eyes on one table", _eye_table(study))
     tables["specific"] = ("Likeness that is owed to the image", _specific_table(study))
     tables["likeness"] = ("Likeness of scanpaths", _likeness_table(study))
     tables["information"] = ("How well are people's fixations predicted?", _information_table(study))
@@ -34,7 +37,7 @@ def tables_of(study: Study) -> dict[str, tuple[str, Table]]:
     return tables
 
 
-def intervals(study: Study, columns: Mapping[str, np.ndarray]) -> dict[str, Interval]:
+def intervals(study: Study, columns: Mapping[Any, np.ndarray]) -> dict[Any, Interval]:
     """The mean of each column ``[R]`` with its interval."""
     values = np.stack(list(columns.values()), axis=1)
     found = crossed_intervals(values, study.trials.image, study.trials.subject)
@@ -49,7 +52,7 @@ def difference(study: Study, one: np.ndarray, other: np.ndarray) -> Difference:
 def _accuracy_table(study: Study) -> Table:
     length = study.trials.fixations.shape[1]
     columns = {(name, step): values[:, step] for name, values in study.correct.items() for step in range(length)}
-    found = intervals(study, columns)  # pyright: ignore[reportArgumentType]
+    found = intervals(study, columns)
     rows = [
         [name, *(_percent(found[name, step]) for step in range(length)),
          100 * float(study.shares[name][:, -1].mean()) if name in study.shares else ""]
@@ -84,7 +87,7 @@ def _gain_table(study: Study) -> Table:
 def _likeness_table(study: Study) -> Table:
     scores = study.likeness.scores
     kinds = [kind for kind in next(iter(scores.values())) if np.isfinite(scores["centre"][kind]).any()]
-    found = intervals(study, {(name, kind): scores[name][kind] for name in scores for kind in kinds})  # pyright: ignore
+    found = intervals(study, {(name, kind): scores[name][kind] for name in scores for kind in kinds})
     rows = [[name, *(found[name, kind] for kind in kinds)] for name in scores]
     note = (
         "Each scanpath against the participant's, from the same beginning: samples of the policy, its mode, and "
@@ -95,12 +98,36 @@ def _likeness_table(study: Study) -> Table:
     return Table(note, ["", *kinds], rows)
 
 
+def _eye_table(study: Study) -> Table:
+    gains, last = study.gains, {name: values[:, -1] for name, values in study.correct.items()}
+    names = [*(eye.name for eye in study.eyes), CEILING, "best fixed", "centre", "another image"]
+    rows: list[list[Cell]] = []
+    for name in names:
+        columns = {
+            "accuracy": last.get(name),
+            "scanmatch": study.likeness.scores[name]["scanmatch"],
+            "specific": study.likeness.specific.get(name, {}).get("scanmatch"),
+            "gain": gains.get(f"{name}: {POLICY}", gains.get(name)),
+            "fitted": gains.get(f"{name}: {FITTED}"),
+        }
+        found = intervals(study, {key: values for key, values in columns.items() if values is not None})
+        right: Cell = _percent(found["accuracy"]) if "accuracy" in found else ""
+        rows.append([name, right, *(found.get(key, "") for key in ("scanmatch", "specific", "gain", "fitted"))])
+    note = (
+        "One classifier, several eyes: trained by reward (model), fitted to people, or both; controls below. Right "
+        "decisions after the last fixation, in %; ScanMatch with people, and the part of it that is owed to the image; "
+        "bits per fixation over the centre prior of the policy as it is, and with the scale that suits people best (of "
+        f"controls, of their density). {OVER}"
+    )
+    return Table(note, ["", "right", "ScanMatch", "owed to the image", "information gain", "scale fitted"], rows)
+
+
 def _specific_table(study: Study) -> Table:
     specific = study.likeness.specific
     kinds = [kind for kind in specific[CEILING] if np.isfinite(specific[CEILING][kind]).any()]
     if not kinds:
         return Table("No two participants looked at one image: there is no ceiling.", ["", "share"], [])
-    found = intervals(study, {(name, kind): specific[name][kind] for name in specific for kind in kinds})  # pyright: ignore
+    found = intervals(study, {(name, kind): specific[name][kind] for name in specific for kind in kinds})
     names = [name for name in specific if name != CEILING] + [CEILING]
     zero = np.zeros(len(study.trials.image))
     p = {name: difference(study, specific[name]["scanmatch"], zero).p for name in names}
@@ -112,9 +139,9 @@ def _specific_table(study: Study) -> Table:
         for name in names
     ]  # fmt: skip
     note = (
-        "How much more alike two scanpaths on one image are than on two images, by the same two: 0 for an eye that does "
-        "not look at the image, however strong its bias to the centre. Positive is more alike, in every column. The "
-        f"share is that of the ceiling, {CEILING}, by ScanMatch, in %. {OVER} p is of ScanMatch against 0; "
+        "How much more alike two scanpaths on one image are than on two images, by the same two: 0 for an eye that "
+        "does not look at the image, however strong its bias to the centre. Positive is more alike, in every column. "
+        f"The share is that of the ceiling, {CEILING}, by ScanMatch, in %. {OVER} p is of ScanMatch against 0; "
         + TESTED.format(count=len(names))
     )
     return Table(note, ["", *kinds, "share of ceiling", "p"], rows)
@@ -130,12 +157,13 @@ def _information_table(study: Study) -> Table:
         [name, found[name], areas.get(name, ""), _p(value)] for name, value in zip(gains, p, strict=True)
     ]
     scales = ", ".join(f"{name} {scale:g}" for name, scale in study.scales.items())
+    chosen = f" ({scales})" * bool(scales)
     note = (
         "Information gain: bits per fixation by which a density predicts people's fixations better than the centre "
         "prior, the fixations of all people on all other images (Kümmerer, Wallis, Bethge 2015). Policy: the model's "
         "own density of the next fixation, given what its classifier saw along the participant's gaze; fitted: with "
-        f"the one scale that suits people best, chosen on the other half of the images{f' ({scales})' if scales else ''}"
-        f". The row of a name alone is the density of its sampled fixations on the image. {CEILING}: of the other "
+        f"the one scale that suits people best, chosen on the other half of the images{chosen}. The row of a name "
+        f"alone is the density of its sampled fixations on the image. {CEILING}: of the other "
         "participants' fixations on the same image. Shuffled AUC: against fixations on other images; 0.5 is chance, "
         f"whatever the bias to the centre. {OVER} p is of the gain against 0; {TESTED.format(count=len(gains))}"
     )

@@ -45,16 +45,19 @@ class Trials(NamedTuple):
     @property
     def inside(self) -> np.ndarray:
         """Whether each fixation lies in the image, ``[R, T]``."""
-        return ((self.fixations >= 0) & (self.fixations <= 1)).all(axis=-1)
+        return np.asarray(((self.fixations >= 0) & (self.fixations <= 1)).all(axis=-1))
 
     def shown(self, rows: np.ndarray | slice = slice(None)) -> dict[str, np.ndarray]:
         """The stimuli of some trials, a row each, by graph input."""
         return {name: array[self.image[rows]] for name, array in self.stimuli.items()}
 
     def chosen(self, rows: np.ndarray) -> "Trials":
-        """Some of the trials, by number or by a mask."""
-        per_trial = ("image", "fixations", "subject", "correct", "duration")
-        return self._replace(**{name: getattr(self, name)[rows] for name in per_trial})
+        """Some of the trials, by number or by a mask, with the stimuli that are theirs."""
+        used, image = np.unique(self.image[rows], return_inverse=True)
+        per_trial = ("fixations", "subject", "correct", "duration")
+        stimuli = {name: array[used] for name, array in self.stimuli.items()}
+        parts = {name: getattr(self, name)[rows] for name in per_trial}
+        return self._replace(**parts, image=image, stimuli=stimuli, names=self.names[used])
 
 
 def trials_of(table: FixationTable, stimuli: Mapping[str, np.ndarray], *, length: int = 0) -> Trials:

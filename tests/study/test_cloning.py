@@ -57,7 +57,7 @@ def test_cloning_recovers_a_policy_the_better_the_more_data(truth, record_proper
     trials, follower = drawn_trials(truth, 4, 0)
     fresh = {**params, "saccader": fx.init(graph, jax.random.key(9))["saccader"]}
     known, judged = split_trials(trials)
-    assert not set(known.image) & set(judged.image)
+    assert not set(known.names) & set(judged.names)
     assert not set(known.subject) & set(judged.subject)
     divergences = [divergence(graph, params, fresh, judged)]
     for count in (6, 30, len(known.image)):

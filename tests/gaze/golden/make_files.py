@@ -1,6 +1,7 @@
 """Makes the files here with pysaliency and pymovements, and reads files of foveax with them.
 
-Run in an environment of its own, with foveax's source on the path, which had the versions in versions.json (pysaliency 0.2 uses a name that NumPy 2 has no more, and imports torch, which is not needed here):
+Run in an environment of its own, with foveax's source on the path; it had the versions in versions.json. (pysaliency
+0.2 uses a name that NumPy 2 has no more, and imports torch, which is not needed here.)
 
     pip install pysaliency pymovements multimatch-gaze bids-validator-deno h5py
     python tests/gaze/golden/make_files.py
