@@ -44,6 +44,8 @@ class StudyFlags:
     """Of the policy, sampled."""
     clone: bool = False
     """Also fit the eye to half of the people and images, alone and mixed with reward, and judge all on the others."""
+    clone_share: float = 0.1
+    """Of people's likelihood in the loss of the eye that is mixed with reward."""
     clone_steps: int = 2_000
     """Of each such training."""
     seed: int = 0
@@ -132,7 +134,7 @@ def _eyes(
     name = follower.scale_name
     scale = {name: best_scale(follower, run.params, known)[0]} if name else {}
     eyes = [own]
-    for title, share in (("cloned", 1.0), ("cloned and rewarded", 0.5)):
+    for title, share in (("cloned", 1.0), ("cloned and rewarded", study.clone_share)):
         _report(f"{title}: fitting the eye to {len(known.image):,} trials")
         fitted = clone(
             follower.graph, run.params, known, share=share, data=run.data, learning=run.config.learning, hyper=scale,
@@ -143,7 +145,7 @@ def _eyes(
     note = (
         f"The eye was also fitted to {len(known.image):,} trials on {len(set(known.image.tolist()))} other images"
         f"{', of other participants' if known.has_subjects else ''}, through the same classifier: alone (cloned), and "
-        "with as much weight on reward (cloned and rewarded). All eyes are judged on the trials that are left, "
+        f"with a weight of {1 - study.clone_share:g} on reward (cloned and rewarded). All eyes are judged on the trials that are left, "
         f"{len(judged.image):,} on {len(set(judged.image.tolist()))} images."
     )
     return tuple(eyes), judged, [note]

@@ -75,19 +75,23 @@ def gaze_agent(graph: Graph) -> str:
 def followed(graph: Graph) -> Graph:
     """The same graph, whose gaze begins, and goes on, where its inputs say: ``fixations`` ``[T - 1, 2]``.
 
-    The agent that moves the gaze stays, and gives the log density of each fixation that it is made to follow.
+    The agent that moves the gaze stays, and gives the log density of each fixation that it is made to follow. Places
+    are known to a pixel: one on the image's border counts as a quarter of a pixel inside, in the middle of the half of
+    the outermost pixel that lies in the image, since the density of a squashed policy is 0 on the border itself.
     """
     graph, name = begun_where_given(graph), gaze_agent(graph)
     if not name:
         return following(graph, graph.wiring.writes[graph.roles.gaze])
-    module = graph.modules[name]
+    module, margin = graph.modules[name], _margin(graph)
     follow = getattr(module.agent, "follow", None)
 
     def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
         read = {port: value for port, value in inputs.items() if port not in ("saccade", "fixations")}
         number = jnp.minimum(inputs["saccade"], len(inputs["fixations"]) - 1)
+        fixation = inputs["fixations"][number]
         assert follow is not None
-        return follow(params, state, read, inputs["fixations"][number])
+        outputs, state = follow(params, state, read, jnp.clip(fixation, margin, 1 - margin))
+        return {**outputs, "fixation": fixation}, state
 
     ports = {"saccade": Port((), (jnp.int32,)), "fixations": Port(("T - 1", 2), (jnp.float32,))}
     eye = module._replace(inputs={**module.inputs, **ports}, apply=apply, random=False)
@@ -170,6 +174,14 @@ def make_follower(graph: Graph, length: int) -> Follower:
         return Gaze(places[0], read_belief(shown), np.stack(places[1:]) if passes else places[0][None][:0])
 
     return Follower(follow, gaze, _scale_name(graph, agent), graph, agent)
+
+
+def _margin(graph: Graph) -> Array:
+    """A quarter of a pixel along x and y, ``[2]``, as fractions of the image; nothing without an image."""
+    if "image" not in graph.inputs:
+        return jnp.zeros(2, jnp.float32)
+    height, width = graph.inputs["image"].shape[:2]
+    return jnp.array([0.25 / max(width - 1, 1), 0.25 / max(height - 1, 1)], jnp.float32)
 
 
 def _scale_name(graph: Graph, agent: str) -> str:

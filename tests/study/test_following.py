@@ -63,7 +63,7 @@ def test_log_density_is_that_of_the_policy(data, trials, grid):
         layer = np.maximum(observed @ net["layer"]["kernel"] + net["layer"]["bias"], 0)
         heads = layer @ net["policy"]["kernel"] + net["policy"]["bias"]
         heads += np.asarray(index_features(jnp.int32(step)), np.float64) @ net["sequence"]["kernel"]
-        place = trials.fixations[row, step + 1]
+        place = np.clip(trials.fixations[row, step + 1], 0.25 / 9, 1 - 0.25 / 9)
         if grid:
             column, line = np.minimum((place * grid).astype(int), grid - 1)
             want = np.log(special.softmax(heads / 0.7)[line * grid + column]) + np.log(grid**2)
