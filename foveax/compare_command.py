@@ -145,7 +145,7 @@ def _eyes(
     note = (
         f"The eye was also fitted to {len(known.image):,} trials on {len(set(known.image.tolist()))} other images"
         f"{', of other participants' if known.has_subjects else ''}, through the same classifier: alone (cloned), and "
-        f"with a weight of {1 - study.clone_share:g} on reward (cloned and rewarded). All eyes are judged on the trials that are left, "
-        f"{len(judged.image):,} on {len(set(judged.image.tolist()))} images."
+        f"with a weight of {1 - study.clone_share:g} on reward (cloned and rewarded). All eyes are judged on the trials "
+        f"that are left, {len(judged.image):,} on {len(set(judged.image.tolist()))} images."
     )
     return tuple(eyes), judged, [note]

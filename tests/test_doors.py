@@ -155,7 +155,16 @@ PLOT = {
     "learning_curve": {"images": (np.arange(4), "numbers"), "runs": ({"one": np.ones((1, 4))}, "")},
 }
 OTHERS = {  # of tables and of curves by name, below
-    analysis: {"read_csv", "to_pandas", "from_pandas", "write_csv", "to_scanpaths", "wilson_interval"},
+    analysis: {
+        "read_csv",
+        "to_pandas",
+        "from_pandas",
+        "to_polars",
+        "from_polars",
+        "write_csv",
+        "to_scanpaths",
+        "wilson_interval",
+    },
     plot: {"accuracy_by_glimpse", "speed_accuracy_curve", "reliability_diagram"},
 }
 

@@ -1,5 +1,6 @@
 """Gaze data of people: files of the field, read and written, their screens, and their problems."""
 
+from foveax.gaze.attention_mnist import attention_mnist_stimuli as attention_mnist_stimuli
 from foveax.gaze.attention_mnist import read_attention_mnist as read_attention_mnist
 from foveax.gaze.bids import read_bids as read_bids
 from foveax.gaze.bids import write_bids as write_bids

@@ -47,7 +47,7 @@ def figures_of(study: Study) -> dict[str, tuple[str, Callable[[], "Figure"]]]:
 def _figure(draw: Callable[[Study, "Axes"], None], study: Study, *, high: float = HIGH) -> "Figure":
     from matplotlib import pyplot
 
-    figure, ax = pyplot.subplots(figsize=(4.6, high), layout="constrained")
+    figure, ax = pyplot.subplots(figsize=(5.0, high), layout="constrained")
     draw(study, ax)
     return figure
 
@@ -58,31 +58,36 @@ def _rows(study: Study) -> list[str]:
     return [*known, "best fixed", "another image", "random"][: len(COLOURS)]
 
 
+def _legend_beside(ax: "Axes") -> None:
+    ax.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
 def accuracy(study: Study, ax: "Axes") -> None:
     """Draws the accuracy after each fixation."""
     length = study.trials.fixations.shape[1]
     steps = np.arange(1, length + 1)
     for number, name in enumerate(_rows(study)):
         columns = {str(step): study.correct[name][:, step] for step in range(length)}
-        found = 100 * np.array(list(intervals(study, columns).values()))
+        found = np.clip(100 * np.array(list(intervals(study, columns).values())), 0, 100)
         style = {"color": COLOURS[number], "linestyle": LINES[number], "marker": MARKERS[number], "markersize": 3}
         ax.plot(steps, found[:, 0], label=name, linewidth=1.2, **style)
         ax.fill_between(steps, found[:, 1], found[:, 2], color=COLOURS[number], alpha=0.12, linewidth=0)
     ax.set_xticks(steps if length <= 12 else steps[:: -(-length // 12)])
     plain(ax, x="fixation", y="right decisions (%)")
-    ax.legend(frameon=False, fontsize=7)
+    _legend_beside(ax)
 
 
 def seen(study: Study, ax: "Axes") -> None:
     """Draws the accuracy by the share of pixels seen."""
-    names = [name for name in _rows(study) if name in study.shares and name != DRIVEN] + [DRIVEN]
-    for number, name in enumerate(name for name in names if name in study.shares and name in study.correct):
+    for number, name in enumerate(_rows(study)):
+        if name not in study.shares:
+            continue
         share = 100 * study.shares[name].mean(axis=0)
         right = 100 * np.nanmean(study.correct[name], axis=0)
-        style = {"color": COLOURS[number % 6], "linestyle": LINES[number % 6], "marker": MARKERS[number % 6]}
+        style = {"color": COLOURS[number], "linestyle": LINES[number], "marker": MARKERS[number]}
         ax.plot(share, right, label=name, linewidth=1.2, markersize=3, **style)
     plain(ax, x="pixels seen (%)", y="right decisions (%)")
-    ax.legend(frameon=False, fontsize=7)
+    _legend_beside(ax)
 
 
 def difficulty(study: Study, ax: "Axes") -> None:
@@ -109,7 +114,7 @@ def information(study: Study, ax: "Axes") -> None:
         mean, low, high = known[name]
         colour = COLOURS[1] if name == CEILING else COLOURS[0] if name.startswith(study.eyes[0].name) else "0.45"
         if mean < least:
-            ax.text(least, number, f" {mean:.1f}", va="center", fontsize=7, color=colour)
+            ax.text(least, number, f"   {mean:.1f}", va="center", fontsize=7, color=colour)
             ax.plot(least, number, "<", color=colour, markersize=5, clip_on=False)
             continue
         ax.plot([max(low, least), high], [number, number], color=colour, linewidth=1.4)

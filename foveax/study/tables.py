@@ -54,7 +54,7 @@ def _accuracy_table(study: Study) -> Table:
     columns = {(name, step): values[:, step] for name, values in study.correct.items() for step in range(length)}
     found = intervals(study, columns)
     rows = [
-        [name, *(_percent(found[name, step]) for step in range(length)),
+        [name, *(_share(found[name, step]) for step in range(length)),
          100 * float(study.shares[name][:, -1].mean()) if name in study.shares else ""]
         for name in study.correct
     ]  # fmt: skip
@@ -111,7 +111,7 @@ def _eye_table(study: Study) -> Table:
             "fitted": gains.get(f"{name}: {FITTED}"),
         }
         found = intervals(study, {key: values for key, values in columns.items() if values is not None})
-        right: Cell = _percent(found["accuracy"]) if "accuracy" in found else ""
+        right: Cell = _share(found["accuracy"]) if "accuracy" in found else ""
         rows.append([name, right, *(found.get(key, "") for key in ("scanmatch", "specific", "gain", "fitted"))])
     note = (
         "One classifier, several eyes: trained by reward (model), fitted to people, or both; controls below. Right "
@@ -250,6 +250,11 @@ def _hardest_table(study: Study) -> Table:
 
 def _percent(interval: Interval) -> Interval:
     return Interval(*(100 * value for value in interval))
+
+
+def _share(interval: Interval) -> Interval:
+    """A share in %, whose interval does not leave what shares can be."""
+    return Interval(*(float(np.clip(100 * value, 0, 100)) for value in interval))
 
 
 def _p(value: float) -> str:

@@ -74,7 +74,7 @@ def test_the_page_on_ones_own_files_runs(page, shell, tmp_path):
         assert "best sequence" in printed[0]
     else:
         assert len(names["table"].x) == 9
-        assert (tmp_path / "runs" / "short" / "analysis" / "figures" / "people_places.png").exists()
+        assert (tmp_path / "runs" / "short" / "people" / "figures" / "densities.pdf").exists()
 
 
 def test_the_figure_of_the_retinas_is_drawn(shell, tmp_path):
