@@ -142,10 +142,11 @@ def _eyes(
         )  # fmt: skip
         hyper = {name: best_scale(follower, fitted.params, known)[0]} if name else {}
         eyes.append(Eye(title, fitted.params, hyper))
+    others = ", of other participants" if known.has_subjects else ""
     note = (
-        f"The eye was also fitted to {len(known.image):,} trials on {len(set(known.image.tolist()))} other images"
-        f"{', of other participants' if known.has_subjects else ''}, through the same classifier: alone (cloned), and "
-        f"with a weight of {1 - study.clone_share:g} on reward (cloned and rewarded). All eyes are judged on the trials "
-        f"that are left, {len(judged.image):,} on {len(set(judged.image.tolist()))} images."
+        f"The eye was also fitted to {len(known.image):,} trials on {len(known.names)} other images{others}, through "
+        f"the same classifier: alone (cloned), and with a weight of {1 - study.clone_share:g} on reward (cloned and "
+        f"rewarded). All eyes are judged on the trials that are left: {len(judged.image):,}, on {len(judged.names)} "
+        "images."
     )
     return tuple(eyes), judged, [note]

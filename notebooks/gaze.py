@@ -10,8 +10,8 @@
 
 # %% [markdown]
 # # Your gaze data
-# From a CSV file to a figure in which people stand next to a model. The people of this notebook are simulated, with known
-# preferences, so that it can be seen whether they are found; put your own file in the place of the second cell.
+# From a CSV file to a figure in which people stand next to a model. The people of this notebook are simulated, with
+# known preferences, so that it can be seen whether they are found; put your own file in the place of the second cell.
 
 # %%
 # %matplotlib inline
@@ -28,8 +28,8 @@ result = fx.train(fx.TrainingConfig(images=10_000), data, out=folder / "run", ev
 
 # %% [markdown]
 # ## The file
-# Eight participants look at 60 of the test images, six fixations each: 3 of 10 fixations are drawn to the centre, half of them
-# to places that each class has of its own.
+# Eight participants look at 60 of the test images, six fixations each: 3 of 10 fixations are drawn to the centre, half
+# of them to places that each class has of its own.
 
 # %%
 observers = simulation.Observers(centre_bias=0.3, preference=0.5, noise=0.08)
@@ -39,8 +39,8 @@ print(*(folder / "people.csv").read_text().splitlines()[:4], sep="\n")
 
 # %% [markdown]
 # ## Read it and check it
-# A file with other names, units or separators is declared (`columns`, `units`, `image_rect`, `times`). Every problem is a
-# sentence that names row and column; here is none.
+# A file with other names, units or separators is declared (`columns`, `units`, `image_rect`, `times`). Every problem is
+# a sentence that names row and column; here is none.
 
 # %%
 table = analysis.read_csv(folder / "people.csv")

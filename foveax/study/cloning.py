@@ -21,7 +21,7 @@ from foveax.graph.compile import compile as compile_graph
 from foveax.graph.graph import Graph, parse_port
 from foveax.learning.hyperparameters import LearningConfig
 from foveax.learning.ppo import with_credit
-from foveax.study.following import BATCH, BEGIN, followed, gaze_agent
+from foveax.study.following import BEGIN, batch_of, followed, gaze_agent
 from foveax.study.trials import Trials
 from foveax.training.learner import replayed_loss
 
@@ -140,8 +140,9 @@ def _experience(
     ports = [f"{name}.{port}" for port in along.wiring.outputs[name]]
     rollout = jax.jit(jax.vmap(compile_graph(along, ports), in_axes=(None, 0, None, None, None)))
     parts = []
-    for start in range(0, len(trials.image), BATCH):
-        rows = np.arange(start, min(start + BATCH, len(trials.image)))
+    at_once = batch_of(trials)
+    for start in range(0, len(trials.image), at_once):
+        rows = np.arange(start, min(start + at_once, len(trials.image)))
         places = np.asarray(trials.fixations[rows], np.float32)
         shown = trials.shown(rows)
         if graph.roles.extent:
@@ -150,7 +151,7 @@ def _experience(
         given = {port: inputs[port] for port in along.inputs}
         parts.append(rollout(params, given, jax.random.key(0), 1.0, numbers)[name])
     found = jax.tree.map(lambda *arrays: jnp.concatenate(arrays)[:, :-1], *parts)
-    inside = trials.inside[:, 1:] & np.isfinite(np.asarray(found["log_prob"]))
+    inside = trials.inside[:, 1:] & np.isfinite(np.asarray(found["log_density"]))
     return found, jnp.asarray(inside, jnp.float32)
 
 

@@ -11,7 +11,7 @@ from foveax.evaluation.evaluate import Report as Progress
 from foveax.evaluation.evaluate import silent
 from foveax.study.decisions import Needed, needed, right, shares_seen
 from foveax.study.densities import PRIOR, Predictions, information_gain, predictions
-from foveax.study.following import Follower, Gaze, best_scale
+from foveax.study.following import Follower, Gaze, best_scale, with_uniform
 from foveax.study.likeness import CEILING, SHUFFLED, Likeness, best_fixed, likeness
 from foveax.study.trials import Trials, others_elsewhere, others_on_image
 
@@ -41,7 +41,8 @@ class Study(NamedTuple):
       likeness: of scanpaths, of each eye and the controls.
       densities: of places, of each eye's sampled fixations and the controls.
       log_density: of people's fixations under each eye's policy, as it is (``"EYE: policy"``) and with the scale that
-        suits people best (``"EYE: policy, scale fitted"``), ``[R, T - 1]``; empty where the policy cannot say.
+        suits people best (``"EYE: policy, scale fitted"``), ``[R, T - 1]``, each with 1 % of the uniform density; empty
+        where the policy cannot say.
       scales: by eye, the scale of the policy that suits people best.
       needed: fixations and seconds until the decision is right for good, by row of `correct`.
     """
@@ -104,7 +105,7 @@ def compare(
         gaze[eye.name] = follower.gaze(eye.params, trials, passes, key, eye.hyper)
         along = follower.follow(eye.params, trials, trials.fixations, eye.hyper).log_density
         if along is not None:
-            log_density[f"{eye.name}: {POLICY}"] = along
+            log_density[f"{eye.name}: {POLICY}"] = with_uniform(along)
             if follower.scale_name:
                 scales[eye.name], log_density[f"{eye.name}: {FITTED}"] = best_scale(follower, eye.params, trials)
     report("the classifier along people's gaze and controls")

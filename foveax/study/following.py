@@ -8,12 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from foveax._types import Array, InputError, Key, Params
+from foveax.data.dataset import SAMPLED_BYTES
 from foveax.evaluation.evaluate import greedy, place_port
 from foveax.graph.compile import compile as compile_graph
 from foveax.graph.graph import Graph, parse_port
 from foveax.graph.modules import Module, State, Values
 from foveax.graph.ports import Port
 from foveax.modules.scripted import following
+from foveax.study.densities import UNIFORM_SHARE
 from foveax.study.trials import Trials
 
 BATCH = 512
@@ -29,8 +31,8 @@ class Followed(NamedTuple):
 
     Attributes:
       probabilities: ``[R, T, K]`` of the classes after each fixation; None if the graph declares no belief.
-      log_density: ``[R, T - 1]``, natural, of each fixation after the first, over the image as the unit square; NaN
-        outside the image; None if the policy cannot say.
+      log_density: ``[R, T - 1]``, natural, of each fixation after the first, over the image as the unit square, minus
+        infinity out of the policy's reach; NaN outside the image; None if the policy cannot say.
     """
 
     probabilities: np.ndarray | None
@@ -83,7 +85,7 @@ def followed(graph: Graph) -> Graph:
     if not name:
         return following(graph, graph.wiring.writes[graph.roles.gaze])
     module, margin = graph.modules[name], _margin(graph)
-    follow = getattr(module.agent, "follow", None)
+    follow, reach = getattr(module.agent, "follow", None), getattr(module.agent, "reach", None)
 
     def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
         read = {port: value for port, value in inputs.items() if port not in ("saccade", "fixations")}
@@ -91,7 +93,11 @@ def followed(graph: Graph) -> Graph:
         fixation = inputs["fixations"][number]
         assert follow is not None
         outputs, state = follow(params, state, read, jnp.clip(fixation, margin, 1 - margin))
-        return {**outputs, "fixation": fixation}, state
+        log_density = outputs["log_density"]
+        if reach is not None:  # the policy cannot look there
+            near = jnp.all(jnp.abs(fixation - read["position"]) <= reach + margin)
+            log_density = jnp.where(near, log_density, -jnp.inf)
+        return {**outputs, "log_density": log_density, "fixation": fixation}, state
 
     ports = {"saccade": Port((), (jnp.int32,)), "fixations": Port(("T - 1", 2), (jnp.float32,))}
     eye = module._replace(inputs={**module.inputs, **ports}, apply=apply, random=False)
@@ -144,7 +150,7 @@ def make_follower(graph: Graph, length: int) -> Follower:
         """A rollout of all trials, some at once."""
         size = len(trials.image)
         keys, parts = jax.random.split(key, size), []
-        at_once = min(BATCH, size)
+        at_once = batch_of(trials)
         numbers = {**graph.hyperparameters, **(hyper or {})}
         for start in range(0, size, at_once):
             rows = np.minimum(np.arange(start, start + at_once), size - 1)
@@ -184,6 +190,12 @@ def _margin(graph: Graph) -> Array:
     return jnp.array([0.25 / max(width - 1, 1), 0.25 / max(height - 1, 1)], jnp.float32)
 
 
+def batch_of(trials: Trials) -> int:
+    """How many trials are shown at once: at most 512, or those whose stimuli take 256 MB."""
+    nbytes = sum(array[:1].nbytes for array in trials.stimuli.values())
+    return max(min(BATCH, len(trials.image), SAMPLED_BYTES // nbytes), 1)
+
+
 def _scale_name(graph: Graph, agent: str) -> str:
     sources = graph.wiring.sources.get(agent, {})
     source = sources.get("scale_end" if "progress" in sources and "scale_end" in sources else "scale_start")
@@ -199,11 +211,22 @@ def _rollout(graph: Graph, ports: list[str]) -> Any:
     return jax.jit(jax.vmap(one, in_axes=(None, 0, 0, None, None)))
 
 
+def with_uniform(log_density: np.ndarray) -> np.ndarray:
+    """Log densities, of which 1 % is the uniform one: as of all densities of a study, no place is impossible.
+
+    Example:
+      >>> with_uniform(np.array([0.0, -np.inf])).round(2).tolist()
+      [0.0, -4.61]
+    """
+    return np.log((1 - UNIFORM_SHARE) * np.exp(log_density) + UNIFORM_SHARE)
+
+
 def best_scale(
     follower: Follower, params: dict[str, Params], trials: Trials, *, judged: np.ndarray | None = None
 ) -> tuple[float, np.ndarray]:
     """The scale of the policy that makes people's fixations most probable, and their log densities ``[R, T - 1]``.
 
+    These hold 1 % of the uniform density (`with_uniform`).
     Each half of the images is judged with the scale that is best on the other half. The scale that is returned is the
     best on all trials, or on those that are `judged`.
 
@@ -213,7 +236,7 @@ def best_scale(
     if not name:
         raise InputError("the policy's scale must be a hyper-parameter of the graph to be fitted; it is none")
     along = [follower.follow(params, trials, trials.fixations, {name: scale}).log_density for scale in SCALES]
-    logs = np.stack([log for log in along if log is not None])
+    logs = np.stack([with_uniform(log) for log in along if log is not None])
     half = np.random.default_rng(0).permutation(len(trials.names))[trials.image] % 2
     fitted = np.full(logs.shape[1:], np.nan)
     for part in (0, 1):

@@ -11,7 +11,7 @@ from scipy import special, stats
 import foveax as fx
 from foveax.learning.policies import level_categorical
 from foveax.networks.encoders import index_features
-from foveax.study.following import best_scale, followed, make_follower
+from foveax.study.following import best_scale, followed, make_follower, with_uniform
 from foveax.study.simulation import Observers, simulated_participants
 from foveax.study.trials import trials_of
 
@@ -83,3 +83,16 @@ def test_the_best_scale_is_the_one_that_scanpaths_were_drawn_with(data):
     assert scale == 0.9
     assert np.isfinite(fitted).all()
     np.testing.assert_allclose(drawn[:, 0], trials.fixations[:, 0], atol=1e-6)
+
+
+def test_what_is_out_of_reach_is_impossible(data, trials):
+    """A policy of limited reach: no density where a participant went farther; as of all densities, 1 % is uniform."""
+    graph = fx.standard_pipeline(data, dataclasses.replace(CONFIG, reach=0.2, scale_end=1.0))
+    along = make_follower(graph, 4).follow(fx.init(graph, jax.random.key(1)), trials, trials.fixations)
+    moves = np.abs(np.diff(trials.fixations, axis=1)).max(axis=-1)
+    far, near = moves > 0.2 + 0.25 / 9, moves < 0.2
+    assert far.any()
+    assert near.any()
+    assert np.isneginf(along.log_density[far]).all()
+    assert np.isfinite(along.log_density[near]).all()
+    np.testing.assert_allclose(with_uniform(along.log_density)[far], np.log(0.01))
