@@ -7,6 +7,7 @@ from typing import Literal
 
 from tyro.conf import OmitArgPrefixes, Positional
 
+from foveax._checked import Checked, bounded
 from foveax._types import InputError
 from foveax.analysis.table import FixationTable
 from foveax.commands import NO_PEOPLE, OWN_DATA, PeopleFlags, RunFlags, suffix
@@ -25,30 +26,30 @@ from foveax.study.trials import Trials, trials_of
 
 
 @dataclasses.dataclass(frozen=True)
-class StudyFlags:
+class StudyFlags(Checked):
     """How people and the run are compared."""
 
     people_format: Literal["csv", "attention_mnist", "pysaliency"] = "csv"
-    """Of the file of people: CSV, with the flags below; AttentionMNIST's mnist.json; or pysaliency's HDF5, in pixels of
-    the images."""
+    """Of the file of people: CSV, with the flags above; mnist.json of AttentionMNIST; or HDF5 of pysaliency, in pixels
+    of the images."""
     stimuli: str = ""
     """An .npz file of the images that people saw, image, label and, if the file of people names them, stimulus; by
     default the run's test images or, of AttentionMNIST, MNIST's own."""
-    first_pixel: int = 1
+    first_pixel: int = bounded(1, 0, 1)
     """Of AttentionMNIST: from what its coordinates are counted."""
-    fixations: int = 0
+    fixations: int = bounded(0, 0, 1000)
     """How many of each trial are compared; 0: as many as keep most of them."""
-    aperture: int = 0
+    aperture: int = bounded(0, 0, 100_000)
     """The side in pixels of the square that people saw at each fixation, where it is known."""
-    passes: int = 4
+    passes: int = bounded(4, 1, 1000)
     """Of the policy, sampled."""
     clone: bool = False
     """Also fit the eye to half of the people and images, alone and mixed with reward, and judge all on the others."""
-    clone_share: float = 0.1
+    clone_share: float = bounded(0.1, 0.0, 1.0, above=0.0)
     """Of people's likelihood in the loss of the eye that is mixed with reward."""
-    clone_steps: int = 2_000
+    clone_steps: int = bounded(2_000, 1, 10**7)
     """Of each such training."""
-    seed: int = 0
+    seed: int = bounded(0, 0, 2**32 - 1)
     """Of all that is drawn."""
 
 

@@ -85,18 +85,15 @@ def presentation_notes(run: LoadedRun, trials: Trials, *, aperture: int, mouse: 
     """Sentences on what was shown to people and to the model, and how to train one that sees as they did."""
     roles, length = run.graph.roles, trials.fixations.shape[1]
     crop = roles.crop_size
-    seen = (
-        f"The model sees squares of {crop} pixels a side in {roles.scales} scales" if crop else "The model sees crops"
-    )
-    people = (
-        f"people saw squares of {aperture}" if aperture else "how much people saw at once is not declared (--aperture)"
-    )
+    squares = f"squares of {crop} pixels a side, scales: {roles.scales}" if crop else "crops that are no squares"
+    unknown = "how much people saw at once is not declared (--aperture)"
+    people = f"people saw squares of {aperture} pixels a side" if aperture else unknown
     begin = np.ptp(trials.fixations[:, 0], axis=0).max()
     beginning = "one place" if begin < 1e-9 else "places of their own"
     trained = run.graph.length
     fits = "as many as it was trained with" if trained == length else f"it was trained with {trained}"
     notes = [
-        f"{seen}; {people}.",
+        f"The model sees {squares}; {people}.",
         f"People began at {beginning}; every scanpath of the model and the controls begins where the participant did.",
         f"The model makes {length} fixations, as people did; {fits}.",
         *trials.notes,

@@ -122,6 +122,29 @@ def test_pysaliency_files_come_back_exactly(seed, kind, tmp_path):
     np.testing.assert_array_equal(np.unique(back.image), np.unique(table.image))
 
 
+def test_scanpaths_are_laid_out_as_pysaliency_has_them(tmp_path):
+    """Of its coming version, which cannot be installed yet: what its `Scanpaths.read_hdf5` reads, by name and shape."""
+    h5py = pytest.importorskip("h5py")
+    table = table_at_random(0)
+    gaze.write_pysaliency(tmp_path / "scanpaths.hdf5", table, SCREEN)
+    with h5py.File(tmp_path / "scanpaths.hdf5") as file:
+        assert (file.attrs["type"], file.attrs["version"]) == (b"Scanpaths", b"1.0")
+        assert json.loads(file.attrs["attribute_mapping"]) == {"ts": "t", "durations": "duration"}
+        length = file["length"][...]
+        assert length.sum() == len(table.x)
+        for name in ("xs", "ys"):
+            assert file[name].shape == (len(length), length.max())
+        assert file["n"].shape == length.shape
+        for group in ("scanpath_attributes", "fixation_attributes"):
+            assert sorted(json.loads(file[group].attrs["__attributes__"])) == sorted(file[group])
+        assert {"subject", "trial"} <= set(file["scanpath_attributes"])
+        assert {"ts", "durations"} <= set(file["fixation_attributes"])
+        xs = file["xs"][...]
+        pixels = SCREEN.image_left + table.x * (SCREEN.image_width - 1)
+        inside = np.arange(length.max()) < length[:, None]
+        np.testing.assert_allclose(np.sort(xs[inside]), np.sort(pixels))
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_bids_comes_back_exactly(seed, tmp_path):
     table = table_at_random(seed)

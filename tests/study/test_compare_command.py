@@ -76,6 +76,7 @@ def test_command_writes_a_page_whose_numbers_are_those_of_evaluations(run, peopl
     np.testing.assert_allclose([float(rows["people"][at]) for at in columns], 100 * answers, atol=1e-4)
 
 
+@pytest.mark.nightly
 def test_cloned_and_rewarded_eyes_stand_in_one_table(run, people, tmp_path, capsys):
     analysis.write_csv(tmp_path / "people.csv", people)
     out = tmp_path / "out"
@@ -102,6 +103,7 @@ def test_a_bad_file_is_refused_by_row_and_column(run, people, tmp_path, capsys):
     label[4] = (label[4] + 1) % 3
     assert "row 5, column label: labels must be the images' classes" in answer(label=label)
     assert "people must be named" in refused(capsys, "compare", run)
+    assert "passes must be at least 1" in refused(capsys, "compare", run, "--people", "people.csv", "--passes", 0)
 
 
 def test_what_can_be_lived_with_is_warned_of_and_said_on_the_page(run, people, tmp_path, capsys):
