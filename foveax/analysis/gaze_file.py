@@ -94,7 +94,8 @@ def read_csv(
     table = table_of_columns(values, source=str(path), lines=[lines[i] for i in present], missing=lacking)
     if units == "fraction":
         check_fractions(table, str(path))
-    return _numbered(_in_seconds(_in_fractions(table, units, image_rect), times, str(path)), str(path))
+    measured = _in_seconds(_in_fractions(table, units, image_rect), times, str(path))
+    return _numbered(measured, str(path), [lines[i] for i in present])
 
 
 def _rows(path: Path) -> tuple[list[str], list[int], list[list[str]]]:
@@ -161,17 +162,18 @@ def _in_seconds(table: FixationTable, times: Times, path: str) -> FixationTable:
     return table._replace(onset=onset, duration=duration)
 
 
-def _numbered(table: FixationTable, path: str) -> FixationTable:
+def _numbered(table: FixationTable, path: str, lines: list[int]) -> FixationTable:
     """The table with each subject's fixations on each image numbered from 1, in the order of their numbers."""
     whose = owners(table)
     order = np.lexsort([table.glimpse, *whose])
     same = np.all([column[order][1:] == column[order][:-1] for column in whose], axis=0)
     twice = np.flatnonzero(same & (np.diff(table.glimpse[order]) == 0))
     if len(twice):
-        row = order[twice[0]]
+        before, row = order[twice[0]], order[twice[0] + 1]
         who = "" if table.subject is None else f" of {table.subject[row]}"
         where = f"fixation {table.glimpse[row]}{who} on image {table.image[row]}"
-        raise InputError(f"fixations must come once; in {path}, {where} comes twice")
+        which = f"{path}, line {lines[row]}, column glimpse"
+        raise InputError(f"{which}: fixations must come once; {where} comes twice, as in line {lines[before]}")
     starts = np.flatnonzero(np.r_[True, ~same]) if len(order) else np.zeros(0, int)
     lengths = np.diff(np.r_[starts, len(order)])
     glimpse = np.empty_like(table.glimpse)

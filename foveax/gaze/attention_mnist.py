@@ -31,7 +31,8 @@ def read_attention_mnist(path: str | Path, *, first_pixel: int = 1) -> FixationT
     ``Glimpse_12``, each of ``x-coordinate``, ``y-coordinate``, ``Duration (seconds)`` and ``Class``. All values are
     texts. In the table ``image`` is the number among the 70,000, ``stimulus`` the name, ``response`` the classes that
     the participant held possible, separated by spaces, and ``correct`` whether it is the label alone. The duration of
-    the first click is not known: NaN. Places are in pixels of the image, counted from `first_pixel`.
+    the first click is not known: NaN, as is a place that is empty. Places are in pixels of the image, counted from
+    `first_pixel`.
 
     Raises:
       InputError: if an entry is of another form; the message names trial, glimpse and field.
@@ -45,7 +46,7 @@ def read_attention_mnist(path: str | Path, *, first_pixel: int = 1) -> FixationT
         if not isinstance(entry, dict) or not {"Stimuli", "Label", "Data"} <= entry.keys():
             raise InputError(f"{where} must hold Stimuli, Label and Data; got {str(entry)!r:.80}")
         name = str(entry["Stimuli"])
-        number = re.fullmatch(r"\w+_(\d+)", name)
+        number = re.fullmatch(r"\w+_(\d+)(\.\w+)?", name)
         if not number:
             raise InputError(f"{where}: Stimuli must be SET_NUMBER, as 01_17308; got {name!r}")
         label = int(_number(entry["Label"], f"{where}: Label"))
@@ -54,7 +55,7 @@ def read_attention_mnist(path: str | Path, *, first_pixel: int = 1) -> FixationT
             missing = [field for field in FIELDS if field not in click]
             if missing:
                 raise InputError(f"{at} must hold {', '.join(FIELDS)}; it has no {missing[0]}")
-            x, y = (_number(click[field], f"{at}: {field}") for field in FIELDS[:2])
+            x, y = (_number(click[field], f"{at}: {field}", may_lack=True) for field in FIELDS[:2])
             duration = _number(click[FIELDS[2]], f"{at}: {FIELDS[2]}", may_lack=True)
             response = " ".join(re.findall(r"\d+", str(click["Class"])))
             rows.append((int(number[1]), name, trial + 1, glimpse, x, y, duration, label, response))

@@ -3,7 +3,6 @@
 The Brain Imaging Data Structure, https://bids-specification.readthedocs.io, section on eye tracking.
 """
 
-import gzip
 import re
 import warnings
 from collections.abc import Mapping
@@ -17,10 +16,10 @@ from foveax.analysis.table import FixationTable, known_columns
 from foveax.gaze.recording import Recording, check_recording
 from foveax.gaze.rows import PREFIX, exact_columns, is_text, places_on_screen, scanpath_rows, table_of_format
 from foveax.gaze.screen import Screen
+from foveax.gaze.tab_tables import MISSING, numbers, read_rows, write_rows
 from foveax.runtime.files import read_json, write_json
 
 VERSION = "1.11.1"
-MISSING = "n/a"
 DATATYPE = "beh"
 SAMPLES = ("timestamp", "x_coordinate", "y_coordinate", "pupil_size")
 ORIGINS = {"upper left": ["top", "left"], "lower left": ["bottom", "left"], "centre": ["center", "center"]}
@@ -67,7 +66,7 @@ def write_bids(
     described = {"image": {"Description": "the number of the image, from 0"}, "TaskName": task}
     write_json(folder / f"task-{task}_events.json", {"StimulusPresentation": _presentation(screen), **described})
     people = {"participant_id": [f"sub-{label}" for label in labels.values()], "name": list(labels)}
-    _write_rows(folder / "participants.tsv", people, header=True)
+    write_rows(folder / "participants.tsv", people, header=True)
     for subject, label in labels.items():
         stem = folder / f"sub-{label}" / DATATYPE / f"sub-{label}_task-{task}_recording-eye1"
         stem.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +74,7 @@ def write_bids(
         own = FixationTable(**{name: column[table.subject == subject] for name, column in known.items()})
         _write_events(stem, own, screen)
         trials = Path(str(stem).removesuffix("_recording-eye1") + "_events.tsv")
-        _write_rows(trials, _trials(own), header=True)
+        write_rows(trials, _trials(own), header=True)
         if recordings and subject in recordings:
             _write_samples(stem, recordings[subject])
 
@@ -86,7 +85,8 @@ def read_bids(
     """The fixations of all participants in a data set of BIDS, and their recordings by subject.
 
     The screen is by default that of ``StimulusPresentation``, and the image fills it. Fixations are the events called
-    ``fixation``; a column ``image`` or ``trial`` is read where there is one.
+    ``fixation``; a column ``image`` or ``trial`` is read where there is one. Where events have no places, as those of
+    MNE-BIDS, a fixation is at the mean of the samples from its onset to its end.
 
     Raises:
       InputError: if there is no such task, or a file is not as BIDS has it.
@@ -97,8 +97,10 @@ def read_bids(
     if not files and not samples:
         raise InputError(f"{folder} must hold gaze of the task {task!r}, as physio or physioevents; it holds none")
     names = _participants(folder / "participants.tsv")
-    screen = screen or _screen(folder / f"task-{task}_events.json")
-    parts = [_read_events(file, names, screen) for file in files]
+    described = [folder / f"task-{task}_events.json", *sorted(folder.glob(f"sub-*/**/*_task-{task}_*events.json"))]
+    screen = screen or _screen(described)
+    recordings = {_subject(file, names): _read_samples(file) for file in samples}
+    parts = [_read_events(file, names, screen, recordings.get(_subject(file, names))) for file in files]
     shared = [
         name for name in FixationTable._fields if parts and all(getattr(part, name) is not None for part in parts)
     ]
@@ -106,7 +108,6 @@ def read_bids(
     empty = {
         name: np.zeros(0, int if name in ("image", "glimpse") else float) for name in ("image", "glimpse", "x", "y")
     }
-    recordings = {_subject(file, names): _read_samples(file) for file in samples}
     return FixationTable(**(columns or empty)), recordings
 
 
@@ -131,7 +132,7 @@ def _write_events(stem: Path, table: FixationTable, screen: Screen) -> None:
         "image": table.image,
         **exact_columns(table),
     }
-    _write_rows(Path(f"{stem}_physioevents.tsv.gz"), columns)
+    write_rows(Path(f"{stem}_physioevents.tsv.gz"), columns)
     described = {name: {"Description": f"the column {name.removeprefix(PREFIX)} of foveax"} for name in columns}
     described["onset"] = {"Description": "the beginning of a fixation", "Units": "s"}
     described["duration"] = {"Description": "of a fixation", "Units": "s"}
@@ -159,7 +160,7 @@ def _write_samples(stem: Path, recording: Recording) -> None:
     columns = {"timestamp": recording.time, "x_coordinate": recording.x, "y_coordinate": recording.y}
     if recording.pupil is not None:
         columns["pupil_size"] = recording.pupil
-    _write_rows(Path(f"{stem}_physio.tsv.gz"), columns)
+    write_rows(Path(f"{stem}_physio.tsv.gz"), columns)
     units = {"timestamp": "s", "x_coordinate": "pixel", "y_coordinate": "pixel", "pupil_size": "arbitrary"}
     described = {name: {"Description": f"{name} of the eye", "Units": units[name]} for name in columns}
     start = float(recording.time[0]) if len(recording.time) else 0.0
@@ -179,14 +180,20 @@ def _presentation(screen: Screen) -> dict[str, Any]:
     return {**known, "foveax": screen.to_json()}
 
 
-def _screen(file: Path) -> Screen:
-    stored = read_json(file) if file.is_file() else {}
-    shown = stored.get("StimulusPresentation", {}) if isinstance(stored, dict) else {}
+def _screen(files: list[Path]) -> Screen:
+    """The screen of the first file that describes it."""
+    stored = [read_json(file) for file in files if file.is_file()]
+    known = [
+        each["StimulusPresentation"] for each in stored if isinstance(each, dict) and "StimulusPresentation" in each
+    ]
+    shown = known[0] if known else {}
     if "foveax" in shown:
         return Screen.from_json(shown["foveax"])
     resolution = shown.get("ScreenResolution")
     if not resolution:
-        raise InputError(f"{file} must hold the ScreenResolution of StimulusPresentation, or a screen be given")
+        raise InputError(
+            f"{files[0]} must hold the ScreenResolution of StimulusPresentation, or a screen be given; it holds none"
+        )
     width, height = map(float, resolution)
     words = [str(word).lower() for word in shown.get("ScreenOrigin", ["top", "left"])]
     origin: Any = next((ours for ours, theirs in ORIGINS.items() if theirs == words), "upper left")
@@ -195,8 +202,8 @@ def _screen(file: Path) -> Screen:
     return Screen(width, height, image_width=width, image_height=height, origin=origin, **metric)
 
 
-def _read_events(file: Path, names: Mapping[str, str], screen: Screen) -> FixationTable:
-    columns = _read_rows(file)
+def _read_events(file: Path, names: Mapping[str, str], screen: Screen, recording: Recording | None) -> FixationTable:
+    columns = read_rows(file)
     fixations = np.char.startswith(columns.get("trial_type", np.full(len(columns["onset"]), "fixation")), "fixation")
     columns = {name: column[fixations] for name, column in columns.items()}
     exact = {}
@@ -205,12 +212,15 @@ def _read_events(file: Path, names: Mapping[str, str], screen: Screen) -> Fixati
             text = np.where(columns[name] == MISSING, "", columns[name])
             exact[name] = text if is_text(name) else columns[name]
     count = len(columns["onset"])
+    if recording is not None and not {"x_coordinate", "y_coordinate"} & columns.keys():
+        places = _means(recording, numbers(columns["onset"]), numbers(columns["duration"]))
+        columns |= {"x_coordinate": places[:, 0], "y_coordinate": places[:, 1]}
     native = {
         "subject": np.full(count, _subject(file, names)),
-        "x": _numbers(columns["x_coordinate"]) if "x_coordinate" in columns else None,
-        "y": _numbers(columns["y_coordinate"]) if "y_coordinate" in columns else None,
-        "onset": _numbers(columns["onset"]),
-        "duration": _numbers(columns["duration"]),
+        "x": numbers(columns["x_coordinate"]) if "x_coordinate" in columns else None,
+        "y": numbers(columns["y_coordinate"]) if "y_coordinate" in columns else None,
+        "onset": numbers(columns["onset"]),
+        "duration": numbers(columns["duration"]),
         "image": columns.get("image", np.zeros(count, int)),
         "trial": columns.get("trial"),
         "glimpse": np.arange(1, count + 1),
@@ -218,52 +228,25 @@ def _read_events(file: Path, names: Mapping[str, str], screen: Screen) -> Fixati
     return table_of_format(exact, native, screen, "pixel", source=str(file))
 
 
+def _means(recording: Recording, onset: np.ndarray, duration: np.ndarray) -> np.ndarray:
+    """The mean place of the samples of each event ``[E, 2]``, NaN without any."""
+    places = np.full((len(onset), 2), np.nan)
+    for number, (begin, span) in enumerate(zip(onset, np.nan_to_num(duration), strict=True)):
+        during = (recording.time >= begin) & (recording.time <= begin + span) & np.isfinite(recording.x + recording.y)
+        if during.any():
+            places[number] = recording.x[during].mean(), recording.y[during].mean()
+    return places
+
+
 def _read_samples(file: Path) -> Recording:
-    columns = _read_rows(file)
+    columns = read_rows(file)
     facts = read_json(Path(str(file).removesuffix(".tsv.gz") + ".json"))
     missing = [name for name in SAMPLES[:3] if name not in columns]
     if missing:
         raise InputError(f"{file} must have the columns {', '.join(SAMPLES[:3])}; it has no {missing[0]}")
-    pupil = _numbers(columns["pupil_size"]) if "pupil_size" in columns else None
-    time, x, y = (_numbers(columns[name]) for name in SAMPLES[:3])
+    pupil = numbers(columns["pupil_size"]) if "pupil_size" in columns else None
+    time, x, y = (numbers(columns[name]) for name in SAMPLES[:3])
     return Recording(time, x, y, float(facts["SamplingFrequency"]), pupil, facts.get("RecordedEye", "cyclopean"))
-
-
-def _write_rows(file: Path, columns: Mapping[str, Any], *, header: bool = False) -> None:
-    """Writes columns as a table of tabs, compressed unless it has a header; numbers in full precision."""
-    texts = [[_cell(name, value) for value in np.asarray(column).tolist()] for name, column in columns.items()]
-    lines = ["\t".join(columns)] * header + ["\t".join(row) for row in zip(*texts, strict=True)]
-    content = "".join(f"{line}\n" for line in lines).encode()
-    file.write_bytes(content if header else gzip.compress(content, mtime=0))
-
-
-def _cell(name: str, value: Any) -> str:
-    if isinstance(value, str):
-        if value == MISSING or re.search(r"[\t\r\n]", value):
-            raise InputError(f"{name} must be without tabs and line ends, and not {MISSING!r}; got {value!r}")
-        return value or MISSING
-    return MISSING if isinstance(value, float) and np.isnan(value) else repr(value)
-
-
-def _read_rows(file: Path) -> dict[str, np.ndarray]:
-    """The columns of a compressed table, as text; its sidecar names them."""
-    facts = read_json(Path(str(file).removesuffix(".tsv.gz") + ".json"))
-    names = facts.get("Columns") if isinstance(facts, dict) else None
-    if not names:
-        raise InputError(f"the sidecar of {file} must name its Columns; it does not")
-    try:
-        rows = [line.split("\t") for line in gzip.decompress(file.read_bytes()).decode().split("\n")[:-1]]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} must be a compressed table; it is not: {error}") from None
-    for number, row in enumerate(rows, start=1):
-        if len(row) != len(names):
-            raise InputError(f"{file}, line {number}, must have {len(names)} values; got {len(row)}")
-    columns = np.array(rows, dtype=str).reshape(-1, len(names)).T
-    return dict(zip(names, columns, strict=True))
-
-
-def _numbers(column: np.ndarray) -> np.ndarray:
-    return np.where(column == MISSING, "nan", column).astype(np.float64)
 
 
 def _participants(file: Path) -> dict[str, str]:

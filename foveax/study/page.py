@@ -27,7 +27,7 @@ centre, and whoever does is like everybody: only what goes beyond that, what is 
 looks as people do."""
 SECTIONS = {
     "eyes": ("Which eye is most like people's?", "", ("eyes",)),
-    "decisions": ("What do people and the model see?", "", ("accuracy", "gains", "seen")),
+    "decisions": ("What do people and the model see?", "", ("accuracy", "gains", "seen", "shares")),
     "likeness": ("Does the model look as people do?", LIKENESS, ("specific", "likeness", "tests", "densities")),
     "information": ("Does the model know where people look?", "", ("information",)),
     "difficulty": ("What is hard for both, and how long does it take?", "", ("difficulty", "time", "hardest")),

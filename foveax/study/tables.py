@@ -24,6 +24,8 @@ def tables_of(study: Study) -> dict[str, tuple[str, Table]]:
     tables = {}
     if study.correct:
         tables["accuracy"] = ("Decisions after each fixation", _accuracy_table(study))
+        if study.shares:
+            tables["shares"] = ("Pixels seen after each fixation", _share_table(study))
         tables["gains"] = ("Whose gaze serves the classifier?", _gain_table(study))
         tables["difficulty"] = ("What is hard for both?", _difficulty_table(study))
         tables["time"] = ("When is the decision right for good?", _time_table(study))
@@ -66,6 +68,17 @@ def _accuracy_table(study: Study) -> Table:
         f"participant. {OVER} The last column is the share of the image's pixels that all fixations have shown, in %."
     )
     return Table(note, ["", *(f"fixation {step + 1}" for step in range(length)), "seen"], rows)
+
+
+def _share_table(study: Study) -> Table:
+    length = study.trials.fixations.shape[1]
+    rows: list[list[Cell]] = [
+        [name, *(100 * float(shares[:, step].mean()) for step in range(length))]
+        for name, shares in study.shares.items()
+        if name in study.correct
+    ]
+    note = "Share of the image's pixels that lie in any of the squares seen so far, the mean over trials, in %."
+    return Table(note, ["", *(f"fixation {step + 1}" for step in range(length))], rows)
 
 
 def _gain_table(study: Study) -> Table:

@@ -204,7 +204,7 @@ BAD_FILES = {
     "image,glimpse,x,y\n1,1,400,300\n": "must be fractions of the image.*up to 400, as pixels are: --units pixel",
     "image,glimpse,x,y\n1,1,-0.5,0.5\n1,2,0.9,0.5\n": "from -0.5 to 0.9, as about a centre: --units centred",
     "image,glimpse,x,y,duration\n1,1,0.5,0.5,210\n": "must be in seconds; half of those in .* --times ms",
-    "image,glimpse,x,y\n1,1,0.5,0.5\n1,1,0.6,0.5\n": "fixation 1 on image 1 comes twice",
+    "image,glimpse,x,y\n1,1,0.5,0.5\n1,1,0.6,0.5\n": "line 3, column glimpse: .* comes twice, as in line 2",
 }
 
 

@@ -181,6 +181,21 @@ def test_files_of_other_programs_are_read():
     np.testing.assert_allclose(table.onset, [0, 0.25, 0, 0.5])
 
 
+def test_gaze_of_mne_bids_is_read():
+    """Samples, and a fixation whose place is not written down: x is 0, 1, 2, ... at 100 samples a second, y 200 - x."""
+    screen = gaze.Screen(1000.0, 600.0, image_width=1000.0, image_height=600.0)
+    table, recordings = gaze.read_bids(GOLDEN / "mne_bids", task="look", screen=screen)
+    recording = recordings["01"]
+    assert (recording.frequency, recording.eye, len(recording.x)) == (100.0, "left", 50)
+    np.testing.assert_allclose(recording.x, np.arange(50))
+    assert table.subject.tolist() == ["01"]
+    assert table.onset.tolist() == [0.1]
+    pixels = gaze.from_fractions(np.stack([table.x, table.y], axis=-1), screen)
+    np.testing.assert_allclose(pixels, [[15, 185]], atol=0.5)
+    with pytest.raises(fx.InputError, match="must hold the ScreenResolution"):
+        gaze.read_bids(GOLDEN / "mne_bids", task="look")
+
+
 def test_other_programs_have_read_our_files():
     versions = json.loads((GOLDEN / "versions.json").read_text())
     assert versions["bids-validator errors"] == "none"

@@ -1,14 +1,16 @@
-"""Makes the files here with pysaliency and pymovements, and reads files of foveax with them.
+"""Makes the files here with pysaliency, pymovements and MNE-BIDS, and reads files of foveax with them.
 
 Run in an environment of its own, with foveax's source on the path; it had the versions in versions.json. (pysaliency
 0.2 uses a name that NumPy 2 has no more, and imports torch, which is not needed here.)
 
-    pip install pysaliency pymovements multimatch-gaze bids-validator-deno h5py
+    pip install pysaliency pymovements multimatch-gaze mne-bids bids-validator-deno h5py
     python tests/gaze/golden/make_files.py
 """
 
+import contextlib
 import importlib.metadata
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,6 +22,8 @@ import numpy as np
 sys.modules.setdefault("torch", types.ModuleType("torch")).Tensor = type("Tensor", (), {})
 np.string_ = np.bytes_
 
+import mne
+import mne_bids
 import multimatch_gaze
 import polars
 import pymovements
@@ -51,6 +55,29 @@ def make() -> None:
     )
     events = pymovements.Events(data=frame, trial_columns=["subject", "trial"])
     events.frame.write_ipc(HERE / "pymovements_events.feather")
+
+
+def make_mne_bids() -> None:
+    """Writes what MNE-BIDS 0.20 writes of half a second: it then ends, since it cannot tell its own two files apart."""
+    channels = ["x", "y", "pupil"]
+    info = mne.create_info(channels, 100.0, ["eyegaze", "eyegaze", "pupil"])
+    data = np.stack([np.arange(50.0), 200 - np.arange(50.0), np.full(50, 3.0)])
+    raw = mne.io.RawArray(data, info, verbose=False)
+    kinds = {"x": ("eyegaze", "px", "left", "x"), "y": ("eyegaze", "px", "left", "y"), "pupil": ("pupil", "au", "left")}
+    mne.preprocessing.eyetracking.set_channel_types_eyetrack(raw, mapping=kinds)
+    events = ["fixation", "saccade"]
+    raw.set_annotations(mne.Annotations([0.1, 0.3], [0.1, 0.1], events, ch_names=[("x", "y")] * 2))
+    facts = {"screen_size": (0.5, 0.3), "screen_distance": 0.7, "screen_resolution": (1000, 600)}
+    none = {"positions": np.zeros((1, 2)), "offsets": np.zeros(1), "gaze": np.zeros((1, 2))}
+    calibration = mne.preprocessing.eyetracking.Calibration(
+        onset=0, model="H3", eye="left", avg_error=0.3, max_error=0.5, **none, **facts
+    )
+    calibration["screen_origin"] = ("top", "left")
+    with tempfile.TemporaryDirectory() as folder:
+        path = mne_bids.BIDSPath(subject="01", task="look", root=folder, datatype="beh")
+        with contextlib.suppress(RuntimeError):
+            mne_bids.write_raw_bids(raw, path, allow_preload=True, format="auto", eyetrack_calibration=calibration)
+        shutil.copytree(Path(folder) / "sub-01", HERE / "mne_bids" / "sub-01", dirs_exist_ok=True)
 
 
 def read(table: analysis.FixationTable) -> dict[str, str]:
@@ -92,6 +119,7 @@ def table() -> analysis.FixationTable:
 
 if __name__ == "__main__":
     make()
-    names = ("pysaliency", "pymovements", "multimatch-gaze", "bids-validator-deno")
+    make_mne_bids()
+    names = ("pysaliency", "pymovements", "multimatch-gaze", "mne-bids", "bids-validator-deno")
     versions = {name: importlib.metadata.version(name) for name in names}
     (HERE / "versions.json").write_text(json.dumps({**versions, **read(table())}, indent=2) + "\n")
