@@ -61,10 +61,11 @@ class Study(NamedTuple):
 
     @property
     def gains(self) -> dict[str, np.ndarray]:
-        """Bits per fixation over the centre prior ``[R]``, by density and policy."""
+        """Bits per fixation over the centre prior ``[R]``, by density and policy; nothing without other images."""
         prior = self.densities.log_density[PRIOR]
         all_of_them = {**self.log_density, **self.densities.log_density}
-        return {name: information_gain(log, prior) for name, log in all_of_them.items() if name != PRIOR}
+        gains = {name: information_gain(log, prior) for name, log in all_of_them.items() if name != PRIOR}
+        return {name: values for name, values in gains.items() if np.isfinite(values).any()}
 
 
 def compare(
@@ -123,6 +124,8 @@ def compare(
     for name, probabilities in driven.items():
         if probabilities is not None:
             missing = np.isnan(paths[name]).any(axis=(1, 2))
+            if missing.all():  # nobody else, or no other image
+                continue
             correct[name] = np.where(np.reshape(missing, (-1, 1)), np.nan, right(probabilities, label))
     crop = follower.graph.roles.crop_size
     places = {**{eye.name: gaze[eye.name].fixations for eye in eyes}, **paths}

@@ -35,7 +35,8 @@ def figures_of(study: Study) -> dict[str, tuple[str, Callable[[], "Figure"]]]:
             drawn["seen"] = (caption, lambda: _figure(seen, study))
         drawn["difficulty"] = ("How often decisions are right on each image, the mean over fixations",
                                lambda: _figure(difficulty, study))  # fmt: skip
-    drawn["information"] = ("Bits per fixation over the centre prior, with 95 % intervals",
+    if study.gains:
+        drawn["information"] = ("Bits per fixation over the centre prior, with 95 % intervals",
                             lambda: _figure(information, study, high=0.22 * len(study.gains) + 1.0))  # fmt: skip
     drawn["specific"] = ("Likeness of scanpaths, ScanMatch: left, as it is; right, what is owed to the image",
                          lambda: specific(study))  # fmt: skip
@@ -54,8 +55,8 @@ def _figure(draw: Callable[[Study, "Axes"], None], study: Study, *, high: float 
 
 def _rows(study: Study) -> list[str]:
     """The rows of decisions that are drawn, at most six."""
-    known = [name for name in (PEOPLE, *(eye.name for eye in study.eyes), DRIVEN) if name in study.correct]
-    return [*known, "best fixed", "another image", "random"][: len(COLOURS)]
+    names = (PEOPLE, *(eye.name for eye in study.eyes), DRIVEN, "best fixed", "another image", "random")
+    return [name for name in names if name in study.correct][: len(COLOURS)]
 
 
 def _legend_beside(ax: "Axes") -> None:
@@ -108,8 +109,8 @@ def information(study: Study, ax: "Axes") -> None:
     found = intervals(study, study.gains)
     known = {name: each for name, each in found.items() if np.isfinite(each.mean)}
     order = sorted(known, key=lambda name: known[name].mean)
-    best = max(max(each.high for each in known.values()), 0.1)
-    least = max(min(each.low for each in known.values()), -3 * best)
+    best = max(*(each.mean for each in known.values()), *(np.nan_to_num(each.high) for each in known.values()), 0.1)
+    least = max(min(min(each.mean, np.nan_to_num(each.low)) for each in known.values()), -3 * best)
     for number, name in enumerate(order):
         mean, low, high = known[name]
         colour = COLOURS[1] if name == CEILING else COLOURS[0] if name.startswith(study.eyes[0].name) else "0.45"

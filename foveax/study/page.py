@@ -15,7 +15,7 @@ from foveax.study.compare import Study
 from foveax.study.figures import figures_of
 from foveax.study.intervals import crossed_intervals
 from foveax.study.likeness import CEILING
-from foveax.study.tables import difference, tables_of
+from foveax.study.tables import UNKNOWN_CEILING, difference, tables_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,7 +73,7 @@ def verdicts(study: Study) -> list[str]:
     specific, zero = study.likeness.specific, np.zeros(len(study.trials.image))
     ceiling = crossed_intervals(specific[CEILING]["scanmatch"], study.trials.image, study.trials.subject)[0]
     if not np.isfinite(ceiling.mean):
-        return ["No two participants looked at one image: how like people are to each other is not known."]
+        return [UNKNOWN_CEILING]
     if not ceiling.low > 0:
         return [
             "People's scanpaths on one image are not more alike than on two, beyond chance: nothing can be said of how "

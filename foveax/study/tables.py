@@ -15,6 +15,9 @@ from foveax.study.likeness import CEILING, CONTROLS
 
 HARDEST = 10
 """Stimuli that are named as hardest."""
+UNKNOWN_CEILING = (
+    "How much likeness people owe to the image is not known: it takes two participants on one image, and another image."
+)
 OVER = "Intervals are of 95 %, over images and participants."
 TESTED = "p is two-sided, corrected for the {count} tests of the table (Holm 1979)."
 
@@ -34,7 +37,8 @@ def tables_of(study: Study) -> dict[str, tuple[str, Table]]:
         tables["eyes"] = ("Eyes on one table", _eye_table(study))
     tables["specific"] = ("Likeness that is owed to the image", _specific_table(study))
     tables["likeness"] = ("Likeness of scanpaths", _likeness_table(study))
-    tables["information"] = ("How well are people's fixations predicted?", _information_table(study))
+    if study.gains:
+        tables["information"] = ("How well are people's fixations predicted?", _information_table(study))
     tables["tests"] = ("The model against each control", _test_table(study))
     return tables
 
@@ -139,7 +143,7 @@ def _specific_table(study: Study) -> Table:
     specific = study.likeness.specific
     kinds = [kind for kind in specific[CEILING] if np.isfinite(specific[CEILING][kind]).any()]
     if not kinds:
-        return Table("No two participants looked at one image: there is no ceiling.", ["", "share"], [])
+        return Table(UNKNOWN_CEILING, ["", "share"], [])
     found = intervals(study, {(name, kind): specific[name][kind] for name in specific for kind in kinds})
     names = [name for name in specific if name != CEILING] + [CEILING]
     zero = np.zeros(len(study.trials.image))
@@ -191,8 +195,10 @@ def _test_table(study: Study) -> Table:
         (kind, other): difference(study, scores[own][kind], scores[other][kind]) for kind in kinds for other in against
     }
     gains = study.gains
-    policy = next((name for name in (f"{own}: {FITTED}", own) if name in gains), own)
+    policy = next((name for name in (f"{own}: {FITTED}", f"{own}: {POLICY}", own) if name in gains), own)
     for other in ("uniform", "centre", "another image", "best fixed", CEILING):
+        if policy not in gains or other not in gains:
+            continue
         found[f"information gain, {policy}", other] = difference(study, gains[policy], gains[other])
     corrected = dict(zip(found, holm(np.array([each.p for each in found.values()])), strict=True))
     columns = ["centre", "random", "uniform", "another image", "best fixed", CEILING]

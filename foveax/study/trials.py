@@ -136,13 +136,17 @@ def others_on_image(trials: Trials, rng: np.random.Generator, count: int) -> np.
 
 
 def others_elsewhere(trials: Trials, rng: np.random.Generator, count: int) -> np.ndarray:
-    """For each trial up to `count` trials of other participants on other images ``[R, count]``; -1 likewise."""
+    """For each trial up to `count` trials of other participants on other images ``[R, count]``; -1 likewise.
+
+    Of a single participant, they are of the same one.
+    """
     chosen = np.full((len(trials.image), count), -1)
+    alone = len(np.unique(trials.subject)) == 1
     for row, (image, subject) in enumerate(zip(trials.image, trials.subject, strict=True)):
         tried = rng.integers(0, len(trials.image), 20 * count)
-        fits = tried[(trials.image[tried] != image) & (trials.subject[tried] != subject)]
+        fits = tried[(trials.image[tried] != image) & (alone | (trials.subject[tried] != subject))]
         if not len(fits):
-            fits = np.flatnonzero((trials.image != image) & (trials.subject != subject))
+            fits = np.flatnonzero((trials.image != image) & (alone | (trials.subject != subject)))
         picked = rng.permutation(np.unique(fits))[:count]
         chosen[row, : len(picked)] = picked
     return chosen

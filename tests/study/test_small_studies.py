@@ -1,0 +1,59 @@
+"""Studies of one participant, one image, one trial, or few answers: what can be said is, and nothing is made up."""
+
+import jax
+import numpy as np
+import pytest
+
+import foveax as fx
+from foveax import analysis
+from foveax.analysis.table import known_columns
+from foveax.study.compare import Eye, compare
+from foveax.study.following import make_follower
+from foveax.study.page import verdicts, write_study
+from foveax.study.simulation import Observers, simulated_participants
+from foveax.study.trials import trials_of
+from tests import tiny
+
+LABEL = np.arange(12) % 3
+
+
+@pytest.fixture(scope="module")
+def model():
+    image = np.random.default_rng(0).random((12, 16, 16, 1), np.float32)
+    data = fx.from_arrays({"image": image, "label": LABEL}, {"image": image, "label": LABEL})
+    graph = fx.standard_pipeline(data, tiny.PIPELINE)
+    return data, make_follower(graph, 3), fx.init(graph, jax.random.key(0))
+
+
+def rows_of(table, chosen):
+    return analysis.FixationTable(**{name: column[chosen] for name, column in known_columns(table).items()})
+
+
+def people_of(case):
+    count = 1 if case in ("one participant", "one trial") else 2
+    table = simulated_participants(LABEL, Observers(), participants=count, fixations=3)
+    if case in ("one image", "one trial"):
+        return rows_of(table, table.image == 3)
+    if case == "some answers":
+        return table._replace(response=np.where(table.image < 5, "0", ""))
+    if case == "outside":
+        return table._replace(x=np.where((table.image == 4) & (table.glimpse > 1), 1.5, table.x))
+    return table
+
+
+@pytest.mark.parametrize("case", ["one participant", "one image", "one trial", "some answers", "outside"])
+def test_small_studies_are_written(case, model, tmp_path):
+    data, follower, params = model
+    trials = trials_of(people_of(case), data.test)
+    study = compare(follower, (Eye("model", params, {}),), trials, passes=1)
+    page = write_study(study, tmp_path, title=case, notes=list(trials.notes))
+    assert case in page.read_text()
+    alone = case in ("one participant", "one image", "one trial")
+    assert ("is not known" in verdicts(study)[0]) == alone
+    assert bool(study.gains) == (case not in ("one image", "one trial"))
+    assert ("people" in study.correct) == (case == "some answers")
+    if case == "outside":
+        assert any("Outside the image are 4 fixations" in note for note in trials.notes)
+        outside = study.trials.image == 4
+        assert np.isnan(study.log_density["model: policy"][outside]).all()
+        assert np.isfinite(study.log_density["model: policy"][~outside]).all()
