@@ -9,8 +9,10 @@ import pytest
 
 import foveax as fx
 from foveax.study.cloning import _experience, clone, split_trials
+from foveax.study.compare import Eye, compare
 from foveax.study.densities import PRIOR, information_gain, predictions
 from foveax.study.following import make_follower
+from foveax.study.page import verdicts
 from foveax.study.simulation import Observers, simulated_participants
 from foveax.study.trials import trials_of
 
@@ -18,6 +20,11 @@ SCALE = 0.5
 CONFIG = fx.PipelineConfig(
     hidden=16, features=8, saccader_hidden=16, glimpses=4, bands=1, contrast=False, crop_size=5, scale_end=SCALE
 )
+
+
+@pytest.fixture(scope="module")
+def follower(truth):
+    return make_follower(truth[1], 4)
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +42,12 @@ def truth():
     return data, graph, {**params, "saccader": {"params": moved}}
 
 
-def drawn_trials(truth, participants, seed):
-    data, graph, params = truth
+def drawn_trials(truth, follower, participants, seed, hyper=None):
+    data, _, params = truth
     table = simulated_participants(data.test["label"], Observers(), participants=participants, fixations=4, seed=seed)
     trials = trials_of(table, data.test)
-    follower = make_follower(graph, 4)
-    passes = follower.gaze(params, trials, 1, jax.random.key(seed)).passes[0]
-    return trials._replace(fixations=passes), follower
+    passes = follower.gaze(params, trials, 1, jax.random.key(1_000 + seed), hyper).passes[0]
+    return trials._replace(fixations=passes)
 
 
 def divergence(graph, one, other, trials):
@@ -52,9 +58,9 @@ def divergence(graph, one, other, trials):
     return float(jnp.mean(jnp.sum((heads[0] - heads[1]) ** 2, axis=-1)) / (2 * SCALE**2))
 
 
-def test_cloning_recovers_a_policy_the_better_the_more_data(truth, record_property):
+def test_cloning_recovers_a_policy_the_better_the_more_data(truth, follower, record_property):
     _, graph, params = truth
-    trials, follower = drawn_trials(truth, 4, 0)
+    trials = drawn_trials(truth, follower, 4, 0)
     fresh = {**params, "saccader": fx.init(graph, jax.random.key(9))["saccader"]}
     known, judged = split_trials(trials)
     assert not set(known.names) & set(judged.names)
@@ -77,10 +83,29 @@ def test_cloning_recovers_a_policy_the_better_the_more_data(truth, record_proper
         assert all(jax.tree.leaves(same)) == (name != "saccader")
 
 
-def test_reward_is_mixed_in(truth):
+def test_people_who_look_as_a_model_does_are_found_to(truth, follower):
+    """Of two eyes, the one that drew people's scanpaths is as like them as they are to each other, the other is not."""
+    _, graph, params = truth
+    sure = {"scale_end": 0.1}  # scanpaths that depend on the image more than on chance
+    trials = drawn_trials(truth, follower, 6, 0, sure)
+    fresh = {**params, "saccader": fx.init(graph, jax.random.key(9))["saccader"]}
+    study = compare(follower, (Eye("same", params, sure), Eye("other", fresh, sure)), trials, passes=2)
+    same, other = verdicts(study)
+    assert "more than an eye that does not look at the image" in same
+    assert "not beyond chance" in other
+    specific = {name: np.nanmean(values["scanmatch"]) for name, values in study.likeness.specific.items()}
+    assert specific["same"] == pytest.approx(specific["another participant"], rel=0.25)
+    gains = {name: np.nanmean(values) for name, values in study.gains.items()}
+    assert gains["same: policy"] == max(gains.values())
+    assert study.scales["same"] == 0.1
+    right = {name: values[:, -1].mean() for name, values in study.correct.items()}
+    assert right["same"] == pytest.approx(right["people's gaze"], abs=0.1)
+
+
+def test_reward_is_mixed_in(truth, follower):
     """With a share of almost nothing the eye stays where reward leaves it; the two ends differ."""
     data, graph, params = truth
-    trials, follower = drawn_trials(truth, 1, 1)
+    trials = drawn_trials(truth, follower, 1, 1)
     fresh = {**params, "saccader": fx.init(graph, jax.random.key(9))["saccader"]}
     logs = {}
     for share in (0.05, 1.0):
@@ -90,9 +115,9 @@ def test_reward_is_mixed_in(truth):
     assert before < logs[0.05] < logs[1.0]
 
 
-def test_what_cannot_be_cloned_is_refused(truth):
+def test_what_cannot_be_cloned_is_refused(truth, follower):
     data, graph, params = truth
-    trials, _ = drawn_trials(truth, 1, 1)
+    trials = drawn_trials(truth, follower, 1, 1)
     with pytest.raises(fx.InputError, match="share below 1 must come with data"):
         clone(graph, params, trials, share=0.5)
     with pytest.raises(fx.InputError, match="share must be more than 0"):
