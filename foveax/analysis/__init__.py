@@ -1,5 +1,7 @@
 """Statistics of scanpaths, densities, similarities, scores, decisions: NumPy (`np` in the examples) in, numbers out."""
 
+from foveax.analysis.activations import read_activations as read_activations
+from foveax.analysis.activations import record_activations as record_activations
 from foveax.analysis.bootstrap import Interval as Interval
 from foveax.analysis.bootstrap import bootstrap_mean as bootstrap_mean
 from foveax.analysis.bootstrap import wilson_interval as wilson_interval
