@@ -4,6 +4,7 @@ from foveax.analysis.activations import read_activations as read_activations
 from foveax.analysis.activations import record_activations as record_activations
 from foveax.analysis.bootstrap import Interval as Interval
 from foveax.analysis.bootstrap import bootstrap_mean as bootstrap_mean
+from foveax.analysis.bootstrap import bootstrap_ratio as bootstrap_ratio
 from foveax.analysis.bootstrap import wilson_interval as wilson_interval
 from foveax.analysis.comparisons import compare_densities as compare_densities
 from foveax.analysis.comparisons import compare_scanpaths as compare_scanpaths
@@ -16,6 +17,10 @@ from foveax.analysis.decisions import belief_entropy as belief_entropy
 from foveax.analysis.decisions import calibration as calibration
 from foveax.analysis.decisions import reading_time as reading_time
 from foveax.analysis.decisions import speed_accuracy as speed_accuracy
+from foveax.analysis.decoding import Decoding as Decoding
+from foveax.analysis.decoding import brightness_centres as brightness_centres
+from foveax.analysis.decoding import decode as decode
+from foveax.analysis.decoding import fixation_targets as fixation_targets
 from foveax.analysis.density import density_entropy as density_entropy
 from foveax.analysis.density import density_map as density_map
 from foveax.analysis.gaze_file import read_csv as read_csv
