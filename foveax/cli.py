@@ -29,7 +29,7 @@ DESCRIPTION = "Networks that see through eye movements: train, test and analyse 
 CONFIGURED = (commands.train, commands.train_sb3, commands.population, commands.sweep, commands.config)
 """Commands whose flags start from a preset, a file or a run."""
 OTHERS = (commands.evaluate, commands.diagnose, commands.analyze, commands.recipe, commands.export, commands.predict,
-          commands.verify, inspection.record)  # fmt: skip
+          commands.verify, inspection.record, inspection.decode)  # fmt: skip
 SEVERAL = ("--vary", "--link", "--unlink", "--pipeline-args", "--class-weights", "--retrain",
            "--ports")  # fmt: skip
 """Flags that take several values at once: given twice, the first ones would be lost."""

@@ -43,6 +43,10 @@ from foveax.analysis.scanpaths import return_rates as return_rates
 from foveax.analysis.scanpaths import saccade_amplitudes as saccade_amplitudes
 from foveax.analysis.scanpaths import saccade_directions as saccade_directions
 from foveax.analysis.scanpaths import saccade_turns as saccade_turns
+from foveax.analysis.selectivity import Dynamics as Dynamics
+from foveax.analysis.selectivity import class_selectivity as class_selectivity
+from foveax.analysis.selectivity import dynamics as dynamics
+from foveax.analysis.selectivity import place_selectivity as place_selectivity
 from foveax.analysis.similarity import MultiMatch as MultiMatch
 from foveax.analysis.similarity import dynamic_time_warping as dynamic_time_warping
 from foveax.analysis.similarity import levenshtein as levenshtein

@@ -3,7 +3,6 @@
 Activity is ``[N, T, ...]``, as `record_activations` gives it: N images, T glimpses, units in whatever axes follow.
 """
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,15 +23,13 @@ class Decoding(NamedTuple):
       score: of places R², the share of their variance that is explained, both coordinates together; of classes the
         share that is right. With its 95 % bootstrap interval over images.
       shuffled: the same of decoders whose targets are those of other images at the same glimpse, ``[shuffles]``: what
-        the number of the glimpse alone tells, and chance.
-      by_glimpse: the score at each glimpse, ``[T]``, R² about the mean of that glimpse; NaN where nothing varies.
+        the number of the glimpse alone tells, which is much where the eye has an itinerary, and chance.
       predicted: ``[N, T]`` classes or ``[N, T, 2]`` places; -1 or NaN at glimpses without a target.
       importance: of each unit, ``[D]``: the length of its weights for units of variance 1, mean over the folds.
     """
 
     score: Interval
     shuffled: np.ndarray
-    by_glimpse: np.ndarray
     predicted: np.ndarray
     importance: np.ndarray
 
@@ -48,10 +45,11 @@ def decode(
 ) -> Decoding:
     """Decodes classes or places from activity ``[N, T, ...]``, cross-validated by image.
 
-    An image's glimpses are all in one fold. Units are standardised. Places are decoded by ridge regression, whose
-    penalty is chosen within the training images (`PENALTIES`); classes by linear discriminant analysis with the
-    shrinkage of Ledoit and Wolf 2004 (https://doi.org/10.1016/S0047-259X(03)00096-4). Both are scikit-learn's, of the
-    extra ``analysis``.
+    An image's glimpses are all in one fold. One decoder reads all glimpses; that of ``activity[:, [t]]`` and
+    ``places[:, [t]]`` reads one, so that the number of the glimpse does not help it. Units are standardised. Places
+    are decoded by ridge regression, whose penalty is chosen within the training images (`PENALTIES`); classes by linear
+    discriminant analysis with the shrinkage of Ledoit and Wolf 2004
+    (https://doi.org/10.1016/S0047-259X(03)00096-4). Both are scikit-learn's, of the extra ``analysis``.
 
     Args:
       activity: of at least `folds` images.
@@ -100,10 +98,8 @@ def decode(
     scores = [_score(*pair) for pair in zip(predicted, shuffled, strict=True)]
     everywhere = np.full(wanted.shape, -1 if wanted.ndim == 2 else np.nan, wanted.dtype)
     everywhere[:, glimpses] = predicted[0]
-    by_glimpse = np.full(units.shape[1], np.nan)
-    by_glimpse[glimpses] = list(_by_glimpse(predicted[0], shuffled[0]))
     chance = np.array([score.mean for score in scores[1:]])
-    return Decoding(scores[0], chance, by_glimpse, everywhere, np.mean(weights, axis=0))
+    return Decoding(scores[0], chance, everywhere, np.mean(weights, axis=0))
 
 
 def fixation_targets(fixations: np.ndarray, objects: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -207,10 +203,3 @@ def _score(predicted: np.ndarray, wanted: np.ndarray) -> Interval:
     total = ((wanted - wanted.mean((0, 1))) ** 2).sum((1, 2))
     wrong = ((wanted - predicted) ** 2).sum((1, 2))
     return bootstrap_ratio(total - wrong, total)
-
-
-def _by_glimpse(predicted: np.ndarray, wanted: np.ndarray) -> Iterator[float]:
-    for glimpse in range(wanted.shape[1]):
-        pair = predicted[:, [glimpse]], wanted[:, [glimpse]]
-        varies = wanted.ndim == 2 or pair[1].std(0).max() > 1e-6
-        yield _score(*pair).mean if varies else np.nan
