@@ -23,6 +23,12 @@ from foveax.analysis.decoding import decode as decode
 from foveax.analysis.decoding import fixation_targets as fixation_targets
 from foveax.analysis.density import density_entropy as density_entropy
 from foveax.analysis.density import density_map as density_map
+from foveax.analysis.dissimilarity import NoiseCeiling as NoiseCeiling
+from foveax.analysis.dissimilarity import class_means as class_means
+from foveax.analysis.dissimilarity import dissimilarities as dissimilarities
+from foveax.analysis.dissimilarity import noise_ceiling as noise_ceiling
+from foveax.analysis.dissimilarity import rdm_likeness as rdm_likeness
+from foveax.analysis.dissimilarity import write_rdms as write_rdms
 from foveax.analysis.gaze_file import read_csv as read_csv
 from foveax.analysis.information import image_information as image_information
 from foveax.analysis.information import map_entropy as map_entropy
