@@ -31,7 +31,7 @@ CONFIGURED = (commands.train, commands.train_sb3, commands.population, commands.
 OTHERS = (commands.evaluate, commands.diagnose, commands.analyze, commands.recipe, commands.export, commands.predict,
           commands.verify, inspection.record, inspection.decode)  # fmt: skip
 SEVERAL = ("--vary", "--link", "--unlink", "--pipeline-args", "--class-weights", "--retrain",
-           "--ports")  # fmt: skip
+           "--ports", "--fixations")  # fmt: skip
 """Flags that take several values at once: given twice, the first ones would be lost."""
 
 
