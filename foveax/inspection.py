@@ -19,6 +19,9 @@ from foveax.graph.ports import describe
 from foveax.runs.load import LoadedRun
 from foveax.runtime.files import write_json
 
+APART = ("class", "position", "next")
+"""Codes that are also decoded at each glimpse apart."""
+
 
 def record(
     run: Positional[str],
@@ -65,7 +68,7 @@ def decode(
     flags: OmitArgPrefixes[RunFlags] = OWN_DATA,
     *,
     port: str = "classifier.core",
-    images: int = 2_000,
+    images: int = 1_000,
     lesion: float = 0.0,
     randoms: int = 5,
     out: str = "",
@@ -114,26 +117,25 @@ def _decoded(run: LoadedRun, split: dict[str, np.ndarray], port: str, folder: Pa
     targets = fixation_targets(np.asarray(arrays[gaze]), objects)
     if label:
         targets = {"class": np.asarray(arrays[label][:, 0]), **targets}
-    return {name: row for name, target in targets.items() if (row := _score(np.asarray(arrays[port]), target))}
+    known = {name: target for name, target in targets.items() if target.ndim == 1 or _varies(target)}
+    return {name: _score(np.asarray(arrays[port]), target, apart=name in APART) for name, target in known.items()}
 
 
-def _score(activity: np.ndarray, target: np.ndarray) -> dict[str, Any]:
-    """The scores of a code; nothing if it is the same for all images at all glimpses, as of an eye that rests."""
-    if target.ndim == 1:
-        pairs = [(activity[:, [t]], target) for t in range(activity.shape[1])]
-        varies = [True] * len(pairs)
-    else:
-        pairs = [(activity[:, [t]], target[:, [t]]) for t in range(activity.shape[1])]
-        varies = [bool(np.ptp(places, axis=0).max() > 0) for _, places in pairs]  # of NaN, False
-    if not any(varies):
-        return {}
+def _score(activity: np.ndarray, target: np.ndarray, *, apart: bool) -> dict[str, Any]:
+    """The scores of a code, and if asked for those of a decoder for each glimpse."""
     decoded = decode_activity(activity, target)
-    alone = zip(pairs, varies, strict=True)
-    return {
-        "score": decoded.score._asdict(),
-        "shuffled": decoded.shuffled.tolist(),
-        "by_glimpse": [decode_activity(*pair, shuffles=0).score.mean if varied else None for pair, varied in alone],
-    }
+    scores: list[float | None] = []
+    for glimpse in range(activity.shape[1] if apart else 0):
+        own = target if target.ndim == 1 else target[:, [glimpse]]
+        varies = target.ndim == 1 or _varies(own)
+        scores.append(decode_activity(activity[:, [glimpse]], own, shuffles=0).score.mean if varies else None)
+    return {"score": decoded.score._asdict(), "shuffled": decoded.shuffled.tolist(), "by_glimpse": scores}
+
+
+def _varies(places: np.ndarray) -> bool:
+    """Whether places, NaN where there are none, differ between images: an eye that rests has no code to read."""
+    known = np.isfinite(places).all((0, 2))
+    return bool(np.ptp(places[:, known], axis=0).max(initial=0.0) > 0)
 
 
 def _readers(graph: Graph, port: str) -> list[str]:

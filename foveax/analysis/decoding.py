@@ -47,9 +47,9 @@ def decode(
 
     An image's glimpses are all in one fold. One decoder reads all glimpses; that of ``activity[:, [t]]`` and
     ``places[:, [t]]`` reads one, so that the number of the glimpse does not help it. Units are standardised. Places
-    are decoded by ridge regression, whose penalty is chosen within the training images (`PENALTIES`); classes by linear
-    discriminant analysis with the shrinkage of Ledoit and Wolf 2004
-    (https://doi.org/10.1016/S0047-259X(03)00096-4). Both are scikit-learn's, of the extra ``analysis``.
+    are decoded by the ridge regression of scikit-learn, of the extra ``analysis``, whose penalty is chosen within the
+    training images (`PENALTIES`); classes by regressions of 1 for the class and 0 for others, of which the largest
+    decides.
 
     Args:
       activity: of at least `folds` images.
@@ -84,16 +84,16 @@ def decode(
     fold = rng.permutation(len(units)) % folds
     orders = [np.arange(len(units)), *(rng.permutation(len(units)) for _ in range(shuffles))]
     shuffled = np.stack([wanted[order] for order in orders])[:, :, glimpses]
-    fit = _classes if wanted.ndim == 2 else _places
-    predicted = np.zeros_like(shuffled)
-    weights = []
+    names = np.unique(wanted) if wanted.ndim == 2 else None
+    columns = shuffled if names is None else (shuffled[..., None] == names).astype(np.float32)
+    predicted, weights = np.zeros_like(shuffled), []
     for number in range(folds):
         train, test = fold != number, fold == number
         seen, unseen = units[train][:, glimpses], held[test][:, glimpses]
         middle, spread = seen.mean((0, 1)), seen.std((0, 1))
         scale = np.where(spread > 1e-9, spread, 1.0)
-        decoded, length = fit((seen - middle) / scale, shuffled[:, train], (unseen - middle) / scale)
-        predicted[:, test] = decoded
+        decoded, length = _fit((seen - middle) / scale, columns[:, train], (unseen - middle) / scale)
+        predicted[:, test] = decoded if names is None else names[decoded.argmax(-1)]
         weights.append(np.where(spread > 1e-9, length, 0.0))
     scores = [_score(*pair) for pair in zip(predicted, shuffled, strict=True)]
     everywhere = np.full(wanted.shape, -1 if wanted.ndim == 2 else np.nan, wanted.dtype)
@@ -172,28 +172,14 @@ def _target(target: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray
     return places, known.all(0)
 
 
-def _places(seen: np.ndarray, wanted: np.ndarray, unseen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ridge regressions of all targets ``[1 + shuffles, N, T, 2]`` at once, and the length of the first's weights."""
+def _fit(seen: np.ndarray, wanted: np.ndarray, unseen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ridge regressions of all targets ``[1 + shuffles, N, T, C]`` at once, and the length of the first's weights."""
     linear: Any = import_extra("sklearn.linear_model", "analysis", "decoding")
-    columns = np.moveaxis(wanted, 0, 2)
-    units = seen.shape[-1]
+    units, columns = seen.shape[-1], wanted.shape[-1]
     model = linear.RidgeCV(alphas=PENALTIES, alpha_per_target=True)
-    model.fit(seen.reshape(-1, units), columns.reshape(-1, 2 * len(wanted)))
-    decoded = model.predict(unseen.reshape(-1, units)).reshape(*unseen.shape[:2], len(wanted), 2)
-    return np.moveaxis(decoded, 2, 0), np.linalg.norm(model.coef_[:2], axis=0)
-
-
-def _classes(seen: np.ndarray, wanted: np.ndarray, unseen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A discriminant of each target ``[1 + shuffles, N, T]``, and the length of the first's weights."""
-    discriminant: Any = import_extra("sklearn.discriminant_analysis", "analysis", "decoding")
-    units = seen.shape[-1]
-    decoded, lengths = [], []
-    for classes in wanted:
-        model = discriminant.LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
-        model.fit(seen.reshape(-1, units), classes.reshape(-1))
-        decoded.append(model.predict(unseen.reshape(-1, units)).reshape(unseen.shape[:2]))
-        lengths.append(np.linalg.norm(model.coef_, axis=0))
-    return np.stack(decoded), lengths[0]
+    model.fit(seen.reshape(-1, units), np.moveaxis(wanted, 0, 2).reshape(-1, len(wanted) * columns))
+    decoded = model.predict(unseen.reshape(-1, units)).reshape(*unseen.shape[:2], len(wanted), columns)
+    return np.moveaxis(decoded, 2, 0), np.linalg.norm(model.coef_[:columns], axis=0)
 
 
 def _score(predicted: np.ndarray, wanted: np.ndarray) -> Interval:

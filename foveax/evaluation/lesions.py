@@ -18,7 +18,7 @@ from foveax.graph.graph import Graph, parse_port
 from foveax.modules.interventions import lesion
 from foveax.modules.scripted import following
 
-LESIONED_IMAGES = 2_000
+LESIONED_IMAGES = 1_000
 """Images on which a code is decoded, at most."""
 
 

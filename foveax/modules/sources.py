@@ -1,6 +1,6 @@
 """Sources of scanpaths: what moves the eye of a graph, whatever the graph is, and what tells it where it looks."""
 
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import jax
 import jax.numpy as jnp
@@ -123,27 +123,34 @@ def copy_efference(graph: Graph, kind: Efference, port: str = "classifier.fixati
     while name in graph.modules:
         name += "_copy"
     if kind == "shuffled":
-        return graph.add(f"{name}.place -> {port}", **{name: _random_place()})
+        return graph.add(f"{name}.place -> {port}", **{name: random_place()})
     before = f"{name}_before"
-    saccade = from_function(_saccade, outputs="place", ports={"fixation": POINT, "before": POINT})
     return graph.add(
         f"memory.{gaze} -> {name}.fixation",
         f"memory.{before} -> {name}.before",
         f"memory.{gaze} -> memory.{before}",
         f"{name}.place -> {port}",
         memory={before: graph.memory[gaze]},
-        **{name: saccade},
+        **{name: saccade()},
     )
 
 
-def _saccade(fixation: Array, before: Array) -> Array:
-    """The saccade that led to a fixation, within [0, 1]^2 as places are."""
-    return 0.5 + (fixation - before) / 2
+def saccade() -> Module:
+    """The saccade from the place ``before`` to a ``fixation``, both ``[2]``: ``place``, within [0, 1]^2 as places are.
+
+    It is ``0.5 + (fixation - before) / 2``, so that 0.5 is no movement.
+    """
+
+    def difference(fixation: Array, before: Array) -> Array:
+        return 0.5 + (fixation - before) / 2
+
+    return from_function(difference, outputs="place", ports={"fixation": POINT, "before": POINT})
 
 
-def _random_place() -> Module:
+def random_place() -> Module:
+    """A ``place`` ``[2]`` drawn with equal probability from the image at each glimpse."""
+
     def apply(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
-        assert key is not None
-        return {"place": jax.random.uniform(key, (2,), jnp.float32)}, state
+        return {"place": jax.random.uniform(cast(Key, key), (2,), jnp.float32)}, state
 
     return Module({}, apply, random=True)

@@ -16,18 +16,26 @@ from foveax.runs.config import TrainingConfig
 from foveax.runs.scanpaths import parse_source
 
 STANDARD = "foveax.pipelines.standard:standard_pipeline"
-STOCK = (STANDARD, "foveax.pipelines.perceptron:perceptron_pipeline")
+STOCK = (
+    STANDARD,
+    "foveax.pipelines.perceptron:perceptron_pipeline",
+    "foveax.pipelines.predictive:predictive_pipeline",
+)
 """Pipelines of this package: functions of the data and a `PipelineConfig`; a run of one needs no name to be loaded."""
 
 
 def find_pipeline(config: TrainingConfig, pipeline: Build | Pipeline | None = None) -> Pipeline:
     """The pipeline of a training: one of the user's own or, without one, the standard pipeline.
 
+    One of this package's takes the fields of the standard pipeline from the configuration.
+
     Raises `InputError` for what is no function, or next to one of the user's own a field of the standard pipeline.
     """
     if pipeline is None:
         return stock_pipeline(config, STANDARD, {})
     own = pipeline if isinstance(pipeline, Pipeline) else name_pipeline(pipeline)
+    if own.function in STOCK and "config" not in own.arguments:
+        return stock_pipeline(config, own.function, own.arguments)
     changed = [name for name, value in vars(config.pipeline).items() if value != getattr(PipelineConfig, name)]
     if own.function not in STOCK and changed:
         names = ", ".join(changed)

@@ -33,7 +33,8 @@ def evaluate_sources(run: LoadedRun, names: Sequence[str], own: Evaluation, repo
     paths = own.in_picture(own.fixations)
     evaluations = {}
     for name, eye in eyes.items():
-        title = f"fixations {Path(name).name}"
+        kind, colon, file = name.rpartition(":")
+        title = f"fixations {kind}{colon}{Path(file).name}"
         report(f"test images, {title}")
         shown = trials(run.data.test, name, glimpses=run.graph.length, own=paths)
         key = jax.random.key(run.config.seed)
