@@ -10,10 +10,11 @@ import numpy as np
 from foveax._arrays import check_count, check_fixations, check_numbers
 from foveax._types import InputError
 from foveax.analysis.bootstrap import Interval, bootstrap_ratio
-from foveax.runtime.machine import import_extra
 
-PENALTIES = np.logspace(-2, 6, 9)
-"""Of which a ridge decoder takes the one of the least error on images left out, for each coordinate."""
+PENALTIES = 10.0 ** np.arange(-1, 6)
+"""Of which a ridge regression takes the one of the least error on training images left out, for each coordinate."""
+INNER = 5
+"""One in so many training images is left out for that."""
 
 
 class Decoding(NamedTuple):
@@ -47,9 +48,8 @@ def decode(
 
     An image's glimpses are all in one fold. One decoder reads all glimpses; that of ``activity[:, [t]]`` and
     ``places[:, [t]]`` reads one, so that the number of the glimpse does not help it. Units are standardised. Places
-    are decoded by the ridge regression of scikit-learn, of the extra ``analysis``, whose penalty is chosen within the
-    training images (`PENALTIES`); classes by regressions of 1 for the class and 0 for others, of which the largest
-    decides.
+    are decoded by ridge regression, whose penalty is chosen within the training images (`PENALTIES`), by images left
+    out as a whole too; classes by regressions of 1 for the class and 0 for others, of which the largest decides.
 
     Args:
       activity: of at least `folds` images.
@@ -62,8 +62,8 @@ def decode(
       seed: of folds and shuffles.
 
     Raises:
-      InputError: for other shapes, activity that is not finite, places that are known at a glimpse of some images and
-        not of others, or if scikit-learn is not installed.
+      InputError: for other shapes, activity that is not finite, or places that are known at a glimpse of some images
+        and not of others.
 
     Example:
       >>> rng = np.random.default_rng(0)
@@ -174,12 +174,33 @@ def _target(target: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray
 
 def _fit(seen: np.ndarray, wanted: np.ndarray, unseen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Ridge regressions of all targets ``[1 + shuffles, N, T, C]`` at once, and the length of the first's weights."""
-    linear: Any = import_extra("sklearn.linear_model", "analysis", "decoding")
     units, columns = seen.shape[-1], wanted.shape[-1]
-    model = linear.RidgeCV(alphas=PENALTIES, alpha_per_target=True)
-    model.fit(seen.reshape(-1, units), np.moveaxis(wanted, 0, 2).reshape(-1, len(wanted) * columns))
-    decoded = model.predict(unseen.reshape(-1, units)).reshape(*unseen.shape[:2], len(wanted), columns)
-    return np.moveaxis(decoded, 2, 0), np.linalg.norm(model.coef_[:columns], axis=0)
+    targets = np.moveaxis(wanted, 0, 2).reshape(*seen.shape[:2], -1)
+    middle = targets.mean((0, 1))
+    left_out = np.arange(len(seen)) % INNER == 0
+    inner = seen[left_out].reshape(-1, units), (targets - middle)[left_out].reshape(-1, len(middle))
+    whole = seen.reshape(-1, units), (targets - middle).reshape(-1, len(middle))
+    (products, answers), (some, others) = (_products(*part) for part in (whole, inner))
+    wrong = []
+    for penalty in PENALTIES:
+        weights = _solve(products - some, answers - others, penalty)
+        wrong.append(((inner[0] @ weights - inner[1]) ** 2).sum(0))
+    chosen = PENALTIES[np.argmin(wrong, axis=0)]
+    weights = np.empty((units, len(middle)))
+    for penalty in np.unique(chosen):
+        weights[:, chosen == penalty] = _solve(products, answers[:, chosen == penalty], penalty)
+    decoded = (unseen.reshape(-1, units) @ weights + middle).reshape(*unseen.shape[:2], len(wanted), columns)
+    return np.moveaxis(decoded, 2, 0), np.linalg.norm(weights[:, :columns], axis=1)
+
+
+def _products(units: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``X'X`` and ``X'Y``, of units in float32, which is exact enough for the least of the penalties."""
+    return (units.T @ units).astype(np.float64), (units.T @ targets.astype(np.float32)).astype(np.float64)
+
+
+def _solve(products: np.ndarray, answers: np.ndarray, penalty: float) -> np.ndarray:
+    """``(X'X + λ)⁻¹ X'Y`` (Hoerl, Kennard 1970, Technometrics 12)."""
+    return np.linalg.solve(products + penalty * np.eye(len(products)), answers)
 
 
 def _score(predicted: np.ndarray, wanted: np.ndarray) -> Interval:

@@ -6,7 +6,7 @@ import pytest
 import foveax as fx
 from foveax.analysis import brightness_centres, decode, fixation_targets
 from foveax.analysis.bootstrap import bootstrap_mean, bootstrap_ratio
-from foveax.analysis.decoding import PENALTIES
+from foveax.analysis.decoding import INNER, PENALTIES
 
 IMAGES, GLIMPSES, UNITS = 60, 4, 12
 
@@ -20,42 +20,42 @@ def coded(places, rng, noise=0.3):
     return places @ rng.normal(size=(2, UNITS)) + noise * rng.normal(size=(*places.shape[:2], UNITS))
 
 
-def test_places_are_decoded_as_by_scikit_learn(places, rng):
-    from sklearn.linear_model import RidgeCV
-    from sklearn.metrics import r2_score
-    from sklearn.model_selection import PredefinedSplit, cross_val_predict
+def by_scikit_learn(activity, columns, seed=0):
+    """Predictions ``[N T, C]`` on the same folds, the penalty chosen on the same images."""
+    from sklearn.linear_model import Ridge
+    from sklearn.model_selection import GridSearchCV, PredefinedSplit, cross_val_predict
+    from sklearn.multioutput import MultiOutputRegressor
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    fold = np.random.default_rng(seed).permutation(IMAGES) % 5
+    flat = activity.reshape(-1, UNITS).astype(float), columns.reshape(-1, columns.shape[-1])
+    training = np.repeat(np.where(np.arange(IMAGES * 4 // 5) % INNER == 0, 0, -1), GLIMPSES)
+    search = GridSearchCV(Ridge(), {"alpha": PENALTIES}, cv=PredefinedSplit(training), scoring="neg_mean_squared_error")
+    model = make_pipeline(StandardScaler(), MultiOutputRegressor(search))
+    return cross_val_predict(model, *flat, cv=PredefinedSplit(np.repeat(fold, GLIMPSES)))
+
+
+def test_places_are_decoded_as_by_scikit_learn(places, rng):
+    from sklearn.metrics import r2_score
+
     activity = coded(places, rng).astype(np.float32)
     decoded = decode(activity, places, shuffles=2, seed=4)
-    fold = np.random.default_rng(4).permutation(IMAGES) % 5
-    model = make_pipeline(StandardScaler(), RidgeCV(alphas=PENALTIES, alpha_per_target=True))
-    flat = activity.reshape(-1, UNITS), places.reshape(-1, 2)
-    theirs = cross_val_predict(model, *flat, cv=PredefinedSplit(np.repeat(fold, GLIMPSES)))
-    np.testing.assert_allclose(decoded.predicted.reshape(-1, 2), theirs, atol=1e-4)
-    score = r2_score(flat[1], theirs, multioutput="variance_weighted")
-    assert decoded.score.mean == pytest.approx(score, abs=1e-4)
+    theirs = by_scikit_learn(activity, places, seed=4)
+    np.testing.assert_allclose(decoded.predicted.reshape(-1, 2), theirs, atol=2e-3)
+    score = r2_score(places.reshape(-1, 2), theirs, multioutput="variance_weighted")
+    assert decoded.score.mean == pytest.approx(score, abs=2e-3)
     assert decoded.score.low < score < decoded.score.high
     assert decoded.shuffled.max() < 0.1
 
 
 def test_classes_are_decoded_as_by_scikit_learn(rng):
-    from sklearn.linear_model import RidgeCV
-    from sklearn.model_selection import PredefinedSplit, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     label = np.arange(IMAGES, dtype=np.int32) % 3
     activity = (rng.normal(size=(3, UNITS))[label][:, None] + rng.normal(size=(IMAGES, GLIMPSES, UNITS))).astype("f4")
-    decoded = decode(activity, label, shuffles=3)
-    fold = np.random.default_rng(0).permutation(IMAGES) % 5
-    model = make_pipeline(StandardScaler(), RidgeCV(alphas=PENALTIES, alpha_per_target=True))
-    flat = activity.reshape(-1, UNITS), np.repeat(label, GLIMPSES)
-    one_hot = np.eye(3)[flat[1]]
-    theirs = cross_val_predict(model, flat[0], one_hot, cv=PredefinedSplit(np.repeat(fold, GLIMPSES))).argmax(-1)
-    assert (decoded.predicted.ravel() == theirs).mean() > 0.99
-    assert decoded.score.mean == pytest.approx((theirs == flat[1]).mean(), abs=0.01)
+    decoded = decode(activity, label + 4, shuffles=3)
+    theirs = by_scikit_learn(activity, np.eye(3)[np.repeat(label, GLIMPSES)]).argmax(-1)
+    assert (decoded.predicted.ravel() - 4 == theirs).mean() > 0.98
+    assert decoded.score.mean == pytest.approx((theirs == np.repeat(label, GLIMPSES)).mean(), abs=0.02)
     assert 0.2 < decoded.shuffled.mean() < 0.47
 
 
