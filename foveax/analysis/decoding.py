@@ -166,10 +166,10 @@ def _target(target: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray
         wanted = f"classes {list(shape[:1])} or {list(shape)}, integers, or places {[*shape, 2]}"
         raise InputError(f"target must be {wanted}; got {array.dtype}{list(array.shape)}")
     places = check_numbers("target", array, finite=False)
-    known = np.isfinite(places).all(-1)
+    known = np.asarray(np.isfinite(places).all(-1))
     if not known.any() or (known.any(0) != known.all(0)).any():
         raise InputError("target must be known at a glimpse of all images or of none, and at one glimpse at least")
-    return places, known.all(0)
+    return places, np.asarray(known.all(0))
 
 
 def _fit(seen: np.ndarray, wanted: np.ndarray, unseen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
 """Sources of scanpaths: what moves the eye of a graph, whatever the graph is, and what tells it where it looks."""
 
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import jax
 import jax.numpy as jnp
@@ -122,8 +122,9 @@ def copy_efference(graph: Graph, kind: Efference, port: str = "classifier.fixati
     name = "efference"
     while name in graph.modules:
         name += "_copy"
+    module: dict[str, Any] = {name: saccade() if kind == "relative" else random_place()}
     if kind == "shuffled":
-        return graph.add(f"{name}.place -> {port}", **{name: random_place()})
+        return graph.add(f"{name}.place -> {port}", **module)
     before = f"{name}_before"
     return graph.add(
         f"memory.{gaze} -> {name}.fixation",
@@ -131,7 +132,7 @@ def copy_efference(graph: Graph, kind: Efference, port: str = "classifier.fixati
         f"memory.{gaze} -> memory.{before}",
         f"{name}.place -> {port}",
         memory={before: graph.memory[gaze]},
-        **{name: saccade()},
+        **module,
     )
 
 

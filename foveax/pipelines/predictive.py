@@ -75,7 +75,8 @@ def predictive_pipeline(
         "none": [],
         "shuffled": ["saccade.place -> predictor.place"],
     }
-    said = {"relative": {"saccade": saccade()}, "shuffled": {"saccade": random_place()}}.get(config.efference, {})
+    makers = {"relative": saccade, "shuffled": random_place}
+    module: dict[str, Any] = {"saccade": makers[config.efference]()} if config.efference in makers else {}
     network = GlimpsePredictor(glimpse.shape, config.hidden, config.bands, jnp.dtype(config.precision))
     graph = graph.add(
         "target.output -> surprise.glimpse",
@@ -88,7 +89,7 @@ def predictive_pipeline(
         hyperparameters={"prediction": prediction},
         surprise=surprise(config.glimpses, error, weight="prediction"),
         predictor=from_linen(network),
-        **said,
+        **module,
     )
     if graph.agents and surprise_reward:
         graph = _paid_by_surprise(graph, surprise_reward, classify)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -29,7 +30,7 @@ def evaluate_sources(run: LoadedRun, names: Sequence[str], own: Evaluation, repo
     """
     if own.fixations is None:
         raise InputError("a run must declare a gaze (Roles) for other fixations to move it; this one declares none")
-    eyes = {name: "given" if name == PERMUTED else parse_source(name).eye for name in names}
+    eyes: dict[str, Any] = {name: "given" if name == PERMUTED else parse_source(name).eye for name in names}
     paths = own.in_picture(own.fixations)
     evaluations = {}
     for name, eye in eyes.items():
