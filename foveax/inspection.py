@@ -83,6 +83,8 @@ def decode(
       randoms: Lesions at random.
       out: The folder of recordings and of decoding.json; by default decoding-PORT in the run directory.
     """
+    if images < 5:
+        raise InputError(f"images must be at least 5, to be decoded in 5 folds; got {images}")
     loaded = flags.load(run)
     folder = Path(out).expanduser() if out else loaded.path / f"decoding-{port}{suffix(loaded)}"
     split = {name: array[:images] for name, array in loaded.data.test.items()}

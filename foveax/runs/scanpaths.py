@@ -46,11 +46,14 @@ def parse_source(name: str) -> Source:
         return Source(name)
     kind, colon, rest = name.partition(":")
     permuted = kind == PERMUTED and bool(colon)
-    file = Path(rest if permuted else name).expanduser()
+    file = Path(rest if permuted else name)
     if file.suffix not in (".npz", ".csv"):
         names = f"{', '.join(NAMES)}, a file of scanpaths (.npz, .csv) or permuted:FILE"
-        raise InputError(f"fixations must be one of {names}; got {name!r}")
-    return Source("given", file.absolute(), permuted)
+        raise InputError(f"fixations must be one of {names}; got {in_line(name)}")
+    try:
+        return Source("given", file.expanduser().absolute(), permuted)
+    except (RuntimeError, OSError) as error:  # of no such user
+        raise InputError(f"fixations must be a file within reach; {in_line(name)} is not: {error}") from None
 
 
 def absolute_source(name: str) -> str:
