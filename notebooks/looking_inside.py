@@ -112,6 +112,9 @@ print(format_lesions(rows))
 means = analysis.class_means(state, few["label"])
 matrices = analysis.dissimilarities(means)
 analysis.write_rdms(f"{folder}/rdms.pkl", matrices, matrix_names={"glimpse": list(range(1, len(matrices) + 1))})
-print("likeness of each fixation's matrix to the last one's:", analysis.rdm_likeness(matrices, matrices[-1:])[:, 0].round(2))
+print(
+    "likeness of each fixation's matrix to the last one's:",
+    analysis.rdm_likeness(matrices, matrices[-1:])[:, 0].round(2),
+)
 went_on = analysis.dynamics(state)
 print("change:", went_on.change.round(2), "dimensions:", went_on.dimensions.round(1))
