@@ -10,12 +10,12 @@
 
 # %% [markdown]
 # # Where does the network think it looks?
-# A network that was never told where its eye is may know it all the same. This notebook trains one, records its recurrent
-# state at every fixation, decodes the place of the fixation in the image from it, lesions the units that carry the code, and asks
-# what the decisions lose.
+# A network that was never told where its eye is may know it all the same. This notebook trains one, records its
+# recurrent state at every fixation, decodes the place of the fixation in the image from it, lesions the units that
+# carry the code, and asks what the decisions lose.
 #
-# Digits lie somewhere on a canvas of 40 by 40 pixels. The classifier's efference copy is cut (`efference="none"`): it reads crops
-# alone. The first fixation is anywhere.
+# Digits lie somewhere on a canvas of 40 by 40 pixels. The classifier's efference copy is cut (`efference="none"`): it
+# reads crops alone. The first fixation is anywhere.
 
 # %%
 # %matplotlib inline
@@ -37,7 +37,8 @@ few = {name: array[:1000] for name, array in data.test.items()}
 
 # %% [markdown]
 # ## Record
-# Any ports, image by image, as files that are mapped into memory. `greedy` takes the mode of the policy, as evaluation does.
+# Any ports, image by image, as files that are mapped into memory. `greedy` takes the mode of the policy, as evaluation
+# does.
 
 # %%
 folder = tempfile.mkdtemp()
@@ -48,8 +49,8 @@ recorded = analysis.record_activations(graph, result.params, few, ports, f"{fold
 
 # %% [markdown]
 # ## Decode
-# Each image by a decoder that was fitted on others. The shuffled control gives each image the fixations of another: what it reaches
-# follows from the number of the fixation alone.
+# Each image by a decoder that was fitted on others. The shuffled control gives each image the fixations of another:
+# what it reaches follows from the number of the fixation alone.
 
 # %%
 state, fixations = recorded["classifier.core"], np.asarray(recorded["memory.fixation"])
@@ -68,6 +69,20 @@ pyplot.bar(names, [decoded[name].shuffled.mean() for name in names], width=0.4, 
 _ = pyplot.legend()
 
 # %% [markdown]
+# One decoder for all fixations reads little of the place. A decoder for each fixation reads more: the code changes from
+# one to the next. Where the eye goes next, the state commands.
+
+# %%
+pyplot.figure(figsize=(4, 2.6))
+for name in ("position", "next"):
+    known = [t for t in range(state.shape[1]) if np.isfinite(targets[name][:, t]).all()]
+    apart = [analysis.decode(state[:, [t]], targets[name][:, [t]], shuffles=0).score.mean for t in known]
+    pyplot.plot([t + 1 for t in known], apart, "o-", label=name)
+pyplot.xlabel("fixation")
+pyplot.ylabel("R² of a decoder of its own")
+_ = pyplot.legend()
+
+# %% [markdown]
 # ## Which units?
 # How well each unit by itself follows the place, and how well it tells classes apart at the last fixation.
 
@@ -81,9 +96,9 @@ _ = pyplot.ylabel("R² of the place")
 
 # %% [markdown]
 # ## Lesion
-# The units that follow the place best stay at their mean; then as many at random. The eye is moved as it was, so that all decode the
-# same fixations. *Same decoder* is the one of the intact network: whoever reads this code loses it. *New decoder* is fitted to
-# the lesioned state: what is still there.
+# The units that follow the place best stay at their mean; then as many at random. The eye is moved as it was, so that
+# all decode the same fixations. *Same decoder* is the one of the intact network: whoever reads this code loses it. *New
+# decoder* is fitted to the lesioned state: what is still there. Half a percent of the units, then a tenth.
 
 # %%
 rows = lesion_code(
