@@ -50,8 +50,7 @@ from foveax.runs.export import export_function, export_params
 from foveax.runs.load import LoadedRun, load_run
 from foveax.runs.loggers import logger
 from foveax.runs.run import Listener
-from foveax.runs.scanpaths import write_scanpaths
-from foveax.runs.sources import evaluate_sources
+from foveax.runs.sources import evaluate_sources, export_scanpaths
 from foveax.runs.summary import Result
 from foveax.runs.train import train as train_run
 from foveax.runs.verify import verify as train_again
@@ -411,22 +410,16 @@ def export(
     names = {"npz": f"{split}{suffix(loaded)}.npz", "scanpaths": f"scanpaths{suffix(loaded)}.npz"}
     names |= {"stablehlo": "run.stablehlo", "safetensors": "params.safetensors"}
     place = Path(file).expanduser() if file else loaded.path / names[file_format]
-    key = jax.random.key(loaded.config.seed)
     if file_format == "scanpaths":
-        splits = loaded.data.train, loaded.data.test
-        shown = [show(loaded.graph, loaded.params, images, key=key) for images in splits]
-        paths = [each.in_picture(each.fixations) for each in shown if each.fixations is not None]
-        if len(paths) < 2:
-            raise InputError("a graph must declare a gaze to have scanpaths; this one declares none")
-        write_scanpaths(place, *paths)
-        print(f"{len(paths[0])} and {len(paths[1])} scanpaths in {place}")
+        train, test = map(len, export_scanpaths(loaded, place))
+        print(f"{train} and {test} scanpaths in {place}")
         return
     if file_format != "npz":
         content = export_params(loaded) if file_format == "safetensors" else export_function(loaded).serialize()
         write_atomically(place, lambda opened: opened.write(content))
         print(f"{len(content):,} bytes in {place}")
         return
-    evaluation = show(loaded.graph, loaded.params, getattr(loaded.data, split), key=key)
+    evaluation = show(loaded.graph, loaded.params, getattr(loaded.data, split), key=jax.random.key(loaded.config.seed))
     write_npz(place, as_arrays(evaluation))
     print(f"{len(evaluation.losses)} examples in {place}")
 

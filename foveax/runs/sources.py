@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from foveax._types import InputError
 from foveax.evaluation.evaluate import Evaluation, Report, evaluate, silent
 from foveax.modules.sources import steer
 from foveax.runs.load import LoadedRun
-from foveax.runs.scanpaths import PERMUTED, parse_source, trials
+from foveax.runs.scanpaths import PERMUTED, parse_source, trials, write_scanpaths
 
 
 def evaluate_sources(run: LoadedRun, names: Sequence[str], own: Evaluation, report: Report = silent) -> dict:
@@ -41,3 +42,19 @@ def evaluate_sources(run: LoadedRun, names: Sequence[str], own: Evaluation, repo
         key = jax.random.key(run.config.seed)
         evaluations[title] = evaluate(steer(run.graph, eye), run.params, shown, key=key)
     return evaluations
+
+
+def export_scanpaths(run: LoadedRun, file: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Writes the run's scanpaths on its training and its test images as a file that another training can follow.
+
+    The policy takes its mode, and training images are not augmented. Returns both, ``[N, T, 2]``. Raises `InputError`
+    for a run without a gaze, or images that training shows in another shape, as on a canvas.
+    """
+    key, paths = jax.random.key(run.config.seed), []
+    for split in (run.data.train, run.data.test):
+        shown = evaluate(run.graph, run.params, split, key=key)
+        if shown.fixations is None:
+            raise InputError("a graph must declare a gaze (Roles) to have scanpaths; this one declares none")
+        paths.append(shown.in_picture(shown.fixations))
+    write_scanpaths(file, *paths)
+    return paths[0], paths[1]
