@@ -50,6 +50,7 @@ from foveax.runs.export import export_function, export_params
 from foveax.runs.load import LoadedRun, load_run
 from foveax.runs.loggers import logger
 from foveax.runs.run import Listener
+from foveax.runs.sources import evaluate_sources, export_scanpaths
 from foveax.runs.summary import Result
 from foveax.runs.train import train as train_run
 from foveax.runs.verify import verify as train_again
@@ -194,13 +195,17 @@ def train_sb3(flags: OmitArgPrefixes[TrainingFlags], *, algorithm: Literal["ppo"
     _report(result)
 
 
-def evaluate(run: Positional[str], /, flags: OmitArgPrefixes[RunFlags] = OWN_DATA) -> None:
+def evaluate(
+    run: Positional[str], /, flags: OmitArgPrefixes[RunFlags] = OWN_DATA, *, fixations: tuple[str, ...] = ()
+) -> None:
     """Test a run next to its controls again, and print the table.
 
     Args:
       run: Run directory.
+      fixations: Also the same network under other fixations, each random, centre, centre_biased, corners, salient,
+        permuted (its own, on other images), a file of scanpaths, a table of people's fixations, or permuted:FILE.
     """
-    _tested(flags.load(run))
+    _tested(flags.load(run), fixations)
 
 
 def diagnose(
@@ -386,7 +391,9 @@ def export(
     /,
     flags: OmitArgPrefixes[RunFlags] = OWN_DATA,
     *,
-    file_format: Annotated[Literal["npz", "stablehlo", "safetensors"], tyro.conf.arg(name="format")] = "npz",
+    file_format: Annotated[
+        Literal["npz", "scanpaths", "stablehlo", "safetensors"], tyro.conf.arg(name="format")
+    ] = "npz",
     split: Literal["train", "test"] = "test",
     file: str = "",
 ) -> None:
@@ -394,14 +401,20 @@ def export(
 
     Args:
       run: Run directory.
-      file_format: npz: probabilities, predicted, label, fixations of a split. stablehlo: a function from images to
+      file_format: npz: probabilities, predicted, label, fixations of a split. scanpaths: the fixations on training and
+        test images, for --fixations of another training. stablehlo: a function from images to
         probabilities and fixations, which jax.export.deserialize reads. safetensors: the parameters, by dotted names.
       split: Of npz: train or test.
       file: Where to; by default SPLIT.npz, run.stablehlo or params.safetensors in the run directory.
     """
     loaded = flags.load(run)
-    names = {"npz": f"{split}{suffix(loaded)}.npz", "stablehlo": "run.stablehlo", "safetensors": "params.safetensors"}
+    names = {"npz": f"{split}{suffix(loaded)}.npz", "scanpaths": f"scanpaths{suffix(loaded)}.npz"}
+    names |= {"stablehlo": "run.stablehlo", "safetensors": "params.safetensors"}
     place = Path(file).expanduser() if file else loaded.path / names[file_format]
+    if file_format == "scanpaths":
+        train, test = map(len, export_scanpaths(loaded, place))
+        print(f"{train} and {test} scanpaths in {place}")
+        return
     if file_format != "npz":
         content = export_params(loaded) if file_format == "safetensors" else export_function(loaded).serialize()
         write_atomically(place, lambda opened: opened.write(content))
@@ -506,12 +519,14 @@ def _report(result: Result) -> None:
     print(speed.format_map(summary))
 
 
-def _tested(run: LoadedRun) -> tuple[dict, dict]:
+def _tested(run: LoadedRun, fixations: Sequence[str] = ()) -> tuple[dict, dict]:
     """The evaluations of a run and its controls, and the rows of their table, which is printed."""
     height, width = run.data.test["image"].shape[1:3]
     key = jax.random.key(run.config.seed)
     with evaluation_bar() as report:
         evaluations = evaluate_with_controls(run.graph, run.params, run.data, key=key, report=report)
+        if fixations:
+            evaluations |= evaluate_sources(run, fixations, next(iter(evaluations.values())), report)
     rows = {name: scores(evaluation, height=height, width=width) for name, evaluation in evaluations.items()}
     own = next(iter(evaluations.values()))
     print(format_table(rows, table_title(own)))

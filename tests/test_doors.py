@@ -104,6 +104,8 @@ ANALYSIS = {
     "centre_distances": GAZE,
     "coverage": {**GAZE, **SIZE},
     "bootstrap_mean": {"values": (MAP[0], "numbers"), "resamples": (10, "count")},
+    "bootstrap_ratio": {"parts": (MAP[0], "numbers"), "wholes": (MAP[1], "numbers"), "resamples": (10, "count")},
+    "fixation_targets": FIXATIONS,
     "compare_scanpaths": {"observers": (OBSERVERS, "fixations"), "candidates": ({}, ""), **SIDED},
     "compare_densities": {"observers": (OBSERVERS, "fixations"), "densities": ({}, ""), **SIDED},
     "observed_densities": {"observers": (OBSERVERS, "fixations"), **SIDED},
@@ -154,6 +156,10 @@ PLOT = {
     "animate_trial": {"path": ("", ""), **LOOK, "probabilities": (BELIEFS[0], "beliefs")},
     "learning_curve": {"images": (np.arange(4), "numbers"), "runs": ({"one": np.ones((1, 4))}, "")},
 }
+ACTIVITY = {  # of any rank, in the tests of tests/analysis
+    *("record_activations", "read_activations", "decode", "brightness_centres", "place_selectivity", "dynamics"),
+    *("class_selectivity", "class_means", "dissimilarities", "rdm_likeness", "noise_ceiling", "write_rdms"),
+}
 OTHERS = {  # of tables and of curves by name, below
     analysis: {
         "read_csv",
@@ -164,7 +170,8 @@ OTHERS = {  # of tables and of curves by name, below
         "write_csv",
         "to_scanpaths",
         "wilson_interval",
-    },
+    }
+    | ACTIVITY,
     plot: {"accuracy_by_glimpse", "speed_accuracy_curve", "reliability_diagram"},
 }
 

@@ -1,7 +1,10 @@
 """Statistics of scanpaths, densities, similarities, scores, decisions: NumPy (`np` in the examples) in, numbers out."""
 
+from foveax.analysis.activations import read_activations as read_activations
+from foveax.analysis.activations import record_activations as record_activations
 from foveax.analysis.bootstrap import Interval as Interval
 from foveax.analysis.bootstrap import bootstrap_mean as bootstrap_mean
+from foveax.analysis.bootstrap import bootstrap_ratio as bootstrap_ratio
 from foveax.analysis.bootstrap import wilson_interval as wilson_interval
 from foveax.analysis.comparisons import compare_densities as compare_densities
 from foveax.analysis.comparisons import compare_scanpaths as compare_scanpaths
@@ -14,8 +17,18 @@ from foveax.analysis.decisions import belief_entropy as belief_entropy
 from foveax.analysis.decisions import calibration as calibration
 from foveax.analysis.decisions import reading_time as reading_time
 from foveax.analysis.decisions import speed_accuracy as speed_accuracy
+from foveax.analysis.decoding import Decoding as Decoding
+from foveax.analysis.decoding import brightness_centres as brightness_centres
+from foveax.analysis.decoding import decode as decode
+from foveax.analysis.decoding import fixation_targets as fixation_targets
 from foveax.analysis.density import density_entropy as density_entropy
 from foveax.analysis.density import density_map as density_map
+from foveax.analysis.dissimilarity import NoiseCeiling as NoiseCeiling
+from foveax.analysis.dissimilarity import class_means as class_means
+from foveax.analysis.dissimilarity import dissimilarities as dissimilarities
+from foveax.analysis.dissimilarity import noise_ceiling as noise_ceiling
+from foveax.analysis.dissimilarity import rdm_likeness as rdm_likeness
+from foveax.analysis.dissimilarity import write_rdms as write_rdms
 from foveax.analysis.gaze_file import read_csv as read_csv
 from foveax.analysis.information import image_information as image_information
 from foveax.analysis.information import map_entropy as map_entropy
@@ -36,6 +49,10 @@ from foveax.analysis.scanpaths import return_rates as return_rates
 from foveax.analysis.scanpaths import saccade_amplitudes as saccade_amplitudes
 from foveax.analysis.scanpaths import saccade_directions as saccade_directions
 from foveax.analysis.scanpaths import saccade_turns as saccade_turns
+from foveax.analysis.selectivity import Dynamics as Dynamics
+from foveax.analysis.selectivity import class_selectivity as class_selectivity
+from foveax.analysis.selectivity import dynamics as dynamics
+from foveax.analysis.selectivity import place_selectivity as place_selectivity
 from foveax.analysis.similarity import MultiMatch as MultiMatch
 from foveax.analysis.similarity import dynamic_time_warping as dynamic_time_warping
 from foveax.analysis.similarity import levenshtein as levenshtein

@@ -68,3 +68,23 @@ def bootstrap_mean(values: np.ndarray, *, level: float = 0.95, resamples: int = 
     means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(resamples)]
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(values.mean()), float(low), float(high))
+
+
+def bootstrap_ratio(parts: np.ndarray, wholes: np.ndarray, *, resamples: int = 1000, seed: int = 0) -> Interval:
+    """The ratio of two sums ``Σ parts / Σ wholes``, each ``[N]``, and its 95 % percentile bootstrap interval.
+
+    Both are drawn anew together, as `bootstrap_mean` draws values: one pair for each image or subject. With wholes that
+    are 1 it is `bootstrap_mean`. Raises `InputError` for what is not finite, of another shape, or wholes of sum 0.
+
+    Example:
+      >>> bootstrap_ratio(np.array([1.0, 2.0]), np.array([2.0, 4.0]))
+      Interval(mean=0.5, low=0.5, high=0.5)
+    """
+    parts, wholes = check_numbers("parts", parts), check_numbers("wholes", wholes)
+    if parts.ndim != 1 or parts.shape != wholes.shape or not wholes.sum():
+        shapes = f"{list(parts.shape)} and {list(wholes.shape)}"
+        raise InputError(f"parts and wholes must be [N], wholes of a sum that is not 0; got {shapes}")
+    rng = np.random.default_rng(seed)
+    draws = (rng.integers(0, len(parts), len(parts)) for _ in range(check_count("resamples", resamples)))
+    low, high = np.quantile([parts[rows].sum() / wholes[rows].sum() for rows in draws], [0.025, 0.975])
+    return Interval(float(parts.sum() / wholes.sum()), float(low), float(high))

@@ -24,11 +24,14 @@ def fingerprint(data: Data) -> dict[str, Any]:
       ['uint8', [5000, 28, 28, 1]]
     """
     splits = {"train": data.train, "test": data.test}
-    digests = {name: {key: _digest(array) for key, array in sorted(split.items())} for name, split in splits.items()}
+    digests = {
+        name: {key: array_digest(array) for key, array in sorted(split.items())} for name, split in splits.items()
+    }
     return {"classes": data.classes, **({"names": list(data.names)} if data.names else {}), **digests}
 
 
-def _digest(array: np.ndarray) -> list[Any]:
+def array_digest(array: np.ndarray) -> list[Any]:
+    """Dtype, shape and SHA-256 of an array, or of a sample of one in a file (`fingerprint`)."""
     digest, content = hashlib.sha256(), array
     if file_of(array):
         digest.update(b"sample")

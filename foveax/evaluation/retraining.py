@@ -11,14 +11,13 @@ from foveax.evaluation.controls import CONTROLS, Target, control_targets, contro
 from foveax.evaluation.evaluate import Evaluation, evaluate, make_evaluator
 from foveax.graph.graph import Graph
 from foveax.learning.hyperparameters import LearningConfig
-from foveax.modules.scripted import corner_sequence, drawn_scanpath, learned_sequence, moved_by, salient
+from foveax.modules.scripted import corner_sequence, drawn_scanpath, learned_sequence, moved_by
+from foveax.modules.sources import scripted_eye
 from foveax.training.fit import fit
 from foveax.training.learner import make_learner
 
 RETRAINED = (*CONTROLS, "corners", "salient")
 """Eyes that a pipeline can be trained anew with."""
-DEFAULT_CROP = 9
-"""Pixels over which a salient eye measures contrast, where the graph declares no crop."""
 BANK = 5_000
 """Training images whose scanpaths an eye that follows another image's is trained with."""
 
@@ -78,7 +77,7 @@ def retrained_controls(
             if control == "salient":
                 if name not in movers:
                     continue
-                eye, position = salient(graph.roles.crop_size or DEFAULT_CROP), gaze
+                eye, position = scripted_eye("salient", graph.length, graph.roles.crop_size), gaze
             elif control == "best sequence":
                 eye = learned_sequence(np.clip(sequence.in_picture(fitted)[0, 1:], 0, 1), target.reach)
             else:

@@ -25,17 +25,8 @@ from foveax.modules.decision import balanced_class_weights, decision
 from foveax.modules.retina import cropper, spatiotopic_map
 from foveax.modules.reward import reward
 from foveax.modules.saccader import Exploration, saccader
-from foveax.modules.scripted import (
-    centre,
-    check_fixations,
-    corner_sequence,
-    fixed_sequence,
-    given_fixations,
-    learned_sequence,
-    salient,
-    told_sequence,
-    uniform_random,
-)
+from foveax.modules.scripted import check_fixations, fixed_sequence, given_fixations, learned_sequence, told_sequence
+from foveax.modules.sources import Efference, copy_efference, scripted_eye
 from foveax.networks.encoders import Combine, GlimpseEncoder
 from foveax.networks.saccaders import SaccadeNetwork
 
@@ -111,6 +102,9 @@ class PipelineConfig(Checked):
     class_weights: Literal["equal", "balanced"] | tuple[float, ...] = "equal"
     """Of the classes in the cross-entropy: equal; balanced, inversely proportional to their shares of the training
     images; or one number for each."""
+    efference: Efference = "absolute"
+    """What the classifier is told of where the eye is: its place; the saccade that led there; nothing; or a place drawn
+    at random in place of the true one."""
     policy: Eye = "learned"
     """How the eye moves. All but learned are controls, each with a classifier of its own: at the centre; at random; by
     a sequence that is given, the corners one by one, or an itinerary that is learned by its gradient; by an array
@@ -160,6 +154,8 @@ class PipelineConfig(Checked):
             raise InputError(
                 "contrast must be off (--no-contrast) for a map, which holds what was seen as it is; got True"
             )
+        if self.efference != "absolute" and (self.zoom > 1 or self.map_size):
+            raise InputError(f"efference must be absolute with zoom or a map; got {self.efference!r}")
         saccades = self.glimpses - 1
         if self.policy == "sequence" and len(check_fixations(self.sequence or ((0.5, 0.5),))) != saccades:
             raise InputError(f"sequence must hold {saccades} fixations, one per saccade; got {len(self.sequence)}")
@@ -184,7 +180,7 @@ def standard_pipeline(data: Data, config: PipelineConfig | None = None) -> Graph
     extent = "input.extent" if "extent" in data.inputs else ""
     if extent:
         links += [f"{extent} -> retina.extent", *([f"{extent} -> saccader.extent"] if "extent" in eye.inputs else [])]
-    return Graph(
+    graph = Graph(
         inputs=data.inputs,
         modules={
             "retina": cropper(widest=config.zoom, **{name: getattr(config, name) for name in RETINA}),
@@ -218,6 +214,7 @@ def standard_pipeline(data: Data, config: PipelineConfig | None = None) -> Graph
             "fixation", "decision.probabilities", "input.label", 0 if zoom else config.crop_size, config.scales, extent
         ),
     )
+    return graph if zoom or spatial else copy_efference(graph, config.efference)
 
 
 def _eye(config: PipelineConfig, data: Data) -> tuple[Module, list[str]]:
@@ -238,16 +235,19 @@ def _eye(config: PipelineConfig, data: Data) -> tuple[Module, list[str]]:
     if config.policy == "given":
         return given_fixations(), [index, "input.fixations -> saccader.fixations"]
     if config.policy == "corners":
-        return fixed_sequence(corner_sequence(max(config.glimpses - 1, 1)).tolist()), [index]
+        return scripted_eye("corners", config.glimpses, config.crop_size), [index]
     if config.policy == "itinerary":
         return learned_sequence(jax.nn.sigmoid(_spread(config, config.spread))), [index]
     if config.policy == "salient":
-        return salient(config.crop_size), ["input.image -> saccader.image", "memory.fixation -> saccader.position"]
+        return scripted_eye("salient", config.glimpses, config.crop_size), [
+            "input.image -> saccader.image",
+            "memory.fixation -> saccader.position",
+        ]
     if config.policy == "told":
         side = min(data.inputs["image"].shape[:2])
         offsets = _spread(config, config.crop_size / (2 * side))
         return told_sequence(offsets), [index, "input.object -> saccader.object"]
-    return (centre() if config.policy == "centre" else uniform_random()), []
+    return scripted_eye(config.policy, config.glimpses, config.crop_size), []
 
 
 def _zoom(config: PipelineConfig) -> dict[str, Module]:

@@ -18,6 +18,7 @@ from foveax.data.pictures import Fit
 from foveax.data.scenes import scenes
 from foveax.learning.hyperparameters import LearningConfig
 from foveax.pipelines.standard import PipelineConfig
+from foveax.runs.scanpaths import absolute_source, follow_scanpaths, parse_source
 from foveax.runtime.files import read_json, read_text
 
 Task = Literal["original", "translated", "cluttered", "scenes", "debris"]
@@ -89,6 +90,10 @@ class TrainingConfig(Checked):
     """Ports, each as module.port, whose links are removed from the pipeline."""
     freeze: tuple[str, ...] = ()
     """Modules, or layers in them, whose parameters stay as they begin, such as "classifier.encoder"."""
+    fixations: str = "learned"
+    """What moves the eye of any pipeline, all else unchanged: learned, the pipeline's own eye; random, centre,
+    centre_biased, corners or salient; a file of scanpaths (.npz); or permuted:FILE, in which each image gets another
+    image's."""
     pipeline: PipelineConfig = dataclasses.field(default_factory=PipelineConfig)
     """The standard pipeline."""
     learning: LearningConfig = dataclasses.field(default_factory=LearningConfig)
@@ -99,6 +104,12 @@ class TrainingConfig(Checked):
         object.__setattr__(self, "data", absolute_name(self.data))
         if self.steps > MOST_STEPS:
             raise InputError(f"images must be at most {MOST_STEPS} batches; got {self.steps} of {self.batch}")
+        object.__setattr__(self, "fixations", absolute_source(self.fixations))
+        if self.fixations != "learned" and self.pipeline.policy != "learned":
+            both = f"got {self.fixations!r} and {self.pipeline.policy!r}"
+            raise InputError(f"one of fixations and policy must say what moves the eye; {both}")
+        if parse_source(self.fixations).file and (self.task != "original" or self.mirror):
+            raise InputError("fixations from a file must be of images that stay where they are; got a task, or mirror")
         if not self.validate and (self.keep == "best" or self.early_stopping):
             raise InputError("validate must be more than 0 to keep the best, or to stop early; got 0.0")
 
@@ -115,6 +126,10 @@ class TrainingConfig(Checked):
         if not name or is_of_pictures(name):
             options |= {"fit": self.fit, "side": self.side, "test_share": self.test_share}
         return load(name or self.data, **options)
+
+    def follow_scanpaths(self, data: Data) -> Data:
+        """The data with the scanpaths of the file that `fixations` names, if it is one; not yet prepared."""
+        return follow_scanpaths(data, self.fixations, first=self.pipeline.first == "given")
 
     def prepare(self, data: Data) -> Data:
         """The data as this configuration shows them: held out, augmented, on their canvas.

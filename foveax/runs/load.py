@@ -148,10 +148,11 @@ def run_pipeline(path: Path, record: RunRecord, pipeline: Build | Pipeline | Non
 def run_data(path: Path, record: RunRecord, data: Data | None, data_dir: str | Path | None = None) -> Data:
     """The data that a run was trained on, not yet prepared: given, or loaded by the name in its configuration."""
     if data is not None:
+        data = record.config.follow_scanpaths(data)
         check_data(path, record.data, data_fingerprint(data))
         return data
     try:
-        data = record.config.load(data_dir=data_dir)
+        data = record.config.follow_scanpaths(record.config.load(data_dir=data_dir))
     except InputError as error:
         raise InputError(f"{error}; --data names where the data of run {path} are now") from None
     try:

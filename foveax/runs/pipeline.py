@@ -9,29 +9,38 @@ from foveax._types import InputError
 from foveax.data.dataset import Data
 from foveax.graph.freeze import freeze
 from foveax.graph.graph import Graph
+from foveax.modules.sources import steer
 from foveax.pipelines.named import Build, Pipeline, describe_error, name_pipeline
 from foveax.pipelines.standard import PipelineConfig
 from foveax.runs.config import TrainingConfig
+from foveax.runs.scanpaths import parse_source
 
 STANDARD = "foveax.pipelines.standard:standard_pipeline"
-STOCK = (STANDARD, "foveax.pipelines.perceptron:perceptron_pipeline", "foveax.pipelines.areas:areas_pipeline")
+STOCK = (
+    STANDARD,
+    "foveax.pipelines.perceptron:perceptron_pipeline",
+    "foveax.pipelines.areas:areas_pipeline",
+    "foveax.pipelines.predictive:predictive_pipeline",
+)
 """Pipelines of this package: functions of the data and a `PipelineConfig`; a run of one needs no name to be loaded."""
 
 
 def find_pipeline(config: TrainingConfig, pipeline: Build | Pipeline | None = None) -> Pipeline:
     """The pipeline of a training: one of the user's own or, without one, the standard pipeline.
 
+    One of this package's takes the fields of the standard pipeline from the configuration.
+
     Raises `InputError` for what is no function, or next to one of the user's own a field of the standard pipeline.
     """
     if pipeline is None:
         return stock_pipeline(config, STANDARD, {})
     own = pipeline if isinstance(pipeline, Pipeline) else name_pipeline(pipeline)
+    if own.function in STOCK and "config" not in own.arguments:
+        return stock_pipeline(config, own.function, own.arguments)
     changed = [name for name, value in vars(config.pipeline).items() if value != getattr(PipelineConfig, name)]
     if own.function not in STOCK and changed:
         names = ", ".join(changed)
         raise InputError(f"fields of the standard pipeline must not be given next to one of your own; got {names}")
-    if own.function in STOCK and "config" not in own.arguments:
-        return stock_pipeline(config, own.function, own.arguments)  # its fields are the configuration's
     return own
 
 
@@ -47,7 +56,7 @@ def stock_pipeline(config: TrainingConfig, function: str, arguments: Mapping[str
 
 
 def build_graph(config: TrainingConfig, data: Data, pipeline: Build | Pipeline | None = None) -> Graph:
-    """The graph of a training: its pipeline, with the configuration's links added and removed, and layers frozen.
+    """The graph of a training: its pipeline, with links added and removed, its eye steered, and layers frozen.
 
     Args:
       config: of the training.
@@ -76,4 +85,18 @@ def build_graph(config: TrainingConfig, data: Data, pipeline: Build | Pipeline |
         raise InputError(f"pipeline must give a foveax.Graph; {own.function} gave {type(graph).__name__}")
     graph = graph.unlink(*config.unlink)
     graph = graph.add(*config.link) if config.link else graph
+    graph = _steered(graph, config, data)
     return freeze(graph, *config.freeze) if config.freeze else graph
+
+
+def _steered(graph: Graph, config: TrainingConfig, data: Data) -> Graph:
+    """The graph under the source of fixations that the configuration names."""
+    source = parse_source(config.fixations)
+    graph = steer(graph, source.eye)
+    if source.file is None:
+        return graph
+    given = data.inputs["fixations"]
+    if given.shape[0] < graph.length - 1:
+        came = f"{source.file.name} has {given.shape[0] + 1}"
+        raise InputError(f"scanpaths must be of {graph.length} fixations at least; {came}")
+    return graph.replace(inputs={**graph.inputs, "fixations": given})

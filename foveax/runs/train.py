@@ -147,8 +147,9 @@ def prepare(config: TrainingConfig, data: Data | None, execution: ExecutionConfi
 
 
 def load_data(config: TrainingConfig, data: Data | None, execution: ExecutionConfig) -> Data:
-    """The data that are given or, without any, those that the configuration names."""
-    return data or main_first(lambda: config.load(data_dir=execution.data_dir, download=execution.download))
+    """The data that are given or, without any, those that the configuration names, with the scanpaths that it names."""
+    data = data or main_first(lambda: config.load(data_dir=execution.data_dir, download=execution.download))
+    return config.follow_scanpaths(data)
 
 
 def check_size(

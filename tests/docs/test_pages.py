@@ -7,6 +7,7 @@ import jupytext
 import pytest
 
 ROOT = Path(__file__).parents[2]
+NIGHTLY = ("areas", "getting_started", "environments", "scanpaths", "looking_inside")
 
 
 def run_python_of(page):
@@ -30,7 +31,7 @@ def test_readme_runs(capsys):
     [
         "graph",
         "gaze_files",
-        *(pytest.param(page, marks=pytest.mark.nightly) for page in ("areas", "getting_started", "environments")),
+        *(pytest.param(page, marks=pytest.mark.nightly) for page in NIGHTLY),
     ],
 )
 def test_documentation_runs(page, tmp_path, monkeypatch):
@@ -41,6 +42,11 @@ def test_documentation_runs(page, tmp_path, monkeypatch):
         assert len((tmp_path / "fixations.csv").read_text().splitlines()) == 6001
     elif page == "areas":
         assert names["outputs"]["v4_by_step"].shape == (4, 8, 8, 32)
+    elif page == "looking_inside":
+        assert names["matrices"].shape == (4, 45)
+        assert (tmp_path / "rdms.pkl").stat().st_size > 0
+    elif page == "scanpaths":
+        assert names["config"].fixations == str(tmp_path / "model.npz")
     elif page == "environments":
         assert names["observation"].shape == (16, 287)
         assert set(names["metrics"]) == {"policy_loss", "value_loss", "entropy", "kl"}

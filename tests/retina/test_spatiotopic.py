@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import small
 
 import foveax as fx
 from foveax.modules import spatiotopic_map
@@ -94,5 +95,19 @@ def test_padding_is_no_part_of_the_picture(rng):
 def test_a_map_of_the_wrong_glimpses_is_refused():
     with pytest.raises(fx.InputError, match=r"contrast must be off \(--no-contrast\) for a map"):
         fx.PipelineConfig(map_size=8)
+    with pytest.raises(fx.InputError, match=r"efference must be absolute with zoom or a map; got 'none'"):
+        fx.PipelineConfig(map_size=8, contrast=False, efference="none")
     with pytest.raises(fx.InputError, match=r"size of a map must be at least 1 cell; got 0"):
         spatiotopic_map(0, sides=(8, 8))
+
+
+def test_kernels_read_the_map_that_the_pipeline_draws():
+    """With and without an agent that chooses widths; the network's parameters do not depend on what was seen."""
+    shapes = []
+    for options in ({"glance": True, "glimpses": 2}, {"zoom": 2.0, "glimpses": 3}, {"glimpses": 1, "crop_size": 8}):
+        config = fx.PipelineConfig(**{"crop_size": 4, "contrast": False, "map_size": 8, "kernels": 4, **options})
+        graph = fx.standard_pipeline(small.data(), config)
+        assert graph.wiring.outputs["map"]["picture"].shape == (8, 8, 2)
+        params = jax.eval_shape(lambda key, graph=graph: fx.init(graph, key), jax.random.key(0))
+        shapes.append(jax.tree.map(lambda array: array.shape, params["classifier"]))
+    assert shapes[0] == shapes[1] == shapes[2]
