@@ -89,7 +89,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--levels", nargs="+", type=int, default=LEVELS, help="fragments in an image")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--together", type=int, default=1, help="seeds that are mapped over at a time")
-    parser.add_argument("--dispatch", type=int, default=500, help="steps in one call of the compiled program")
+    parser.add_argument("--dispatch", type=int, default=100, help="steps in one call of the compiled program")
     parser.add_argument(
         "--images", type=int, nargs="+", default=[500_000], help="shown in each training, at each level"
     )
@@ -107,6 +107,9 @@ def arguments() -> argparse.Namespace:
     chosen = parser.parse_args()
     if len(chosen.levels) % len(chosen.images):
         parser.error(f"--images must be one number, or one for each level; got {len(chosen.images)}")
+    lighter = sum(level < max(chosen.levels) for level in LEVELS)
+    if chosen.curriculum and min(chosen.images) * chosen.curriculum < lighter * chosen.batch * chosen.dispatch:
+        parser.error(f"--images must hold a dispatch of each lighter level; got {min(chosen.images):,}")
     if chosen.seeds % chosen.together:
         parser.error(f"--seeds must be a multiple of --together; got {chosen.seeds} and {chosen.together}")
     return chosen
