@@ -181,6 +181,18 @@ def test_paired_differences_are_tested_at_their_level():
     assert below / 200 < 0.1
 
 
+def test_differences_of_one_participant_are_those_of_student_s_test(rng):
+    """Against SciPy: images are the only clusters, and those without a value do not count."""
+    values = np.full(40, np.nan)
+    values[::2] = rng.normal(0.5, 1, 20)
+    found = paired_difference(values, np.zeros(40), np.arange(40), np.zeros(40, int))
+    want = stats.ttest_1samp(values[::2], 0)
+    low, high = want.confidence_interval()
+    assert found.p == pytest.approx(want.pvalue, rel=0.3)  # whose variance is not of resamples
+    assert found.interval.low == pytest.approx(low, abs=0.1)
+    assert found.interval.high == pytest.approx(high, abs=0.1)
+
+
 def test_trials_are_cut_and_all_that_is_left_out_is_said():
     table = simulated_participants(LABEL[:4], Observers(), participants=2, fixations=5)
     x = table.x.copy()
