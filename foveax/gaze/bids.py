@@ -14,7 +14,7 @@ import numpy as np
 from foveax._types import InputError
 from foveax.analysis.table import FixationTable, known_columns
 from foveax.gaze.recording import Recording, check_recording
-from foveax.gaze.rows import PREFIX, exact_columns, is_text, places_on_screen, scanpath_rows, table_of_format
+from foveax.gaze.rows import PREFIX, exact_columns, glimpses, is_text, places_on_screen, scanpath_rows, table_of_format
 from foveax.gaze.screen import Screen
 from foveax.gaze.tab_tables import MISSING, numbers, read_rows, write_rows
 from foveax.runtime.files import read_json, write_json
@@ -223,8 +223,8 @@ def _read_events(file: Path, names: Mapping[str, str], screen: Screen, recording
         "duration": numbers(columns["duration"]),
         "image": columns.get("image", np.zeros(count, int)),
         "trial": columns.get("trial"),
-        "glimpse": np.arange(1, count + 1),
     }
+    native["glimpse"] = glimpses(native)
     return table_of_format(exact, native, screen, "pixel", source=str(file))
 
 

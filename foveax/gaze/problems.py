@@ -43,7 +43,7 @@ def gaze_problems(
 ) -> list[Problem]:
     """All problems of a table of people's fixations, in the order of its rows.
 
-    Refused are negative durations, onsets that fall within a scanpath, a trial or a fixation that comes twice, and
+    Refused are negative durations, onsets that decrease within a scanpath, a trial or a fixation that comes twice, and
     stimuli that are not there. Warned of are places outside the image, runs of missing places, and a wrong origin: an
     axis along which fixations follow the content of the images as they would if it were mirrored. Content is what
     differs from the image's median; the sign is that of the correlation, over images, of the mean place with the
@@ -137,7 +137,7 @@ def _onsets(table: FixationTable) -> list[Problem]:
             latest[whose[row]] = max(float(onset[row]), latest.get(whose[row], -np.inf))
     with np.errstate(invalid="ignore"):
         bad = onset < before
-    must = "onsets must not fall within a scanpath"
+    must = "onsets must not decrease within a scanpath"
     return _problems("unsorted onset", bad, "onset", must, lambda row: f"{onset[row]:g} after {before[row]:g}", True)
 
 

@@ -130,7 +130,7 @@ def compare(
     crop = follower.graph.roles.crop_size
     places = {**{eye.name: gaze[eye.name].fixations for eye in eyes}, **paths}
     sides = trials.sides
-    shares = {name: shares_seen(np.nan_to_num(path), **sides, size=crop) for name, path in places.items() if crop}
+    shares = {name: shares_seen(path, **sides, size=crop) for name, path in places.items() if crop}
     if crop or aperture:
         shares[PEOPLE] = shares_seen(trials.fixations, **sides, size=aperture or crop)
     report("likeness of scanpaths")
@@ -157,7 +157,7 @@ def driving_paths(trials: Trials, rng: np.random.Generator, seed: int) -> dict[s
         DRIVEN: own,
         CEILING: of_others(others_on_image(trials, rng, 1)[:, 0]),
         SHUFFLED: of_others(others_elsewhere(trials, rng, 1)[:, 0]),
-        "best fixed": best_fixed(trials, threshold=2.0, seed=seed),
+        "best fixed": best_fixed(trials, seed=seed),
         "centre": begun(np.full(own.shape, 0.5)),
         "random": begun(rng.random(own.shape)),
     }

@@ -29,13 +29,14 @@ def right(probabilities: np.ndarray, label: np.ndarray) -> np.ndarray:
 def shares_seen(fixations: np.ndarray, *, height: int, width: int, size: int) -> np.ndarray:
     """The share of an image's pixels that lie in any of the square crops up to each fixation, ``[R, T]``.
 
-    Crops are `size` pixels a side.
+    Crops are `size` pixels a side. A scanpath that is not there, NaN, has no share: NaN.
 
     Example:
       >>> shares_seen(np.array([[[0.5, 0.5], [0.5, 0.5]]]), height=5, width=5, size=3)
       array([[0.36, 0.36]])
     """
-    points = in_pixels(fixations, height, width)
+    missing = np.isnan(fixations).any(axis=(1, 2))
+    points = in_pixels(np.where(missing[:, None, None], 0.0, fixations), height, width)
     x, y = np.arange(width), np.arange(height)
     seen = np.zeros((len(points), height, width), bool)
     shares = np.zeros(points.shape[:2])
@@ -44,11 +45,14 @@ def shares_seen(fixations: np.ndarray, *, height: int, width: int, size: int) ->
         across, down = ((offset >= -size / 2) & (offset < size / 2) for offset in offsets)
         seen |= down[:, :, None] & across[:, None, :]
         shares[:, glimpse] = seen.mean(axis=(1, 2))
+    shares[missing] = np.nan
     return shares
 
 
 def needed(correct: np.ndarray, duration: np.ndarray | None = None) -> Needed:
     """When decisions ``[R, T]`` are right, and stay so to the last fixation; with the seconds up to then.
+
+    A decision that is not known is not right; a duration ``[R, T]`` that is not known counts as 0 seconds.
 
     Example:
       >>> needed(np.array([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]])).fixations

@@ -83,7 +83,7 @@ def seen(study: Study, ax: "Axes") -> None:
     for number, name in enumerate(_rows(study)):
         if name not in study.shares:
             continue
-        share = 100 * study.shares[name].mean(axis=0)
+        share = 100 * np.nanmean(study.shares[name], axis=0)
         right = 100 * np.nanmean(study.correct[name], axis=0)
         style = {"color": COLOURS[number], "linestyle": LINES[number], "marker": MARKERS[number]}
         ax.plot(share, right, label=name, linewidth=1.2, markersize=3, **style)

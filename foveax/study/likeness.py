@@ -48,9 +48,7 @@ def likeness(trials: Trials, candidates: Mapping[str, np.ndarray], *, seed: int 
     is ``another participant`` on the same image. Scores are those of `foveax.analysis.compare_scanpaths`.
     """
     rng = np.random.default_rng(seed)
-    own = trials.fixations
-    amplitudes = saccade_amplitudes(own, **trials.sides) / max(trials.sides.values())
-    threshold = max(2 * BINS * float(amplitudes.std()), 1.0)
+    own, threshold = trials.fixations, scanmatch_threshold(trials)
     several = {name: paths if paths.ndim == 4 else paths[None] for name, paths in candidates.items()}
     elsewhere = others_elsewhere(trials, rng, OTHERS)
     compared: dict[str, list[np.ndarray]] = {
@@ -58,7 +56,7 @@ def likeness(trials: Trials, candidates: Mapping[str, np.ndarray], *, seed: int 
         "centre": [np.full(own.shape, 0.5)],
         "random": [rng.random(own.shape)],
         SHUFFLED: _of_others(own, elsewhere),
-        "best fixed": [best_fixed(trials, threshold=threshold, seed=seed)],
+        "best fixed": [best_fixed(trials, seed=seed)],
         CEILING: _of_others(own, others_on_image(trials, rng, OTHERS)),
     }
     scores = {name: _mean([score(own, paths, trials, threshold) for paths in each]) for name, each in compared.items()}
@@ -72,6 +70,12 @@ def likeness(trials: Trials, candidates: Mapping[str, np.ndarray], *, seed: int 
         for name in shuffled
     }  # fmt: skip
     return Likeness(scores, specific)
+
+
+def scanmatch_threshold(trials: Trials) -> float:
+    """The threshold of ScanMatch in cells: twice the standard deviation of people's saccades, at least 1."""
+    amplitudes = saccade_amplitudes(trials.fixations, **trials.sides) / max(trials.sides.values())
+    return max(2 * BINS * float(amplitudes.std()), 1.0)
 
 
 def score(own: np.ndarray, paths: np.ndarray, trials: Trials, threshold: float) -> dict[str, np.ndarray]:
@@ -93,27 +97,31 @@ def score(own: np.ndarray, paths: np.ndarray, trials: Trials, threshold: float) 
     return filled
 
 
-def best_fixed(trials: Trials, *, threshold: float, seed: int = 0) -> np.ndarray:
-    """The one sequence that is most like people's, ``[R, T, 2]``: for each half of the images, found on the other."""
+def best_fixed(trials: Trials, *, seed: int = 0) -> np.ndarray:
+    """The one sequence that is most like people's by ScanMatch, ``[R, T, 2]``, after each trial's own first fixation.
+
+    Trials on each half of the images, or each half of the trials where there is one image, have the sequence that is
+    best on the other half; NaN where that is empty.
+    """
     rng = np.random.default_rng(seed)
+    threshold = scanmatch_threshold(trials)
     half = rng.permutation(len(trials.names))[trials.image] % 2
-    paths = np.array(trials.fixations, np.float64)
     if len(trials.names) == 1:
-        half = rng.integers(0, 2, len(trials.image))
+        half = rng.permutation(len(trials.image)) % 2
+    paths = np.full(trials.fixations.shape, np.nan)
     for part in (0, 1):
         elsewhere = np.flatnonzero(half != part)
         if not len(elsewhere):
             continue
-        tried = rng.permutation(elsewhere)[:TRIED_TRIALS]
-        own = trials.fixations[rng.permutation(elsewhere)[:CANDIDATES]]
+        sample = trials.fixations[rng.permutation(elsewhere)[:TRIED_TRIALS]]
         mean = trials.fixations[elsewhere].mean(axis=0)
-        offers = [*own, mean, np.full_like(mean, 0.5)]
-        judged = []
+        offers = [*trials.fixations[rng.permutation(elsewhere)[:CANDIDATES]], mean, np.full_like(mean, 0.5)]
+        scores = []
         for offer in offers:
-            given = np.broadcast_to(offer, (len(tried), *offer.shape))
-            given = np.concatenate([trials.fixations[tried, :1], given[:, 1:]], axis=1)
-            judged.append(scanmatch(trials.fixations[tried], given, bins=BINS, threshold=threshold).mean())
-        paths[half == part] = offers[int(np.argmax(judged))]
+            later = np.broadcast_to(offer[1:], sample[:, 1:].shape)
+            path = np.concatenate([sample[:, :1], later], axis=1)
+            scores.append(scanmatch(sample, path, bins=BINS, threshold=threshold).mean())
+        paths[half == part] = offers[int(np.argmax(scores))]
     paths[:, 0] = trials.fixations[:, 0]
     return paths
 

@@ -32,23 +32,22 @@ def read_stimuli(path: str | Path, run: LoadedRun) -> tuple[Split, tuple[str, ..
     missing = [name for name in run.graph.inputs if name not in arrays]
     if missing:
         raise InputError(f"stimuli must hold {', '.join(run.graph.inputs)}; {path} has no {', '.join(missing)}")
-    if arrays["image"].ndim == 3:
-        arrays["image"] = arrays["image"][..., None]
     return as_run_takes(arrays, run), names
 
 
 def as_run_takes(arrays: Mapping[str, np.ndarray], run: LoadedRun) -> Split:
-    """Stimuli in the dtype of a run's images; refused if they are of another shape."""
+    """Stimuli in the dtype of a run's images, uint8 or float32 in [0, 1]; refused if they are of another shape."""
     spec = run.graph.inputs["image"]
-    image = np.asarray(arrays["image"])
+    inputs = {name: array for name, array in arrays.items() if name in run.graph.inputs}
+    stimuli = check_arrays("stimuli", inputs, classes=run.data.classes)
+    image = stimuli["image"]
     if image.shape[1:] != spec.shape:
         raise InputError(
             f"stimuli must be images of the shape {list(spec.shape)}, as the run's; got {list(image.shape)}"
         )
     if image.dtype != spec.dtype:
         image = (np.round(255 * image) if spec.dtype == np.uint8 else image / 255).astype(spec.dtype)
-    given = {name: np.asarray(array) for name, array in arrays.items() if name in run.graph.inputs}
-    return check_arrays("stimuli", {**given, "image": image}, classes=run.data.classes)
+    return {**stimuli, "image": image}
 
 
 def numbered(table: FixationTable, names: tuple[str, ...]) -> FixationTable:

@@ -303,10 +303,12 @@ def test_coco_search_is_read_as_documented(tmp_path):
     np.testing.assert_allclose(table.y, [0.5, 1, 0.5, 1])
     assert table.onset.tolist() == [0.0, 0.2, 0.0, 0.2]
     assert table.label.tolist() == [1, 1, 0, 0]
+    assert (table.correct.tolist(), table.response) == ([1, 1, 1, 1], None)
     assert table.trial.tolist() == [1, 1, 2, 2]
     free = {name: trial[name] for name in ("name", "subject", "X", "Y", "T", "length")}
     path.write_text(json.dumps([free]))
-    assert gaze.read_coco_search(path).label is None
+    table = gaze.read_coco_search(path)
+    assert (table.label, table.correct) == (None, None)
     path.write_text(json.dumps([{**trial, "T": [200]}]))
     with pytest.raises(fx.InputError, match="trial 1 must hold 2 values in X, Y and T, as its length says"):
         gaze.read_coco_search(path)
