@@ -19,7 +19,7 @@ def read_coco_search(path: str | Path, *, screen: Screen = SCREEN) -> FixationTa
     Each trial holds ``name`` (of the image), ``subject``, lists ``X``, ``Y`` (pixels of the screen) and ``T``
     (milliseconds) of the same ``length``, and in COCO-Search18 ``task`` (the target), ``correct`` and ``split``. In the
     table ``image`` numbers the images in the order of their names, ``label`` the tasks in the order of theirs,
-    ``stimulus`` is the name, ``trial`` counts a subject's trials, and ``correct``, of the answer at the end of a trial, is
+    ``stimulus`` is the name, ``trial`` counts a subject's trials, and ``correct``, of the answer at its end, is
     0 or 1 at each of its fixations; it is left out where a trial has none.
 
     Raises:
