@@ -12,8 +12,8 @@ from foveax.analysis.table import known_columns
 from foveax.study.compare import Eye, compare
 from foveax.study.following import make_follower
 from foveax.study.likeness import best_fixed
-from foveax.study.presentation import as_run_takes
 from foveax.study.page import verdicts, write_study
+from foveax.study.presentation import as_run_takes
 from foveax.study.simulation import Observers, simulated_participants
 from foveax.study.tables import tables_of
 from foveax.study.trials import trials_of
@@ -93,7 +93,7 @@ def test_the_best_fixed_sequence_is_never_the_trial_s_own(model):
 
 def test_stimuli_have_the_range_of_the_run_s_images(model, rng):
     """Floats of 64 bits are in [0, 1] as those of 32; only bytes are divided by 255."""
-    data, follower, params = model
+    data, follower, _ = model
     run = SimpleNamespace(graph=follower.graph, data=data)
     image, label = rng.random((3, 16, 16)), np.arange(3)
     np.testing.assert_allclose(as_run_takes({"image": image, "label": label}, run)["image"][..., 0], image, atol=1e-7)
