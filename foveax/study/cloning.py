@@ -21,7 +21,7 @@ from foveax.graph.compile import compile as compile_graph
 from foveax.graph.graph import Graph, parse_port
 from foveax.learning.hyperparameters import LearningConfig
 from foveax.learning.ppo import with_credit
-from foveax.study.following import BEGIN, batch_of, followed, gaze_agent
+from foveax.study.following import batch_of, followed, gaze_agent, inputs_of, inside_picture
 from foveax.study.trials import Trials
 from foveax.training.learner import replayed_loss
 
@@ -143,16 +143,13 @@ def _experience(
     at_once = batch_of(trials)
     for start in range(0, len(trials.image), at_once):
         rows = np.arange(start, min(start + at_once, len(trials.image)))
-        places = np.asarray(trials.fixations[rows], np.float32)
-        shown = trials.shown(rows)
-        if graph.roles.extent:
-            places = places / np.maximum(shown["extent"][:, None], 1e-6)
-        inputs = {**shown, BEGIN: places[:, 0], "fixations": places[:, 1:]}
+        inputs = inputs_of(graph, trials, trials.fixations, rows)
         given = {port: inputs[port] for port in along.inputs}
         parts.append(rollout(params, given, jax.random.key(0), 1.0, numbers)[name])
     found = jax.tree.map(lambda *arrays: jnp.concatenate(arrays)[:, :-1], *parts)
-    inside = trials.inside[:, 1:] & np.isfinite(np.asarray(found["log_density"]))
-    return found, jnp.asarray(inside, jnp.float32)
+    inside = inside_picture(graph, trials, trials.fixations)[:, 1:]
+    counts = inside & np.isfinite(np.asarray(found["log_density"]))
+    return found, jnp.asarray(counts, jnp.float32)
 
 
 def _mean_log_prob(graph: Graph, name: str, eye: Params, experience: Mapping[str, Array], weight: Array) -> Array:
@@ -217,7 +214,7 @@ def split_trials(trials: Trials, *, seed: int = 0) -> tuple[Trials, Trials]:
     participants on the other half of the images are in neither part.
 
     Raises:
-      InputError: if there are fewer than two images.
+      InputError: if there are fewer than two images, or a part is without trials.
     """
     rng = np.random.default_rng(seed)
     images = rng.permutation(np.unique(trials.image))
@@ -227,4 +224,11 @@ def split_trials(trials: Trials, *, seed: int = 0) -> tuple[Trials, Trials]:
     other_image = np.isin(trials.image, images[len(images) // 2 :])
     both = trials.has_subjects and len(subjects) > 1
     other_subject = np.isin(trials.subject, subjects[len(subjects) // 2 :]) if both else other_image
-    return trials.chosen(~other_image & ~other_subject), trials.chosen(other_image & other_subject)
+    masks = ~other_image & ~other_subject, other_image & other_subject
+    counts = [int(mask.sum()) for mask in masks]
+    if 0 in counts:
+        raise InputError(
+            "half of the participants must have trials on half of the images, and the others on the others; got "
+            f"{counts[0]} and {counts[1]} trials"
+        )
+    return trials.chosen(masks[0]), trials.chosen(masks[1])

@@ -10,8 +10,8 @@ from foveax._types import InputError, Params
 from foveax.evaluation.evaluate import Report as Progress
 from foveax.evaluation.evaluate import silent
 from foveax.study.decisions import Needed, needed, right, shares_seen
-from foveax.study.densities import PRIOR, Predictions, information_gain, predictions
-from foveax.study.following import Follower, Gaze, best_scale, with_uniform
+from foveax.study.densities import PRIOR, Predictions, information_gain, predictions, with_uniform
+from foveax.study.following import Follower, Gaze, best_scale
 from foveax.study.likeness import CEILING, SHUFFLED, Likeness, best_fixed, likeness
 from foveax.study.trials import Trials, others_elsewhere, others_on_image
 
@@ -108,7 +108,9 @@ def compare(
         if along is not None:
             log_density[f"{eye.name}: {POLICY}"] = with_uniform(along)
             if follower.scale_name:
-                scales[eye.name], log_density[f"{eye.name}: {FITTED}"] = best_scale(follower, eye.params, trials)
+                scales[eye.name], log_density[f"{eye.name}: {FITTED}"] = best_scale(
+                    follower, eye.params, trials, eye.hyper
+                )
     report("the classifier along people's gaze and controls")
     paths = driving_paths(trials, rng, seed)
     label = np.asarray(trials.stimuli["label"])[trials.image]

@@ -15,7 +15,7 @@ from foveax.graph.graph import Graph, parse_port
 from foveax.graph.modules import Module, State, Values
 from foveax.graph.ports import Port
 from foveax.modules.scripted import following
-from foveax.study.densities import UNIFORM_SHARE
+from foveax.study.densities import with_uniform
 from foveax.study.trials import Trials
 
 BATCH = 512
@@ -32,7 +32,7 @@ class Followed(NamedTuple):
     Attributes:
       probabilities: ``[R, T, K]`` of the classes after each fixation; None if the graph declares no belief.
       log_density: ``[R, T - 1]``, natural, of each fixation after the first, over the image as the unit square, minus
-        infinity out of the policy's reach; NaN outside the image; None if the policy cannot say.
+        infinity out of the policy's reach; NaN outside the picture; None if the policy cannot say.
     """
 
     probabilities: np.ndarray | None
@@ -154,11 +154,7 @@ def make_follower(graph: Graph, length: int) -> Follower:
         numbers = {**graph.hyperparameters, **(hyper or {})}
         for start in range(0, size, at_once):
             rows = np.minimum(np.arange(start, start + at_once), size - 1)
-            shown = trials.shown(rows)
-            places = np.asarray(paths[rows], np.float32)
-            if graph.roles.extent:
-                places = places / np.maximum(shown["extent"][:, None], 1e-6)
-            inputs = {**shown, BEGIN: places[:, 0], "fixations": places[:, 1:]}
+            inputs = inputs_of(graph, trials, paths, rows)
             parts.append(jax.tree.map(np.asarray, rollout(params, inputs, keys[rows], 1.0, numbers)))
         return jax.tree.map(lambda *arrays: np.concatenate(arrays)[:size], *parts)
 
@@ -167,19 +163,37 @@ def make_follower(graph: Graph, length: int) -> Follower:
         if not agent:
             return Followed(read_belief(found), None)
         log_density = np.asarray(found[agent]["log_density"], np.float64)[:, :-1]
-        inside = ((paths[:, 1:] >= 0) & (paths[:, 1:] <= 1)).all(axis=-1)
-        return Followed(read_belief(found), np.where(inside, log_density, np.nan))
+        log_density -= np.log(picture_extent(graph, trials)).sum(axis=-1, keepdims=True)  # of the image
+        return Followed(read_belief(found), np.where(inside_picture(graph, trials, paths)[:, 1:], log_density, np.nan))
 
     def gaze(params: Any, trials: Trials, passes: int, key: Key, hyper: Any = None) -> Gaze:
         shown = run(greedy_rollout, params, trials, trials.fixations, key, hyper)
         keys = jax.random.split(key, passes)
         sampled = [run(sampled_rollout, params, trials, trials.fixations, each, hyper) for each in keys]
         places = [np.asarray(found["memory"][gaze_name], np.float64) for found in (shown, *sampled)]
-        if graph.roles.extent:
-            places = [each * trials.shown()["extent"][:, None] for each in places]
+        places = [each * picture_extent(graph, trials)[:, None] for each in places]
         return Gaze(places[0], read_belief(shown), np.stack(places[1:]) if passes else places[0][None][:0])
 
     return Follower(follow, gaze, _scale_name(graph, agent), graph, agent)
+
+
+def inputs_of(graph: Graph, trials: Trials, paths: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """The inputs of a graph that follows scanpaths ``[R, T, 2]``, for some of the trials: fractions of the picture."""
+    places = np.asarray(paths[rows] / picture_extent(graph, trials, rows)[:, None], np.float32)
+    return {**trials.shown(rows), BEGIN: places[:, 0], "fixations": places[:, 1:]}
+
+
+def picture_extent(graph: Graph, trials: Trials, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+    """The shares of the images along x and y that are picture, ``[R, 2]``; 1 without padding."""
+    if not graph.roles.extent:
+        return np.ones((len(trials.image[rows]), 2))
+    extent = trials.stimuli[parse_port(graph.roles.extent).port][trials.image[rows]]
+    return np.maximum(np.asarray(extent, np.float64), 1e-6)  # a picture may be a pixel wide
+
+
+def inside_picture(graph: Graph, trials: Trials, paths: np.ndarray) -> np.ndarray:
+    """Whether each fixation of scanpaths ``[R, T, 2]`` lies in the picture, ``[R, T]``."""
+    return ((paths >= 0) & (paths <= picture_extent(graph, trials)[:, None])).all(axis=-1)
 
 
 def _margin(graph: Graph) -> Array:
@@ -211,36 +225,26 @@ def _rollout(graph: Graph, ports: list[str]) -> Any:
     return jax.jit(jax.vmap(one, in_axes=(None, 0, 0, None, None)))
 
 
-def with_uniform(log_density: np.ndarray) -> np.ndarray:
-    """Log densities, of which 1 % is the uniform one: as of all densities of a study, no place is impossible.
-
-    Example:
-      >>> with_uniform(np.array([0.0, -np.inf])).round(2).tolist()
-      [0.0, -4.61]
-    """
-    return np.log((1 - UNIFORM_SHARE) * np.exp(log_density) + UNIFORM_SHARE)
-
-
 def best_scale(
-    follower: Follower, params: dict[str, Params], trials: Trials, *, judged: np.ndarray | None = None
+    follower: Follower, params: dict[str, Params], trials: Trials, hyper: Mapping[str, float] | None = None
 ) -> tuple[float, np.ndarray]:
     """The scale of the policy that makes people's fixations most probable, and their log densities ``[R, T - 1]``.
 
-    These hold 1 % of the uniform density (`with_uniform`).
-    Each half of the images is judged with the scale that is best on the other half. The scale that is returned is the
-    best on all trials, or on those that are `judged`.
+    The scale is the best on all trials. The densities, which hold 1 % of the uniform one (`with_uniform`), are with the
+    scale that is best on the other half of the images, or on all trials where there is one image. `hyper` holds numbers
+    in the place of the graph's other hyper-parameters.
 
     Raises `InputError` if the scale is no hyper-parameter of the graph.
     """
     name = follower.scale_name
     if not name:
         raise InputError("the policy's scale must be a hyper-parameter of the graph to be fitted; it is none")
-    along = [follower.follow(params, trials, trials.fixations, {name: scale}).log_density for scale in SCALES]
+    numbers = [{**(hyper or {}), name: scale} for scale in SCALES]
+    along = [follower.follow(params, trials, trials.fixations, each).log_density for each in numbers]
     logs = np.stack([with_uniform(log) for log in along if log is not None])
     half = np.random.default_rng(0).permutation(len(trials.names))[trials.image] % 2
     fitted = np.full(logs.shape[1:], np.nan)
     for part in (0, 1):
         tried = half != part if (half != part).any() else half == part
         fitted[half == part] = logs[int(np.argmax(np.nanmean(logs[:, tried], axis=(1, 2))))][half == part]
-    used = slice(None) if judged is None else judged
-    return SCALES[int(np.argmax(np.nanmean(logs[:, used], axis=(1, 2))))], fitted
+    return SCALES[int(np.argmax(np.nanmean(logs, axis=(1, 2))))], fitted
