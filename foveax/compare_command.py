@@ -21,7 +21,7 @@ from foveax.study.cloning import clone, split_trials
 from foveax.study.compare import Eye
 from foveax.study.compare import compare as compare_eyes
 from foveax.study.following import Follower, best_scale, make_follower
-from foveax.study.presentation import as_run_takes, check_labels, numbered, presentation_notes, read_stimuli
+from foveax.study.presentation import as_run_takes, check_labels, number_images, presentation_notes, read_stimuli
 from foveax.study.trials import Trials, trials_of
 
 
@@ -119,7 +119,7 @@ def _table_and_stimuli(
         read = gaze.table(missing="keep")
         assert read is not None
         table = read
-    table = numbered(table, names) if names else table
+    table = number_images(table, names) if names else table
     check_labels(table, stimuli)
     return table, stimuli
 

@@ -21,7 +21,7 @@ from foveax.graph.compile import compile as compile_graph
 from foveax.graph.graph import Graph, parse_port
 from foveax.learning.hyperparameters import LearningConfig
 from foveax.learning.ppo import with_credit
-from foveax.study.following import batch_of, followed, gaze_agent, inputs_of, inside_picture
+from foveax.study.following import batch_of, follow_paths, gaze_agent, inputs_of, inside_picture
 from foveax.study.trials import Trials
 from foveax.training.learner import replayed_loss
 
@@ -35,7 +35,7 @@ CLIP = 1.0
 """Greatest norm of a gradient."""
 
 
-class Cloned(NamedTuple):
+class Clone(NamedTuple):
     """An eye that was fitted to people.
 
     Attributes:
@@ -62,7 +62,7 @@ def clone(
     batch: int = 64,
     rate: float = 1e-3,
     seed: int = 0,
-) -> Cloned:
+) -> Clone:
     """Fits the eye of a run to people's trials, and leaves all other parameters as they are.
 
     ``L = -share mean_t log π(f_t) + (1 - share) L_agent``: the mean log probability of people's fixations, and the
@@ -129,14 +129,14 @@ def clone(
         if number % every == 0 or number == steps:
             curve.append(float(log_prob(eye, *judged)))
             best = (eye, number) if np.argmax(curve) == len(curve) - 1 else best
-    return Cloned({**params, name: best[0]}, np.array(curve), best[1])
+    return Clone({**params, name: best[0]}, np.array(curve), best[1])
 
 
 def _experience(
     graph: Graph, name: str, params: dict[str, Params], trials: Trials, numbers: Mapping[str, float]
 ) -> tuple[Any, Array]:
     """What the agent reads and does along people's gaze ``[R, T - 1, ...]``; 1 where a fixation counts, else 0."""
-    along = followed(graph)
+    along = follow_paths(graph)
     ports = [f"{name}.{port}" for port in along.wiring.outputs[name]]
     rollout = jax.jit(jax.vmap(compile_graph(along, ports), in_axes=(None, 0, None, None, None)))
     parts = []
@@ -231,4 +231,4 @@ def split_trials(trials: Trials, *, seed: int = 0) -> tuple[Trials, Trials]:
             "half of the participants must have trials on half of the images, and the others on the others; got "
             f"{counts[0]} and {counts[1]} trials"
         )
-    return trials.chosen(masks[0]), trials.chosen(masks[1])
+    return trials.select(masks[0]), trials.select(masks[1])

@@ -9,13 +9,13 @@ import numpy as np
 from foveax._types import InputError, Params
 from foveax.evaluation.evaluate import Report as Progress
 from foveax.evaluation.evaluate import silent
-from foveax.study.decisions import Needed, needed, right, shares_seen
+from foveax.study.decisions import DecisionTimes, decision_times, is_correct, shares_seen
 from foveax.study.densities import PRIOR, Predictions, information_gain, predictions, with_uniform
 from foveax.study.following import Follower, Gaze, best_scale
 from foveax.study.likeness import CEILING, SHUFFLED, Likeness, best_fixed, likeness
 from foveax.study.trials import Trials, others_elsewhere, others_on_image
 
-PEOPLE, DRIVEN = "people", "people's gaze"
+PEOPLE, PEOPLES_GAZE = "people", "people's gaze"
 POLICY, FITTED = "policy", "policy, scale fitted"
 
 
@@ -44,7 +44,7 @@ class Study(NamedTuple):
         suits people best (``"EYE: policy, scale fitted"``), ``[R, T - 1]``, each with 1 % of the uniform density; empty
         where the policy cannot say.
       scales: by eye, the scale of the policy that suits people best.
-      needed: fixations and seconds until the decision is right for good, by row of `correct`.
+      decision_times: fixations and seconds until the decision is right for good, by row of `correct`.
     """
 
     trials: Trials
@@ -57,7 +57,7 @@ class Study(NamedTuple):
     densities: Predictions
     log_density: dict[str, np.ndarray]
     scales: dict[str, float]
-    needed: dict[str, Needed]
+    decision_times: dict[str, DecisionTimes]
 
     @property
     def gains(self) -> dict[str, np.ndarray]:
@@ -112,23 +112,25 @@ def compare(
                     follower, eye.params, trials, eye.hyper
                 )
     report("the classifier along people's gaze and controls")
-    paths = driving_paths(trials, rng, seed)
+    paths = control_paths(trials, rng, seed)
     label = np.asarray(trials.stimuli["label"])[trials.image]
-    driven = {name: follower.follow(own.params, trials, path, own.hyper).probabilities for name, path in paths.items()}
-    beliefs = driven[DRIVEN]
+    beliefs_along = {
+        name: follower.follow(own.params, trials, path, own.hyper).probabilities for name, path in paths.items()
+    }
+    beliefs = beliefs_along[PEOPLES_GAZE]
     correct: dict[str, np.ndarray] = {}
     if np.isfinite(trials.correct).any():
         correct[PEOPLE] = trials.correct
     for eye in eyes:
-        shown = gaze[eye.name].probabilities
-        if shown is not None:
-            correct[eye.name] = right(shown, label)
-    for name, probabilities in driven.items():
+        own_belief = gaze[eye.name].probabilities
+        if own_belief is not None:
+            correct[eye.name] = is_correct(own_belief, label)
+    for name, probabilities in beliefs_along.items():
         if probabilities is not None:
             missing = np.isnan(paths[name]).any(axis=(1, 2))
             if missing.all():  # nobody else, or no other image
                 continue
-            correct[name] = np.where(np.reshape(missing, (-1, 1)), np.nan, right(probabilities, label))
+            correct[name] = np.where(np.reshape(missing, (-1, 1)), np.nan, is_correct(probabilities, label))
     crop = follower.graph.roles.crop_size
     places = {**{eye.name: gaze[eye.name].fixations for eye in eyes}, **paths}
     sides = trials.sides
@@ -141,12 +143,14 @@ def compare(
     alike = likeness(trials, {**candidates, **modes}, seed=seed)
     report("densities")
     densities = predictions(trials, candidates, seed=seed)
-    times = {name: needed(values, trials.duration if name == PEOPLE else None) for name, values in correct.items()}
+    times = {
+        name: decision_times(values, trials.duration if name == PEOPLE else None) for name, values in correct.items()
+    }
     return Study(trials, eyes, gaze, correct, shares, beliefs, alike, densities, log_density, scales, times)
 
 
-def driving_paths(trials: Trials, rng: np.random.Generator, seed: int) -> dict[str, np.ndarray]:
-    """The scanpaths ``[R, T, 2]`` along which the classifier is driven: people's and the controls', NaN without any."""
+def control_paths(trials: Trials, rng: np.random.Generator, seed: int) -> dict[str, np.ndarray]:
+    """The scanpaths ``[R, T, 2]`` that the classifier follows: people's and the controls', NaN without any."""
     own = trials.fixations
 
     def begun(paths: np.ndarray) -> np.ndarray:
@@ -156,7 +160,7 @@ def driving_paths(trials: Trials, rng: np.random.Generator, seed: int) -> dict[s
         return np.where((rows >= 0)[:, None, None], begun(own[rows]), np.nan)
 
     return {
-        DRIVEN: own,
+        PEOPLES_GAZE: own,
         CEILING: of_others(others_on_image(trials, rng, 1)[:, 0]),
         SHUFFLED: of_others(others_elsewhere(trials, rng, 1)[:, 0]),
         "best fixed": best_fixed(trials, seed=seed),

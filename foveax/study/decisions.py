@@ -9,7 +9,7 @@ from foveax.analysis.scanpaths import in_pixels
 from foveax.study.trials import Trials
 
 
-class Needed(NamedTuple):
+class DecisionTimes(NamedTuple):
     """When decisions are right for good, by trial ``[R]``; NaN where they never are.
 
     Attributes:
@@ -21,7 +21,7 @@ class Needed(NamedTuple):
     seconds: np.ndarray
 
 
-def right(probabilities: np.ndarray, label: np.ndarray) -> np.ndarray:
+def is_correct(probabilities: np.ndarray, label: np.ndarray) -> np.ndarray:
     """Whether the most probable class ``[R, T, K]`` is the label ``[R]``, after each fixation: ``[R, T]``."""
     return (probabilities.argmax(axis=-1) == label[:, None]).astype(np.float64)
 
@@ -35,8 +35,8 @@ def shares_seen(fixations: np.ndarray, *, height: int, width: int, size: int) ->
       >>> shares_seen(np.array([[[0.5, 0.5], [0.5, 0.5]]]), height=5, width=5, size=3)
       array([[0.36, 0.36]])
     """
-    missing = np.isnan(fixations).any(axis=(1, 2))
-    points = in_pixels(np.where(missing[:, None, None], 0.0, fixations), height, width)
+    missing = np.any(np.isnan(fixations), axis=(1, 2), keepdims=True)
+    points = in_pixels(np.where(missing, 0.0, fixations), height, width)
     x, y = np.arange(width), np.arange(height)
     seen = np.zeros((len(points), height, width), bool)
     shares = np.zeros(points.shape[:2])
@@ -45,17 +45,16 @@ def shares_seen(fixations: np.ndarray, *, height: int, width: int, size: int) ->
         across, down = ((offset >= -size / 2) & (offset < size / 2) for offset in offsets)
         seen |= down[:, :, None] & across[:, None, :]
         shares[:, glimpse] = seen.mean(axis=(1, 2))
-    shares[missing] = np.nan
-    return shares
+    return np.where(missing[:, :, 0], np.nan, shares)
 
 
-def needed(correct: np.ndarray, duration: np.ndarray | None = None) -> Needed:
+def decision_times(correct: np.ndarray, duration: np.ndarray | None = None) -> DecisionTimes:
     """When decisions ``[R, T]`` are right, and stay so to the last fixation; with the seconds up to then.
 
     A decision that is not known is not right; a duration ``[R, T]`` that is not known counts as 0 seconds.
 
     Example:
-      >>> needed(np.array([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]])).fixations
+      >>> decision_times(np.array([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]])).fixations
       array([ 4., nan])
     """
     stays = np.flip(np.minimum.accumulate(np.flip(np.nan_to_num(correct), 1), 1), 1) > 0
@@ -65,7 +64,7 @@ def needed(correct: np.ndarray, duration: np.ndarray | None = None) -> Needed:
         total = np.cumsum(np.nan_to_num(duration), axis=1)
         known = np.isfinite(first)
         seconds[known] = total[known, first[known].astype(int) - 1]
-    return Needed(first, seconds)
+    return DecisionTimes(first, seconds)
 
 
 def by_stimulus(values: np.ndarray, trials: Trials) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 from foveax.analysis.density import density_map
 from foveax.plot.scanpath import scanpath
 from foveax.plot.style import COLOURS, LINES, MARKERS, outline, plain
-from foveax.study.compare import DRIVEN, PEOPLE, Study
+from foveax.study.compare import PEOPLE, PEOPLES_GAZE, Study
 from foveax.study.likeness import CEILING
 from foveax.study.tables import difficulties, intervals
 
@@ -55,7 +55,7 @@ def _figure(draw: Callable[[Study, "Axes"], None], study: Study, *, high: float 
 
 def _rows(study: Study) -> list[str]:
     """The rows of decisions that are drawn, at most six."""
-    names = (PEOPLE, *(eye.name for eye in study.eyes), DRIVEN, "best fixed", "another image", "random")
+    names = (PEOPLE, *(eye.name for eye in study.eyes), PEOPLES_GAZE, "best fixed", "another image", "random")
     return [name for name in names if name in study.correct][: len(COLOURS)]
 
 
@@ -94,7 +94,7 @@ def seen(study: Study, ax: "Axes") -> None:
 def difficulty(study: Study, ax: "Axes") -> None:
     """Draws how often people's and the model's decisions are right, a dot for each image."""
     values = difficulties(study)
-    one = PEOPLE if PEOPLE in values else DRIVEN
+    one = PEOPLE if PEOPLE in values else PEOPLES_GAZE
     other = study.eyes[0].name
     jitter = np.random.default_rng(0).normal(0, 0.4, (2, len(values[one])))
     ax.plot([0, 100], [0, 100], color="0.7", linewidth=0.8)

@@ -26,7 +26,7 @@ SCALES = (0.05, 0.1, 0.15, 0.25, 0.4, 0.6, 0.9, 1.3, 2.0, 3.0)
 """Of a policy, among which the one is chosen that makes people's fixations most probable."""
 
 
-class Followed(NamedTuple):
+class PathRecord(NamedTuple):
     """A run along given scanpaths.
 
     Attributes:
@@ -53,7 +53,7 @@ class Gaze(NamedTuple):
     passes: np.ndarray
 
 
-def begun_where_given(graph: Graph) -> Graph:
+def begin_at_input(graph: Graph) -> Graph:
     """The same graph, whose gaze begins where an input says, for each example.
 
     Raises `InputError` if the graph declares no gaze.
@@ -74,14 +74,14 @@ def gaze_agent(graph: Graph) -> str:
     return ""
 
 
-def followed(graph: Graph) -> Graph:
+def follow_paths(graph: Graph) -> Graph:
     """The same graph, whose gaze begins, and goes on, where its inputs say: ``fixations`` ``[T - 1, 2]``.
 
     The agent that moves the gaze stays, and gives the log density of each fixation that it is made to follow. Places
     are known to a pixel: one on the image's border counts as a quarter of a pixel inside, in the middle of the half of
     the outermost pixel that lies in the image, since the density of a squashed policy is 0 on the border itself.
     """
-    graph, name = begun_where_given(graph), gaze_agent(graph)
+    graph, name = begin_at_input(graph), gaze_agent(graph)
     if not name:
         return following(graph, graph.wiring.writes[graph.roles.gaze])
     module, margin = graph.modules[name], _margin(graph)
@@ -111,15 +111,15 @@ class Follower(NamedTuple):
     """A run's graph, compiled for many calls, with as many glimpses as trials have fixations.
 
     Attributes:
-      follow: ``(params, trials, paths, hyper=None) -> Followed``: along scanpaths ``[R, T, 2]``, on the stimuli of the
-        trials; `hyper` holds numbers in the place of the graph's hyper-parameters.
+      follow: ``(params, trials, paths, hyper=None) -> PathRecord``: along scanpaths ``[R, T, 2]``, on the stimuli of
+        the trials; `hyper` holds numbers in the place of the graph's hyper-parameters.
       gaze: ``(params, trials, passes, key, hyper=None) -> Gaze``: the run's own, from where the participants began.
       scale_name: the hyper-parameter that is the policy's scale when training is over; empty if there is none.
       graph: the graph.
       agent: the name of the agent that moves the gaze and can say how probable a fixation is; empty if there is none.
     """
 
-    follow: Callable[..., Followed]
+    follow: Callable[..., PathRecord]
     gaze: Callable[..., Gaze]
     scale_name: str
     graph: Graph
@@ -132,7 +132,7 @@ def make_follower(graph: Graph, length: int) -> Follower:
     Raises `InputError` if the graph declares no gaze.
     """
     graph = graph if graph.length == length else graph.replace(length=length)
-    along, own = followed(graph), begun_where_given(graph)
+    along, own = follow_paths(graph), begin_at_input(graph)
     agent, gaze_name, belief = gaze_agent(graph), graph.roles.gaze, graph.roles.belief
     beliefs = [belief] if belief else []
     densities = [f"{agent}.log_density"] if agent else []
@@ -158,21 +158,23 @@ def make_follower(graph: Graph, length: int) -> Follower:
             parts.append(jax.tree.map(np.asarray, rollout(params, inputs, keys[rows], 1.0, numbers)))
         return jax.tree.map(lambda *arrays: np.concatenate(arrays)[:size], *parts)
 
-    def follow(params: Any, trials: Trials, paths: np.ndarray, hyper: Any = None) -> Followed:
+    def follow(params: Any, trials: Trials, paths: np.ndarray, hyper: Any = None) -> PathRecord:
         found = run(following_rollout, params, trials, paths, jax.random.key(0), hyper)
         if not agent:
-            return Followed(read_belief(found), None)
+            return PathRecord(read_belief(found), None)
         log_density = np.asarray(found[agent]["log_density"], np.float64)[:, :-1]
-        log_density -= np.log(picture_extent(graph, trials)).sum(axis=-1, keepdims=True)  # of the image
-        return Followed(read_belief(found), np.where(inside_picture(graph, trials, paths)[:, 1:], log_density, np.nan))
+        log_density = log_density - np.log(picture_extent(graph, trials)).sum(axis=-1, keepdims=True)  # of the image
+        return PathRecord(
+            read_belief(found), np.where(inside_picture(graph, trials, paths)[:, 1:], log_density, np.nan)
+        )
 
     def gaze(params: Any, trials: Trials, passes: int, key: Key, hyper: Any = None) -> Gaze:
-        shown = run(greedy_rollout, params, trials, trials.fixations, key, hyper)
+        mode = run(greedy_rollout, params, trials, trials.fixations, key, hyper)
         keys = jax.random.split(key, passes)
         sampled = [run(sampled_rollout, params, trials, trials.fixations, each, hyper) for each in keys]
-        places = [np.asarray(found["memory"][gaze_name], np.float64) for found in (shown, *sampled)]
+        places = [np.asarray(found["memory"][gaze_name], np.float64) for found in (mode, *sampled)]
         places = [each * picture_extent(graph, trials)[:, None] for each in places]
-        return Gaze(places[0], read_belief(shown), np.stack(places[1:]) if passes else places[0][None][:0])
+        return Gaze(places[0], read_belief(mode), np.stack(places[1:]) if passes else places[0][None][:0])
 
     return Follower(follow, gaze, _scale_name(graph, agent), graph, agent)
 
@@ -180,7 +182,7 @@ def make_follower(graph: Graph, length: int) -> Follower:
 def inputs_of(graph: Graph, trials: Trials, paths: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
     """The inputs of a graph that follows scanpaths ``[R, T, 2]``, for some of the trials: fractions of the picture."""
     places = np.asarray(paths[rows] / picture_extent(graph, trials, rows)[:, None], np.float32)
-    return {**trials.shown(rows), BEGIN: places[:, 0], "fixations": places[:, 1:]}
+    return {**trials.stimuli_of(rows), BEGIN: places[:, 0], "fixations": places[:, 1:]}
 
 
 def picture_extent(graph: Graph, trials: Trials, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
@@ -193,7 +195,7 @@ def picture_extent(graph: Graph, trials: Trials, rows: np.ndarray | slice = slic
 
 def inside_picture(graph: Graph, trials: Trials, paths: np.ndarray) -> np.ndarray:
     """Whether each fixation of scanpaths ``[R, T, 2]`` lies in the picture, ``[R, T]``."""
-    return ((paths >= 0) & (paths <= picture_extent(graph, trials)[:, None])).all(axis=-1)
+    return np.all((paths >= 0) & (paths <= picture_extent(graph, trials)[:, None]), axis=-1)
 
 
 def _margin(graph: Graph) -> Array:

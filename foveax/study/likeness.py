@@ -21,7 +21,7 @@ CONTROLS = ("centre", "random", SHUFFLED, "best fixed")
 DISTANCES = ("levenshtein", "time warping")
 """Scores that are smaller where scanpaths are more alike."""
 
-Scored = dict[str, dict[str, np.ndarray]]
+Scores = dict[str, dict[str, np.ndarray]]
 """By candidate or control, by score: a value for each trial ``[R]``, NaN where there is none."""
 
 
@@ -35,8 +35,8 @@ class Likeness(NamedTuple):
         bias to the centre.
     """
 
-    scores: Scored
-    specific: Scored
+    scores: Scores
+    specific: Scores
 
 
 def likeness(trials: Trials, candidates: Mapping[str, np.ndarray], *, seed: int = 0) -> Likeness:

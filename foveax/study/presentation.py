@@ -50,7 +50,7 @@ def as_run_takes(arrays: Mapping[str, np.ndarray], run: LoadedRun) -> Split:
     return {**stimuli, "image": image}
 
 
-def numbered(table: FixationTable, names: tuple[str, ...]) -> FixationTable:
+def number_images(table: FixationTable, names: tuple[str, ...]) -> FixationTable:
     """The same table, whose column ``image`` numbers the stimuli by their names.
 
     Raises `InputError` for a name that is not there; the message names row and column.
@@ -102,13 +102,13 @@ def presentation_notes(run: LoadedRun, trials: Trials, *, aperture: int, mouse: 
     if trained != length or (aperture and aperture != crop):
         size = f" --crop-size {aperture}" if aperture else ""
         notes.append(f"To train a model that sees as people did: foveax train --glimpses {length}{size}.")
-    shown = shown_in_training(run, trials)
+    shown = count_training_images(run, trials)
     if shown:
         notes.append(f"{shown} of the {len(trials.names)} images are among those that the run was trained on.")
     return notes
 
 
-def shown_in_training(run: LoadedRun, trials: Trials) -> int:
+def count_training_images(run: LoadedRun, trials: Trials) -> int:
     """How many of the stimuli are training images of a run, pixel by pixel."""
     train = run.data.train["image"]
     stimuli = trials.stimuli["image"]

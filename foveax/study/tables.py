@@ -7,7 +7,7 @@ import numpy as np
 
 from foveax.analysis.bootstrap import Interval
 from foveax.report.tables import Cell, Table
-from foveax.study.compare import DRIVEN, FITTED, PEOPLE, POLICY, Study
+from foveax.study.compare import FITTED, PEOPLE, PEOPLES_GAZE, POLICY, Study
 from foveax.study.decisions import by_stimulus, rank_correlation
 from foveax.study.densities import PRIOR
 from foveax.study.intervals import Difference, crossed_intervals, holm, paired_difference
@@ -68,7 +68,7 @@ def _accuracy_table(study: Study) -> Table:
     own = study.eyes[0].name
     note = (
         f"Share of right decisions, in %. {answered}Row {own}: its own gaze, from where the participant began. All "
-        f"other rows: the classifier of {own} along the gaze of others, which begins there too. {DRIVEN}: of the "
+        f"other rows: the classifier of {own} along the gaze of others, which begins there too. {PEOPLES_GAZE}: of the "
         f"participant. {OVER} The last column is the share of the image's pixels that all fixations have shown, in %."
     )
     return Table(note, ["", *(f"fixation {step + 1}" for step in range(length)), "seen"], rows)
@@ -87,11 +87,11 @@ def _share_table(study: Study) -> Table:
 
 def _gain_table(study: Study) -> Table:
     last = {name: values[:, -1] for name, values in study.correct.items() if name != PEOPLE}
-    others = [name for name in last if name != DRIVEN]
-    found = {name: difference(study, last[DRIVEN], last[name]) for name in others} if DRIVEN in last else {}
+    others = [name for name in last if name != PEOPLES_GAZE]
+    found = {name: difference(study, last[PEOPLES_GAZE], last[name]) for name in others} if PEOPLES_GAZE in last else {}
     p, tested = _corrected(found)
     rows: list[list[Cell]] = [
-        [f"{DRIVEN} - {name}", _percent(each.interval), _p(p[name])] for name, each in found.items()
+        [f"{PEOPLES_GAZE} - {name}", _percent(each.interval), _p(p[name])] for name, each in found.items()
     ]
     note = (
         "Points by which the classifier is right more often, after the last fixation, along people's gaze than along "
@@ -211,21 +211,21 @@ def _test_table(study: Study) -> Table:
 
 def difficulties(study: Study) -> dict[str, np.ndarray]:
     """How often decisions are right on each stimulus ``[M]``, the mean over fixations: people's, the model's."""
-    names = [name for name in (PEOPLE, DRIVEN, study.eyes[0].name) if name in study.correct]
+    names = [name for name in (PEOPLE, PEOPLES_GAZE, study.eyes[0].name) if name in study.correct]
     return {name: by_stimulus(study.correct[name].mean(axis=1), study.trials) for name in names}
 
 
 def _difficulty_table(study: Study) -> Table:
     values = difficulties(study)
     own = study.eyes[0].name
-    pairs = [(one, other) for one in values for other in values if one != other and (one, other) != (own, DRIVEN)]
+    pairs = [(one, other) for one in values for other in values if one != other and (one, other) != (own, PEOPLES_GAZE)]
     unordered = {tuple(sorted(pair)): pair for pair in pairs}
     rows: list[list[Cell]] = [
         [f"{one} and {other}", rank_correlation(values[one], values[other])] for one, other in unordered.values()
     ]
-    if PEOPLE in study.needed:
-        seconds, fixations = (by_stimulus(each, study.trials) for each in study.needed[PEOPLE][::-1])
-        theirs = by_stimulus(study.needed[own].fixations, study.trials)
+    if PEOPLE in study.decision_times:
+        seconds, fixations = (by_stimulus(each, study.trials) for each in study.decision_times[PEOPLE][::-1])
+        theirs = by_stimulus(study.decision_times[own].fixations, study.trials)
         rows.append([f"fixations that people and {own} need", rank_correlation(fixations, theirs)])
         rows.append([f"seconds that people and fixations that {own} needs", rank_correlation(seconds, theirs)])
     note = (
@@ -237,7 +237,7 @@ def _difficulty_table(study: Study) -> Table:
 
 def _time_table(study: Study) -> Table:
     rows: list[list[Cell]] = []
-    for name, need in study.needed.items():
+    for name, need in study.decision_times.items():
         known = np.isfinite(study.correct[name]).any(axis=1)
         never = 100 * float(np.isnan(need.fixations[known]).mean())
         seconds = np.isfinite(need.seconds).any()

@@ -47,11 +47,11 @@ class Trials(NamedTuple):
         """Whether each fixation lies in the image, ``[R, T]``."""
         return np.asarray(((self.fixations >= 0) & (self.fixations <= 1)).all(axis=-1))
 
-    def shown(self, rows: np.ndarray | slice = slice(None)) -> dict[str, np.ndarray]:
+    def stimuli_of(self, rows: np.ndarray | slice = slice(None)) -> dict[str, np.ndarray]:
         """The stimuli of some trials, a row each, by graph input."""
         return {name: array[self.image[rows]] for name, array in self.stimuli.items()}
 
-    def chosen(self, rows: np.ndarray) -> "Trials":
+    def select(self, rows: np.ndarray) -> "Trials":
         """Some of the trials, by number or by a mask, with the stimuli that are theirs."""
         used, image = np.unique(self.image[rows], return_inverse=True)
         per_trial = ("fixations", "subject", "correct", "duration")

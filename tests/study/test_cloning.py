@@ -67,7 +67,7 @@ def test_cloning_recovers_a_policy_the_better_the_more_data(truth, follower, rec
     assert not set(known.subject) & set(judged.subject)
     divergences = [divergence(graph, params, fresh, judged)]
     for count in (6, 30, len(known.image)):
-        some = known.chosen(np.arange(len(known.image))[:: len(known.image) // count][:count])
+        some = known.select(np.arange(len(known.image))[:: len(known.image) // count][:count])
         cloned = clone(graph, fresh, some, steps=400, batch=32, rate=1e-2)
         divergences.append(divergence(graph, params, cloned.params, judged))
     record_property("KL to the truth without cloning, and with 6, 30 and all trials", np.round(divergences, 3).tolist())

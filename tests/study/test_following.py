@@ -12,7 +12,7 @@ import foveax as fx
 from foveax.learning.policies import level_categorical
 from foveax.networks.encoders import index_features
 from foveax.study.densities import with_uniform
-from foveax.study.following import best_scale, followed, make_follower
+from foveax.study.following import best_scale, follow_paths, make_follower
 from foveax.study.simulation import Observers, simulated_participants
 from foveax.study.trials import trials_of
 
@@ -52,9 +52,9 @@ def test_log_density_is_that_of_the_policy(data, trials, grid):
     follower = make_follower(graph, 4)
     along = follower.follow(params, trials, trials.fixations)
     record = ["saccader.observed", "classifier.logits", "decision.probabilities"]
-    compiled = fx.compile(followed(graph.replace(length=4)), record)
+    compiled = fx.compile(follow_paths(graph.replace(length=4)), record)
     row = 5
-    one = {name: jnp.asarray(array) for name, array in trials.shown(row).items()}
+    one = {name: jnp.asarray(array) for name, array in trials.stimuli_of(row).items()}
     path = jnp.asarray(trials.fixations[row], jnp.float32)
     found = compiled(params, {**one, "beginning": path[0], "fixations": path[1:]}, jax.random.key(0))
     np.testing.assert_allclose(along.probabilities[row], found["decision"]["probabilities"], atol=1e-5)

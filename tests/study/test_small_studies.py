@@ -76,7 +76,7 @@ def test_controls_that_are_missing_are_not_counted(model):
     assert np.isnan(study.shares["another participant"])[missing].all()
     _, table = tables_of(study)["time"]
     never = {row[0]: row[3] for row in table.rows}["another participant"]
-    times = study.needed["another participant"].fixations
+    times = study.decision_times["another participant"].fixations
     assert never == pytest.approx(100 * np.isnan(times[~missing]).mean())
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import foveax as fx
-from foveax.study.decisions import needed, rank_correlation, shares_seen
+from foveax.study.decisions import decision_times, rank_correlation, shares_seen
 from foveax.study.densities import PRIOR, information_gain, predictions
 from foveax.study.intervals import crossed_intervals, holm, paired_difference, t_quantile, t_tail
 from foveax.study.likeness import CEILING, SHUFFLED, likeness
@@ -58,7 +58,7 @@ def test_shares_seen_are_those_of_coverage(rng):
 def test_time_to_decision_is_until_it_stays_right():
     correct = np.array([[1, 0, 1, 1], [1, 1, 1, 1], [1, 1, 1, 0]], float)
     duration = np.array([[np.nan, 2, 3, 4]] * 3)
-    found = needed(correct, duration)
+    found = decision_times(correct, duration)
     np.testing.assert_array_equal(found.fixations, [3, 1, np.nan])
     np.testing.assert_array_equal(found.seconds, [5, 0, np.nan])
 
