@@ -85,13 +85,13 @@ def compare(
     notes += [next(each.sentence for each in problems if each.kind == kind) + "." for kind in kinds]
     follower = make_follower(loaded.graph, trials.fixations.shape[1])
     eyes, trials, more = _eyes(loaded, follower, trials, study)
-    found = compare_eyes(
+    comparison = compare_eyes(
         follower, eyes, trials, passes=study.passes, aperture=study.aperture, seed=study.seed, report=_report
     )
     folder = Path(out).expanduser() if out else loaded.path / f"people{suffix(loaded)}"
     title = f"{loaded.path.absolute().name} and people"
-    page = write_study(found, folder, title=title, notes=notes + more)
-    for sentence in verdicts(found):
+    page = write_study(comparison, folder, title=title, notes=notes + more)
+    for sentence in verdicts(comparison):
         print(sentence)
     print(f"tables, figures and the page are in {folder}; open {page}")
 
@@ -131,23 +131,31 @@ def _eyes(
     own = Eye("model", run.params, {})
     if not study.clone:
         return (own,), trials, []
-    known, judged = split_trials(trials, seed=study.seed)
+    fitting, test = split_trials(trials, seed=study.seed)
     name = follower.scale_name
-    scale = {name: best_scale(follower, run.params, known)[0]} if name else {}
+    scale = {name: best_scale(follower, run.params, fitting)[0]} if name else {}
     eyes = [own]
     for title, share in (("cloned", 1.0), ("cloned and rewarded", study.clone_share)):
-        _report(f"{title}: fitting the eye to {len(known.image):,} trials")
-        fitted = clone(
-            follower.graph, run.params, known, share=share, data=run.data, learning=run.config.learning, hyper=scale,
-            steps=study.clone_steps, batch=min(64, run.config.batch), seed=study.seed,
-        )  # fmt: skip
-        hyper = {name: best_scale(follower, fitted.params, known)[0]} if name else {}
-        eyes.append(Eye(title, fitted.params, hyper))
-    others = ", of other participants" if known.has_subjects else ""
+        _report(f"{title}: fitting the eye to {len(fitting.image):,} trials")
+        cloned = clone(
+            follower.graph,
+            run.params,
+            fitting,
+            share=share,
+            data=run.data,
+            learning=run.config.learning,
+            hyper=scale,
+            steps=study.clone_steps,
+            batch=min(64, run.config.batch),
+            seed=study.seed,
+        )
+        hyper = {name: best_scale(follower, cloned.params, fitting)[0]} if name else {}
+        eyes.append(Eye(title, cloned.params, hyper))
+    others = ", of other participants" if fitting.has_subjects else ""
     note = (
-        f"The eye was also fitted to {len(known.image):,} trials on {len(known.names)} other images{others}, through "
-        f"the same classifier: alone (cloned), and with a weight of {1 - study.clone_share:g} on reward (cloned and "
-        f"rewarded). All eyes are judged on the trials that are left: {len(judged.image):,}, on {len(judged.names)} "
-        "images."
+        f"The eye was also fitted to {len(fitting.image):,} trials on {len(fitting.names)} other images{others}, "
+        f"through the same classifier: alone (cloned), and with a weight of {1 - study.clone_share:g} on reward "
+        f"(cloned and rewarded). All eyes are judged on the trials that are left: {len(test.image):,}, on "
+        f"{len(test.names)} images."
     )
-    return tuple(eyes), judged, [note]
+    return tuple(eyes), test, [note]

@@ -148,10 +148,11 @@ def _duplicates(table: FixationTable) -> list[Problem]:
         before = first.setdefault(key, row)
         again[row] = before if before != row else -1
     must = "each fixation of a trial must come once"
-    found = _problems(
-        "duplicate", again >= 0, "glimpse", must, lambda row: f"{table.glimpse[row]} again, as in row {again[row] + 1}",
-        True,
-    )  # fmt: skip
+
+    def fixation_came(row: int) -> str:
+        return f"{table.glimpse[row]} again, as in row {again[row] + 1}"
+
+    found = _problems("duplicate", again >= 0, "glimpse", must, fixation_came, True)
     trial = table.trial
     if trial is None:
         return found
@@ -162,10 +163,11 @@ def _duplicates(table: FixationTable) -> list[Problem]:
         before = of_trial.setdefault(key, image)
         again[row] = before if before != image else -1
     must = "a participant's trial must be of one image"
-    return found + _problems(
-        "duplicate", again >= 0, "trial", must,
-        lambda row: f"trial {trial[row]} on image {table.image[row]}, and on {again[row]} before", True,
-    )  # fmt: skip
+
+    def trial_came(row: int) -> str:
+        return f"trial {trial[row]} on image {table.image[row]}, and on {again[row]} before"
+
+    return found + _problems("duplicate", again >= 0, "trial", must, trial_came, True)
 
 
 def _unknown(table: FixationTable, images: int | None, stimuli: Collection[str] | None) -> list[Problem]:

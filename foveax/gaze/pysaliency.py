@@ -109,9 +109,14 @@ def _trains(group: Any) -> dict[str, Any]:
 
 
 def _flat(
-    xs: np.ndarray, ys: np.ndarray, n: np.ndarray, length: np.ndarray, subject: np.ndarray | None,
-    of_scanpaths: dict[str, np.ndarray], of_fixations: dict[str, np.ndarray],
-) -> dict[str, Any]:  # fmt: skip
+    xs: np.ndarray,
+    ys: np.ndarray,
+    n: np.ndarray,
+    length: np.ndarray,
+    subject: np.ndarray | None,
+    of_scanpaths: dict[str, np.ndarray],
+    of_fixations: dict[str, np.ndarray],
+) -> dict[str, Any]:
     """A row for each fixation."""
     inside = np.arange(xs.shape[1]) < length[:, None]
     repeated = {name: np.repeat(of_scanpaths[name], length) for name in OF_SCANPATHS if name in of_scanpaths}

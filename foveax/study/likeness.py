@@ -64,11 +64,10 @@ def likeness(trials: Trials, candidates: Mapping[str, np.ndarray], *, seed: int 
     for name, paths in several.items():
         taken = [path for other in paths for path in _of_others(other, elsewhere[:, :1])]
         shuffled[name] = _mean([score(own, path, trials, threshold) for path in taken])
-    specific = {
-        name: {kind: (values - shuffled[name][kind]) * (-1 if kind in DISTANCES else 1)
-               for kind, values in scores[name].items()}
-        for name in shuffled
-    }  # fmt: skip
+    specific: Scores = {}
+    for name, elsewhere_scores in shuffled.items():
+        gains = {kind: scores[name][kind] - values for kind, values in elsewhere_scores.items()}
+        specific[name] = {kind: -gain if kind in DISTANCES else gain for kind, gain in gains.items()}
     return Likeness(scores, specific)
 
 

@@ -59,11 +59,10 @@ def _accuracy_table(study: Study) -> Table:
     length = study.trials.fixations.shape[1]
     columns = {(name, step): values[:, step] for name, values in study.correct.items() for step in range(length)}
     found = intervals(study, columns)
-    rows = [
-        [name, *(_share(found[name, step]) for step in range(length)),
-         100 * float(np.nanmean(study.shares[name][:, -1])) if name in study.shares else ""]
-        for name in study.correct
-    ]  # fmt: skip
+    rows: list[list[Cell]] = []
+    for name in study.correct:
+        seen: Cell = 100 * float(np.nanmean(study.shares[name][:, -1])) if name in study.shares else ""
+        rows.append([name, *(_share(found[name, step]) for step in range(length)), seen])
     answered = f"Row {PEOPLE}: their answers. " if PEOPLE in study.correct else "What people answered is not known. "
     own = study.eyes[0].name
     note = (
@@ -148,11 +147,10 @@ def _specific_table(study: Study) -> Table:
     zero = np.zeros(len(study.trials.image))
     p, tested = _corrected({name: difference(study, specific[name]["scanmatch"], zero) for name in names})
     ceiling = found[CEILING, "scanmatch"].mean
-    rows = [
-        [name, *(found[name, kind] for kind in kinds),
-         100 * found[name, "scanmatch"].mean / ceiling if ceiling > 0 else "", _p(p[name])]
-        for name in names
-    ]  # fmt: skip
+    rows: list[list[Cell]] = []
+    for name in names:
+        share: Cell = 100 * found[name, "scanmatch"].mean / ceiling if ceiling > 0 else ""
+        rows.append([name, *(found[name, kind] for kind in kinds), share, _p(p[name])])
     note = (
         "How much more alike two scanpaths on one image are than on two images, by the same two: 0 for an eye that "
         "does not look at the image, however strong its bias to the centre. Positive is more alike, in every column. "
