@@ -7,9 +7,10 @@ import jax
 import numpy as np
 
 from foveax._types import InputError, Params
+from foveax.analysis.scanpaths import coverage_by_fixation
 from foveax.evaluation.evaluate import Report as Progress
 from foveax.evaluation.evaluate import silent
-from foveax.study.decisions import DecisionTimes, decision_times, is_correct, shares_seen
+from foveax.study.decisions import DecisionTimes, decision_times, is_correct
 from foveax.study.densities import PRIOR, Predictions, information_gain, predictions, with_uniform
 from foveax.study.following import Follower, Gaze, best_scale
 from foveax.study.likeness import CEILING, SHUFFLED, Likeness, best_fixed, likeness
@@ -134,9 +135,9 @@ def compare(
     crop = follower.graph.roles.crop_size
     places = {**{eye.name: gaze[eye.name].fixations for eye in eyes}, **paths}
     sides = trials.sides
-    shares = {name: shares_seen(path, **sides, size=crop) for name, path in places.items() if crop}
+    shares = {name: _shares(path, **sides, size=crop) for name, path in places.items() if crop}
     if crop or aperture:
-        shares[PEOPLE] = shares_seen(trials.fixations, **sides, size=aperture or crop)
+        shares[PEOPLE] = coverage_by_fixation(trials.fixations, **sides, size=aperture or crop)
     report("likeness of scanpaths")
     candidates = {eye.name: gaze[eye.name].passes for eye in eyes}
     modes = {f"{eye.name}: mode": gaze[eye.name].fixations for eye in eyes}
@@ -147,6 +148,14 @@ def compare(
         name: decision_times(values, trials.duration if name == PEOPLE else None) for name, values in correct.items()
     }
     return Study(trials, eyes, gaze, correct, shares, beliefs, alike, densities, log_density, scales, times)
+
+
+def _shares(paths: np.ndarray, *, height: int, width: int, size: int) -> np.ndarray:
+    """The share of the image's pixels seen up to each fixation, ``[R, T]``; NaN of a scanpath that is not there."""
+    shares = np.full(paths.shape[:2], np.nan)
+    known = np.isfinite(paths).all(axis=(1, 2))
+    shares[known] = coverage_by_fixation(paths[known], height=height, width=width, size=size)
+    return shares
 
 
 def control_paths(trials: Trials, rng: np.random.Generator, seed: int) -> dict[str, np.ndarray]:

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 
 from foveax.analysis.bootstrap import Interval
-from foveax.analysis.scanpaths import in_pixels
 from foveax.study.trials import Trials
 
 
@@ -24,28 +23,6 @@ class DecisionTimes(NamedTuple):
 def is_correct(probabilities: np.ndarray, label: np.ndarray) -> np.ndarray:
     """Whether the most probable class ``[R, T, K]`` is the label ``[R]``, after each fixation: ``[R, T]``."""
     return (probabilities.argmax(axis=-1) == label[:, None]).astype(np.float64)
-
-
-def shares_seen(fixations: np.ndarray, *, height: int, width: int, size: int) -> np.ndarray:
-    """The share of an image's pixels that lie in any of the square crops up to each fixation, ``[R, T]``.
-
-    Crops are `size` pixels a side. A scanpath that is not there, NaN, has no share: NaN.
-
-    Example:
-      >>> shares_seen(np.array([[[0.5, 0.5], [0.5, 0.5]]]), height=5, width=5, size=3)
-      array([[0.36, 0.36]])
-    """
-    missing = np.any(np.isnan(fixations), axis=(1, 2), keepdims=True)
-    points = in_pixels(np.where(missing, 0.0, fixations), height, width)
-    x, y = np.arange(width), np.arange(height)
-    seen = np.zeros((len(points), height, width), bool)
-    shares = np.zeros(points.shape[:2])
-    for glimpse in range(points.shape[1]):
-        offsets = x - points[:, glimpse, :1], y - points[:, glimpse, 1:]
-        across, down = ((offset >= -size / 2) & (offset < size / 2) for offset in offsets)
-        seen |= down[:, :, None] & across[:, None, :]
-        shares[:, glimpse] = seen.mean(axis=(1, 2))
-    return np.where(missing[:, :, 0], np.nan, shares)
 
 
 def decision_times(correct: np.ndarray, duration: np.ndarray | None = None) -> DecisionTimes:

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import foveax as fx
-from foveax.study.decisions import decision_times, rank_correlation, shares_seen
+from foveax.study.decisions import decision_times, rank_correlation
 from foveax.study.densities import PRIOR, information_gain, predictions
 from foveax.study.intervals import crossed_intervals, holm, paired_difference, t_quantile, t_tail
 from foveax.study.likeness import CEILING, SHUFFLED, likeness
@@ -43,16 +43,6 @@ def test_rank_correlation_is_spearman_s(rng):
     one[:10] = 0.0
     want = stats.spearmanr(one + other, other).statistic
     assert rank_correlation(one + other, other).mean == pytest.approx(want)
-
-
-def test_shares_seen_are_those_of_coverage(rng):
-    from foveax.analysis import coverage
-
-    for size in (3, 4, 9):
-        paths = rng.random((20, 5, 2))
-        shares = shares_seen(paths, height=17, width=23, size=size)
-        assert shares[:, -1].mean() == pytest.approx(coverage(paths, height=17, width=23, size=size))
-        assert (np.diff(shares, axis=1) >= 0).all()
 
 
 def test_time_to_decision_is_until_it_stays_right():
