@@ -124,7 +124,7 @@ def load(chosen: argparse.Namespace, level: int) -> Data:
 
 @functools.cache
 def images_of(level: int, train: int, test: int, overflow: bool, validation: int) -> Data:
-    """As `load`, once for each level."""
+    """The images of a level, drawn once."""
     data = digit_debris(level, train, test, overflow)
     data = held_out(data, validation) if validation else data
     return data._replace(train=jax.device_put(data.train), test=jax.device_put(data.test))

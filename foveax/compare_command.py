@@ -27,30 +27,30 @@ from foveax.study.trials import Trials, trials_of
 
 @dataclasses.dataclass(frozen=True)
 class StudyFlags(Checked):
-    """How people and the run are compared."""
+    """Choices of the comparison of people and a run."""
 
     people_format: Literal["csv", "attention_mnist", "pysaliency"] = "csv"
-    """Of the file of people: CSV, with the flags above; mnist.json of AttentionMNIST; or HDF5 of pysaliency, in pixels
-    of the images."""
+    """The format of the file of people: CSV, with the flags above; mnist.json of AttentionMNIST; or HDF5 of pysaliency,
+    in pixels of the images."""
     stimuli: str = ""
     """An .npz file of the images that people saw, image, label and, if the file of people names them, stimulus; by
     default the run's test images or, of AttentionMNIST, MNIST's own."""
     first_pixel: int = bounded(1, 0, 1)
-    """Of AttentionMNIST: from what its coordinates are counted."""
+    """The number of the first pixel in the coordinates of AttentionMNIST."""
     fixations: int = bounded(0, 0, 1000)
-    """How many of each trial are compared; 0: as many as keep most of them."""
+    """The number of fixations of each trial that are compared; 0: the one with which the most remain."""
     aperture: int = bounded(0, 0, 100_000)
     """The side in pixels of the square that people saw at each fixation, where it is known."""
     passes: int = bounded(4, 1, 1000)
-    """Of the policy, sampled."""
+    """Samples of the policy on each trial."""
     clone: bool = False
     """Also fit the eye to half of the people and images, alone and mixed with reward, and judge all on the others."""
     clone_share: float = bounded(0.1, 0.0, 1.0, above=0.0)
-    """Of people's likelihood in the loss of the eye that is mixed with reward."""
+    """The share of people's likelihood in the loss of the eye that is also fitted to reward."""
     clone_steps: int = bounded(2_000, 1, 10**7)
-    """Of each such training."""
+    """Steps of each fit."""
     seed: int = bounded(0, 0, 2**32 - 1)
-    """Of all that is drawn."""
+    """The seed of all random numbers."""
 
 
 STUDY = StudyFlags()

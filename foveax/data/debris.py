@@ -22,8 +22,8 @@ class Fragments(NamedTuple):
     """Squares cut from the templates of digits, in the order in which they are laid; int32.
 
     Attributes:
-      digit: from which each is cut, ``[P]``.
-      side: of each in pixels, ``[P]``.
+      digit: digits from which they are cut, ``[P]``.
+      side: sides in pixels, ``[P]``.
       source: row and column of its upper left corner in the template, ``[P, 2]``.
       corner: row and column of the same corner in the image, ``[P, 2]``.
     """

@@ -45,10 +45,10 @@ def write_bids(
 
     Args:
       root: the folder of the data set, made if it is not there.
-      table: with the column ``subject``.
-      screen: on which the images were shown; it becomes ``StimulusPresentation``.
+      table: fixations, with the column ``subject``.
+      screen: the one on which the images were shown; it becomes ``StimulusPresentation``.
       task: its name, of letters and digits.
-      recordings: by subject.
+      recordings: samples by subject.
 
     Raises:
       InputError: if the table has no subjects, two have the same label, or a text holds a tab or is ``n/a``.

@@ -23,8 +23,8 @@ class Problem(NamedTuple):
       kind: ``"outside"``, ``"missing"``, ``"negative duration"``, ``"unsorted onset"``, ``"duplicate"``,
         ``"unknown stimulus"`` or ``"mirrored"``.
       rows: the first and the last row of the table that have it, from 0.
-      column: where.
-      sentence: what must hold, and what came; rows are counted from 1.
+      column: name of the column that has it.
+      sentence: the rule, and the value that breaks it; rows are counted from 1.
       refused: whether no analysis can go on with it; otherwise it is to be warned of.
     """
 
@@ -50,7 +50,7 @@ def gaze_problems(
     content's centre of mass, which must be 3 standard errors below 0, on at least 8 images.
 
     Args:
-      table: with places that may be NaN.
+      table: fixations, whose places may be NaN.
       images: ``[N, H, W, C]``, which the column ``image`` counts; without them no origin can be wrong.
       stimuli: the names that the column ``stimulus`` may hold.
 

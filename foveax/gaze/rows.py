@@ -19,7 +19,7 @@ from foveax.analysis.table import (
 from foveax.gaze.screen import Screen, Unit, from_fractions, to_fractions
 
 PREFIX = "foveax_"
-"""Of columns that hold a table's own values, exactly, next to those in the units of a format."""
+"""Begins the names of columns that hold a table's own values, exactly, next to those in the units of a format."""
 MILLISECONDS = 1000.0
 TRIAL_COLUMNS = ("subject", "trial", "image", "stimulus")
 """Columns of a format that tell its scanpaths apart."""

@@ -39,7 +39,7 @@ def read_sidecar(file: Path) -> dict[str, Any]:
 
 
 def unit_size(facts: Mapping[str, Any], column: str, units: Mapping[str, float], *, source: str) -> float:
-    """How much one unit of a column is, by the ``Units`` of its sidecar; 1 where none is declared."""
+    """The size of one unit of a column, by the ``Units`` of its sidecar; 1 where none is declared."""
     described = facts.get(column)
     unit = described.get("Units", "") if isinstance(described, dict) else ""
     if unit and unit not in units:

@@ -26,11 +26,11 @@ from foveax.study.trials import Trials
 from foveax.training.learner import replayed_loss
 
 CHECKS = 20
-"""Times at which the trials that are held out are looked at."""
+"""The number of times that the likelihood of held-out trials is measured."""
 HELD_OUT = 0.2
 """Share of the images whose trials are held out, to stop where their likelihood is greatest."""
 FEWEST_IMAGES = 5
-"""Images from which on some are held out."""
+"""The number of images from which on some are held out."""
 CLIP = 1.0
 """Greatest norm of a gradient."""
 
@@ -39,9 +39,9 @@ class Clone(NamedTuple):
     """An eye that was fitted to people.
 
     Attributes:
-      params: all of the graph's; those of the eye are new.
-      log_prob: nats per fixation, of the trials that were held out, or else of all, at each check.
-      step: after how many steps they were taken: where `log_prob` is greatest.
+      params: those of all modules; those of the eye are new.
+      log_prob: the log probability at each check, in nats per fixation, of held-out trials, or else of all.
+      step: the training step of the parameters, at which `log_prob` is greatest.
     """
 
     params: dict[str, Params]
@@ -71,17 +71,17 @@ def clone(
     probable.
 
     Args:
-      graph: of the run, of as many glimpses as the trials have fixations.
-      params: of the run.
-      trials: to train on.
-      share: of the likelihood in the loss; 1 is cloning alone, and needs no data.
-      data: prepared, whose training images the eye's own episodes are on.
-      learning: of the reward; by default `LearningConfig()`.
+      graph: the run's, of as many glimpses as the trials have fixations.
+      params: the run's.
+      trials: those to train on.
+      share: weight of the likelihood in the loss; 1 is cloning alone, and needs no data.
+      data: prepared data, on whose training images the eye is rewarded.
+      learning: the losses of reward; by default `LearningConfig()`.
       hyper: numbers in the place of the graph's hyper-parameters, such as the policy's scale.
-      steps: of training.
-      batch: trials, and images, in each.
+      steps: number of training steps.
+      batch: trials, and images, in each step.
       rate: the learning rate at the start.
-      seed: of the order of trials and images, and of the eye's exploration.
+      seed: the seed of the order of trials and images, and of the eye's exploration.
 
     Raises:
       InputError: if no agent of the graph can say how probable a fixation is, or a share below 1 comes without data.
@@ -135,7 +135,7 @@ def clone(
 def _experience(
     graph: Graph, name: str, params: dict[str, Params], trials: Trials, numbers: Mapping[str, float]
 ) -> tuple[Any, Array]:
-    """What the agent reads and does along people's gaze ``[R, T - 1, ...]``; 1 where a fixation counts, else 0."""
+    """The experience of the agent along people's gaze ``[R, T - 1, ...]``; 1 where a fixation counts, else 0."""
     along = follow_paths(graph)
     ports = [f"{name}.{port}" for port in along.wiring.outputs[name]]
     rollout = jax.jit(jax.vmap(compile_graph(along, ports), in_axes=(None, 0, None, None, None)))

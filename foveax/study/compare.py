@@ -29,22 +29,22 @@ class Eye(NamedTuple):
 
 
 class Study(NamedTuple):
-    """What people and a model do with the same trials.
+    """Results of people and a model on the same trials.
 
     Attributes:
-      trials: of people.
-      eyes: of models, the run's own first.
-      gaze: by eye.
+      trials: people's.
+      eyes: those of models, the run's own first.
+      gaze: each eye's own.
       correct: decisions ``[R, T]`` of ``people`` (their answers, where they are known), of each eye with its own gaze,
         and of the run's classifier along ``people's gaze`` and along the controls'. Empty without a belief.
       shares: the share of pixels seen, likewise.
       beliefs: along people's gaze, ``[R, T, K]``; None without a belief.
-      likeness: of scanpaths, of each eye and the controls.
-      densities: of places, of each eye's sampled fixations and the controls.
-      log_density: of people's fixations under each eye's policy, as it is (``"EYE: policy"``) and with the scale that
-        suits people best (``"EYE: policy, scale fitted"``), ``[R, T - 1]``, each with 1 % of the uniform density; empty
-        where the policy cannot say.
-      scales: by eye, the scale of the policy that suits people best.
+      likeness: the scores of scanpaths of each eye and the controls.
+      densities: those of places, of each eye's sampled fixations and the controls.
+      log_density: that of people's fixations under each eye's policy, as it is (``"EYE: policy"``) and with the scale
+        that suits people best (``"EYE: policy, scale fitted"``), ``[R, T - 1]``, each with 1 % of the uniform density;
+        empty where the policy cannot say.
+      scales: the scale of each eye's policy that suits people best.
       decision_times: fixations and seconds until the decision is right for good, by row of `correct`.
     """
 
@@ -84,12 +84,12 @@ def compare(
     All scanpaths of a trial begin where the participant began. The classifier is the first eye's.
 
     Args:
-      follower: of the graph, of as many glimpses as the trials have fixations (`make_follower`).
+      follower: that of the graph, of as many glimpses as the trials have fixations (`make_follower`).
       eyes: the run's own first.
-      trials: of people.
-      passes: of each policy, sampled.
+      trials: people's.
+      passes: samples of each policy.
       aperture: the side in pixels of the square that people saw at each fixation; 0: as large as the model's crop.
-      seed: of all that is drawn.
+      seed: the seed of all random numbers.
       report: called with what is done next.
 
     Raises:
@@ -114,24 +114,12 @@ def compare(
                 )
     report("the classifier along people's gaze and controls")
     paths = control_paths(trials, rng, seed)
-    label = np.asarray(trials.stimuli["label"])[trials.image]
     beliefs_along = {
         name: follower.follow(own.params, trials, path, own.hyper).probabilities for name, path in paths.items()
     }
     beliefs = beliefs_along[PEOPLES_GAZE]
-    correct: dict[str, np.ndarray] = {}
-    if np.isfinite(trials.correct).any():
-        correct[PEOPLE] = trials.correct
-    for eye in eyes:
-        own_belief = gaze[eye.name].probabilities
-        if own_belief is not None:
-            correct[eye.name] = is_correct(own_belief, label)
-    for name, probabilities in beliefs_along.items():
-        if probabilities is not None:
-            missing = np.isnan(paths[name]).any(axis=(1, 2))
-            if missing.all():  # nobody else, or no other image
-                continue
-            correct[name] = np.where(np.reshape(missing, (-1, 1)), np.nan, is_correct(probabilities, label))
+    own_beliefs = {eye.name: gaze[eye.name].probabilities for eye in eyes}
+    correct = _correct(trials, {**own_beliefs, **beliefs_along}, paths)
     crop = follower.graph.roles.crop_size
     places = {**{eye.name: gaze[eye.name].fixations for eye in eyes}, **paths}
     sides = trials.sides
@@ -148,6 +136,19 @@ def compare(
         name: decision_times(values, trials.duration if name == PEOPLE else None) for name, values in correct.items()
     }
     return Study(trials, eyes, gaze, correct, shares, beliefs, alike, densities, log_density, scales, times)
+
+
+def _correct(
+    trials: Trials, beliefs: Mapping[str, np.ndarray | None], paths: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Right decisions ``[R, T]`` of people, where their answers are known, and of beliefs; NaN without a scanpath."""
+    label = np.asarray(trials.stimuli["label"])[trials.image]
+    correct = {PEOPLE: trials.correct} if np.isfinite(trials.correct).any() else {}
+    for name, probabilities in beliefs.items():
+        missing = np.any(np.isnan(paths.get(name, trials.fixations)), axis=(1, 2), keepdims=True)[:, :, 0]
+        if probabilities is not None and not missing.all():  # else nobody else, or no other image
+            correct[name] = np.where(missing, np.nan, is_correct(probabilities, label))
+    return correct
 
 
 def _shares(paths: np.ndarray, *, height: int, width: int, size: int) -> np.ndarray:

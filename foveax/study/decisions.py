@@ -9,11 +9,11 @@ from foveax.study.trials import Trials
 
 
 class DecisionTimes(NamedTuple):
-    """When decisions are right for good, by trial ``[R]``; NaN where they never are.
+    """Time until decisions are right for good, by trial ``[R]``; NaN where they never are.
 
     Attributes:
-      fixations: how many are needed, from 1.
-      seconds: until then, of people; NaN where durations are not known.
+      fixations: number of fixations, from 1.
+      seconds: seconds of people's fixations; NaN where durations are not known.
     """
 
     fixations: np.ndarray
@@ -26,7 +26,7 @@ def is_correct(probabilities: np.ndarray, label: np.ndarray) -> np.ndarray:
 
 
 def decision_times(correct: np.ndarray, duration: np.ndarray | None = None) -> DecisionTimes:
-    """When decisions ``[R, T]`` are right, and stay so to the last fixation; with the seconds up to then.
+    """Returns when decisions ``[R, T]`` are right, and stay so to the last fixation.
 
     A decision that is not known is not right; a duration ``[R, T]`` that is not known counts as 0 seconds.
 

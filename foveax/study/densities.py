@@ -12,23 +12,23 @@ import numpy as np
 from foveax.study.trials import Trials, others_elsewhere
 
 CELLS = 48
-"""Along each axis of the grid."""
+"""Cells along each axis of the grid."""
 BANDWIDTHS = (0.02, 0.035, 0.06, 0.1, 0.16, 0.25)
-"""Of the kernels, as fractions of the image; each density takes the one with which it predicts best."""
+"""Standard deviations of the kernels, as fractions of the image; each density takes the one that predicts best."""
 UNIFORM_SHARE = 0.01
-"""Of the uniform density in every other one."""
+"""The share of the uniform density in every other one."""
 PRIOR = "centre prior"
 NEGATIVES = 10
 """Trials on other images whose fixations the shuffled AUC compares each of a trial with."""
 
 
 class Predictions(NamedTuple):
-    """What densities say of people's fixations.
+    """Predictions of people's fixations by densities.
 
     Attributes:
-      log_density: by density, the natural logarithm at each fixation after the first ``[R, T - 1]``; NaN outside the
+      log_density: natural logarithm of each density at each fixation after the first ``[R, T - 1]``; NaN outside the
         image, and where there is no density.
-      shuffled_auc: by density, for each trial ``[R]``: how often the density is greater at its fixations than at those
+      shuffled_auc: of each density, for each trial ``[R]``, how often it is greater at its fixations than at those
         of trials on other images, ties counted half.
     """
 
@@ -115,7 +115,7 @@ def _histograms(cells: np.ndarray, numbers: np.ndarray, size: int) -> np.ndarray
 
 
 def _of_subject(of_trials: np.ndarray, trials: Trials) -> np.ndarray:
-    """For each trial the counts of its own participant on its image."""
+    """Counts, for each trial, of its own participant on its image."""
     pairs = np.unique(np.stack([trials.image, trials.subject]), axis=1, return_inverse=True)[1].reshape(-1)
     sums = np.zeros((int(pairs.max()) + 1, CELLS, CELLS))
     np.add.at(sums, pairs, of_trials)

@@ -1,4 +1,4 @@
-"""A graph that follows people's gaze: what its classifier makes of it, and how probable its policy holds it."""
+"""A graph that follows people's gaze: the decisions of its classifier, and the density of its policy."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ BATCH = 512
 BEGIN = "beginning"
 """The graph input that holds where each trial begins."""
 SCALES = (0.05, 0.1, 0.15, 0.25, 0.4, 0.6, 0.9, 1.3, 2.0, 3.0)
-"""Of a policy, among which the one is chosen that makes people's fixations most probable."""
+"""Scales of a policy, of which `best_scale` takes the one that makes people's fixations most probable."""
 
 
 class PathRecord(NamedTuple):
@@ -43,7 +43,7 @@ class Gaze(NamedTuple):
     """A run's own gaze on trials.
 
     Attributes:
-      fixations: of the policy's mode, ``[R, T, 2]``.
+      fixations: the mode's, ``[R, T, 2]``.
       probabilities: along these, ``[R, T, K]``; None if the graph declares no belief.
       passes: fixations of the sampled policy, ``[P, R, T, 2]``.
     """
@@ -207,7 +207,7 @@ def _margin(graph: Graph) -> Array:
 
 
 def batch_of(trials: Trials) -> int:
-    """How many trials are shown at once: at most 512, or those whose stimuli take 256 MB."""
+    """The number of trials that are shown at once: at most 512, or those whose stimuli take 256 MB."""
     nbytes = sum(array[:1].nbytes for array in trials.stimuli.values())
     return max(min(BATCH, len(trials.image), SAMPLED_BYTES // nbytes), 1)
 

@@ -1,4 +1,4 @@
-"""How like people's scanpaths those of candidates are, trial by trial, next to controls and a ceiling."""
+"""Likeness of candidates' scanpaths to people's, trial by trial, next to controls and a ceiling."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -22,15 +22,15 @@ DISTANCES = ("levenshtein", "time warping")
 """Scores that are smaller where scanpaths are more alike."""
 
 Scores = dict[str, dict[str, np.ndarray]]
-"""By candidate or control, by score: a value for each trial ``[R]``, NaN where there is none."""
+"""Scores by candidate or control, by kind: a value for each trial ``[R]``, NaN where there is none."""
 
 
 class Likeness(NamedTuple):
-    """How like people's scanpaths others are, by trial.
+    """Likeness to people's scanpaths, by trial.
 
     Attributes:
-      scores: by candidate or control, by score.
-      specific: by candidate and for the ceiling: how much more alike scanpaths on the same image are than the same
+      scores: those of each candidate and control.
+      specific: of each candidate and the ceiling, how much more alike scanpaths on the same image are than the same
         candidate's on another image, positive where more; 0 for an eye that does not look at the image, whatever its
         bias to the centre.
     """

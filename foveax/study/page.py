@@ -32,7 +32,7 @@ SECTIONS = {
     "information": ("Does the model know where people look?", "", ("information",)),
     "difficulty": ("What is hard for both, and how long does it take?", "", ("difficulty", "time", "hardest")),
 }
-"""By anchor: the question, an explanation, and the tables and figures."""
+"""Sections by anchor: the question, an explanation, and the tables and figures."""
 
 
 def write_study(

@@ -1,4 +1,4 @@
-"""Stimuli of a study, and whether the model saw them as people did."""
+"""Stimuli of a study, and notes on whether the model sees them as people did."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -109,7 +109,7 @@ def presentation_notes(run: LoadedRun, trials: Trials, *, aperture: int, mouse: 
 
 
 def count_training_images(run: LoadedRun, trials: Trials) -> int:
-    """How many of the stimuli are training images of a run, pixel by pixel."""
+    """The number of stimuli that are training images of a run, pixel by pixel."""
     train = run.data.train["image"]
     stimuli = trials.stimuli["image"]
     if train.nbytes > HASHED_BYTES or train.shape[1:] != stimuli.shape[1:] or train.dtype != stimuli.dtype:

@@ -208,7 +208,7 @@ def _test_table(study: Study) -> Table:
 
 
 def difficulties(study: Study) -> dict[str, np.ndarray]:
-    """How often decisions are right on each stimulus ``[M]``, the mean over fixations: people's, the model's."""
+    """The share of right decisions on each stimulus ``[M]``, the mean over fixations: people's, the model's."""
     names = [name for name in (PEOPLE, PEOPLES_GAZE, study.eyes[0].name) if name in study.correct]
     return {name: by_stimulus(study.correct[name].mean(axis=1), study.trials) for name in names}
 
