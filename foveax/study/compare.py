@@ -13,7 +13,7 @@ from foveax.evaluation.evaluate import silent
 from foveax.study.decisions import DecisionTimes, decision_times, is_correct
 from foveax.study.densities import PRIOR, Predictions, information_gain, predictions, with_uniform
 from foveax.study.following import Follower, Gaze, best_scale
-from foveax.study.likeness import CEILING, SHUFFLED, Likeness, best_fixed, likeness
+from foveax.study.likeness import CEILING, CONTROLS, SHUFFLED, Likeness, best_fixed, likeness
 from foveax.study.trials import Trials, others_elsewhere, others_on_image
 
 PEOPLE, PEOPLES_GAZE = "people", "people's gaze"
@@ -93,10 +93,13 @@ def compare(
       report: called with what is done next.
 
     Raises:
-      InputError: if the graph declares no gaze, or there are no eyes.
+      InputError: if the graph declares no gaze, there are no eyes, or one has the name of another or of a control.
     """
     if not eyes:
         raise InputError("eyes must be at least one; got none")
+    names = [eye.name for eye in eyes]
+    if len(set(names) - {PEOPLE, PEOPLES_GAZE, CEILING, *CONTROLS}) < len(names):
+        raise InputError(f"eyes must have names of their own, which no control has; got {', '.join(names)}")
     key, rng = jax.random.key(seed), np.random.default_rng(seed)
     own = eyes[0]
     gaze: dict[str, Gaze] = {}

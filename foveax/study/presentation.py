@@ -102,17 +102,19 @@ def presentation_notes(run: LoadedRun, trials: Trials, *, aperture: int, mouse: 
     if trained != length or (aperture and aperture != crop):
         size = f" --crop-size {aperture}" if aperture else ""
         notes.append(f"To train a model that sees as people did: foveax train --glimpses {length}{size}.")
-    shown = count_training_images(run, trials)
-    if shown:
-        notes.append(f"{shown} of the {len(trials.names)} images are among those that the run was trained on.")
+    count = count_training_images(run, trials)
+    if count is None:
+        notes.append("Whether the run was trained on these images is not known: its training images are too many.")
+    elif count:
+        notes.append(f"{count} of the {len(trials.names)} images are among those that the run was trained on.")
     return notes
 
 
-def count_training_images(run: LoadedRun, trials: Trials) -> int:
-    """The number of stimuli that are training images of a run, pixel by pixel."""
+def count_training_images(run: LoadedRun, trials: Trials) -> int | None:
+    """The number of stimuli that are training images of a run, pixel by pixel; None of a larger run."""
     train = run.data.train["image"]
     stimuli = trials.stimuli["image"]
-    if train.nbytes > HASHED_BYTES or train.shape[1:] != stimuli.shape[1:] or train.dtype != stimuli.dtype:
-        return 0
-    known = {hash(image.tobytes()) for image in np.asarray(train)}
-    return sum(hash(image.tobytes()) in known for image in np.asarray(stimuli))
+    if train.nbytes > HASHED_BYTES:
+        return None
+    hashes = {hash(image.tobytes()) for image in np.asarray(train)}
+    return sum(hash(image.tobytes()) in hashes for image in np.asarray(stimuli))

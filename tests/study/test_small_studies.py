@@ -101,3 +101,11 @@ def test_stimuli_have_the_range_of_the_run_s_images(model, rng):
     np.testing.assert_allclose(as_run_takes({"image": grey, "label": label}, run)["image"][..., 0], grey / 255)
     with pytest.raises(fx.InputError, match="image must be uint8"):
         as_run_takes({"image": grey.astype(int), "label": label}, run)
+
+
+def test_eyes_have_names_of_their_own(model):
+    data, follower, params = model
+    trials = trials_of(people_of("one trial"), data.test)
+    for names in (("centre",), ("model", "model")):
+        with pytest.raises(fx.InputError, match="eyes must have names of their own"):
+            compare(follower, tuple(Eye(name, params, {}) for name in names), trials)
