@@ -103,6 +103,7 @@ ANALYSIS = {
     "border_share": GAZE,
     "centre_distances": GAZE,
     "coverage": {**GAZE, **SIZE},
+    "coverage_by_fixation": {**GAZE, **SIZE},
     "bootstrap_mean": {"values": (MAP[0], "numbers"), "resamples": (10, "count")},
     "compare_scanpaths": {"observers": (OBSERVERS, "fixations"), "candidates": ({}, ""), **SIDED},
     "compare_densities": {"observers": (OBSERVERS, "fixations"), "densities": ({}, ""), **SIDED},
