@@ -122,12 +122,12 @@ def find(cells: list[dict[str, Any]], wanted: dict[str, Any]) -> dict[str, Any] 
 
 def load(chosen: argparse.Namespace, level: int) -> Data:
     """The images of a level, on the device."""
-    return drawn(level, chosen.train_images, chosen.test_images, chosen.overflow, chosen.validation)
+    return images_of(level, chosen.train_images, chosen.test_images, chosen.overflow, chosen.validation)
 
 
 @functools.cache
-def drawn(level: int, train: int, test: int, overflow: bool, validation: int) -> Data:
-    """As `load`, once for each level."""
+def images_of(level: int, train: int, test: int, overflow: bool, validation: int) -> Data:
+    """The images of a level, drawn once."""
     data = digit_debris(level, train, test, overflow)
     data = held_out(data, validation) if validation else data
     return data._replace(train=jax.device_put(data.train), test=jax.device_put(data.test))

@@ -21,36 +21,36 @@ from foveax.study.cloning import clone, split_trials
 from foveax.study.compare import Eye
 from foveax.study.compare import compare as compare_eyes
 from foveax.study.following import Follower, best_scale, make_follower
-from foveax.study.presentation import as_run_takes, check_labels, numbered, presentation_notes, read_stimuli
+from foveax.study.presentation import as_run_takes, check_labels, number_images, presentation_notes, read_stimuli
 from foveax.study.trials import Trials, trials_of
 
 
 @dataclasses.dataclass(frozen=True)
 class StudyFlags(Checked):
-    """How people and the run are compared."""
+    """Choices of the comparison of people and a run."""
 
     people_format: Literal["csv", "attention_mnist", "pysaliency"] = "csv"
-    """Of the file of people: CSV, with the flags above; mnist.json of AttentionMNIST; or HDF5 of pysaliency, in pixels
-    of the images."""
+    """The format of the file of people: CSV, with the flags above; mnist.json of AttentionMNIST; or HDF5 of pysaliency,
+    in pixels of the images."""
     stimuli: str = ""
     """An .npz file of the images that people saw, image, label and, if the file of people names them, stimulus; by
     default the run's test images or, of AttentionMNIST, MNIST's own."""
     first_pixel: int = bounded(1, 0, 1)
-    """Of AttentionMNIST: from what its coordinates are counted."""
+    """The number of the first pixel in the coordinates of AttentionMNIST."""
     fixations: int = bounded(0, 0, 1000)
-    """How many of each trial are compared; 0: as many as keep most of them."""
+    """The number of fixations of each trial that are compared; 0: the one with which the most remain."""
     aperture: int = bounded(0, 0, 100_000)
     """The side in pixels of the square that people saw at each fixation, where it is known."""
     passes: int = bounded(4, 1, 1000)
-    """Of the policy, sampled."""
+    """Samples of the policy on each trial."""
     clone: bool = False
     """Also fit the eye to half of the people and images, alone and mixed with reward, and judge all on the others."""
     clone_share: float = bounded(0.1, 0.0, 1.0, above=0.0)
-    """Of people's likelihood in the loss of the eye that is mixed with reward."""
+    """The share of people's likelihood in the loss of the eye that is also fitted to reward."""
     clone_steps: int = bounded(2_000, 1, 10**7)
-    """Of each such training."""
+    """Steps of each fit."""
     seed: int = bounded(0, 0, 2**32 - 1)
-    """Of all that is drawn."""
+    """The seed of all random numbers."""
 
 
 STUDY = StudyFlags()
@@ -85,13 +85,13 @@ def compare(
     notes += [next(each.sentence for each in problems if each.kind == kind) + "." for kind in kinds]
     follower = make_follower(loaded.graph, trials.fixations.shape[1])
     eyes, trials, more = _eyes(loaded, follower, trials, study)
-    found = compare_eyes(
+    comparison = compare_eyes(
         follower, eyes, trials, passes=study.passes, aperture=study.aperture, seed=study.seed, report=_report
     )
     folder = Path(out).expanduser() if out else loaded.path / f"people{suffix(loaded)}"
     title = f"{loaded.path.absolute().name} and people"
-    page = write_study(found, folder, title=title, notes=notes + more)
-    for sentence in verdicts(found):
+    page = write_study(comparison, folder, title=title, notes=notes + more)
+    for sentence in verdicts(comparison):
         print(sentence)
     print(f"tables, figures and the page are in {folder}; open {page}")
 
@@ -119,7 +119,7 @@ def _table_and_stimuli(
         read = gaze.table(missing="keep")
         assert read is not None
         table = read
-    table = numbered(table, names) if names else table
+    table = number_images(table, names) if names else table
     check_labels(table, stimuli)
     return table, stimuli
 
@@ -131,23 +131,31 @@ def _eyes(
     own = Eye("model", run.params, {})
     if not study.clone:
         return (own,), trials, []
-    known, judged = split_trials(trials, seed=study.seed)
+    fitting, test = split_trials(trials, seed=study.seed)
     name = follower.scale_name
-    scale = {name: best_scale(follower, run.params, known)[0]} if name else {}
+    scale = {name: best_scale(follower, run.params, fitting)[0]} if name else {}
     eyes = [own]
     for title, share in (("cloned", 1.0), ("cloned and rewarded", study.clone_share)):
-        _report(f"{title}: fitting the eye to {len(known.image):,} trials")
-        fitted = clone(
-            follower.graph, run.params, known, share=share, data=run.data, learning=run.config.learning, hyper=scale,
-            steps=study.clone_steps, batch=min(64, run.config.batch), seed=study.seed,
-        )  # fmt: skip
-        hyper = {name: best_scale(follower, fitted.params, known)[0]} if name else {}
-        eyes.append(Eye(title, fitted.params, hyper))
-    others = ", of other participants" if known.has_subjects else ""
+        _report(f"{title}: fitting the eye to {len(fitting.image):,} trials")
+        cloned = clone(
+            follower.graph,
+            run.params,
+            fitting,
+            share=share,
+            data=run.data,
+            learning=run.config.learning,
+            hyper=scale,
+            steps=study.clone_steps,
+            batch=min(64, run.config.batch),
+            seed=study.seed,
+        )
+        hyper = {name: best_scale(follower, cloned.params, fitting)[0]} if name else {}
+        eyes.append(Eye(title, cloned.params, hyper))
+    others = ", of other participants" if fitting.has_subjects else ""
     note = (
-        f"The eye was also fitted to {len(known.image):,} trials on {len(known.names)} other images{others}, through "
-        f"the same classifier: alone (cloned), and with a weight of {1 - study.clone_share:g} on reward (cloned and "
-        f"rewarded). All eyes are judged on the trials that are left: {len(judged.image):,}, on {len(judged.names)} "
-        "images."
+        f"The eye was also fitted to {len(fitting.image):,} trials on {len(fitting.names)} other images{others}, "
+        f"through the same classifier: alone (cloned), and with a weight of {1 - study.clone_share:g} on reward "
+        f"(cloned and rewarded). All eyes are judged on the trials that are left: {len(test.image):,}, on "
+        f"{len(test.names)} images."
     )
-    return tuple(eyes), judged, [note]
+    return tuple(eyes), test, [note]

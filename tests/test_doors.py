@@ -103,6 +103,7 @@ ANALYSIS = {
     "border_share": GAZE,
     "centre_distances": GAZE,
     "coverage": {**GAZE, **SIZE},
+    "coverage_by_fixation": {**GAZE, **SIZE},
     "bootstrap_mean": {"values": (MAP[0], "numbers"), "resamples": (10, "count")},
     "bootstrap_ratio": {"parts": (MAP[0], "numbers"), "wholes": (MAP[1], "numbers"), "resamples": (10, "count")},
     "fixation_targets": FIXATIONS,

@@ -44,6 +44,7 @@ from foveax.analysis.saliency import nss as nss
 from foveax.analysis.scanpaths import border_share as border_share
 from foveax.analysis.scanpaths import centre_distances as centre_distances
 from foveax.analysis.scanpaths import coverage as coverage
+from foveax.analysis.scanpaths import coverage_by_fixation as coverage_by_fixation
 from foveax.analysis.scanpaths import refixation_rate as refixation_rate
 from foveax.analysis.scanpaths import return_rates as return_rates
 from foveax.analysis.scanpaths import saccade_amplitudes as saccade_amplitudes

@@ -116,17 +116,30 @@ def coverage(fixations: np.ndarray, *, height: int, width: int, size: int) -> fl
       >>> coverage(np.array([[[0.5, 0.5], [0.5, 0.5]]]), height=5, width=5, size=3)
       0.36
     """
+    shares = coverage_by_fixation(fixations, height=height, width=width, size=size)
+    return float(shares[:, -1].mean()) if len(shares) else float("nan")
+
+
+def coverage_by_fixation(fixations: np.ndarray, *, height: int, width: int, size: int) -> np.ndarray:
+    """Share of an image's pixels that lie in any of the square crops up to each fixation, ``[N, T]``.
+
+    Example:
+      >>> coverage_by_fixation(np.array([[[0.5, 0.5], [1.0, 0.5]]]), height=5, width=5, size=3)
+      array([[0.36, 0.48]])
+    """
     points = in_pixels(fixations, height, width)
     size = check_count("size", size)
-    if not len(points):
-        return float("nan")
-    shares = []
-    for part in np.array_split(points, -(-len(points) * height * width // (1 << 24))):  # bounds the memory
-        x, y = np.arange(width) - part[..., :1], np.arange(height) - part[..., 1:]
-        columns, rows = ((offset >= -size / 2) & (offset < size / 2) for offset in (x, y))
-        covered = rows.swapaxes(1, 2) @ columns  # of booleans: by any of the crops
-        shares.append(covered.mean(axis=(1, 2)))
-    return float(np.concatenate(shares).mean())
+    shares = np.zeros(points.shape[:2])
+    at_once = max((1 << 24) // (height * width), 1)  # bounds the memory
+    for start in range(0, len(points), at_once):
+        part = points[start : start + at_once]
+        covered = np.zeros((len(part), height, width), bool)
+        for number in range(part.shape[1]):
+            x, y = np.arange(width) - part[:, number, :1], np.arange(height) - part[:, number, 1:]
+            columns, rows = ((offset >= -size / 2) & (offset < size / 2) for offset in (x, y))
+            covered |= rows[:, :, None] & columns[:, None, :]
+            shares[start : start + at_once, number] = covered.mean(axis=(1, 2))
+    return shares
 
 
 def in_pixels(fixations: np.ndarray, height: int, width: int, name: str = "fixations") -> np.ndarray:

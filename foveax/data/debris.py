@@ -22,8 +22,8 @@ class Fragments(NamedTuple):
     """Squares cut from the templates of digits, in the order in which they are laid; int32.
 
     Attributes:
-      digit: from which each is cut, ``[P]``.
-      side: of each in pixels, ``[P]``.
+      digit: digits from which they are cut, ``[P]``.
+      side: sides in pixels, ``[P]``.
       source: row and column of its upper left corner in the template, ``[P, 2]``.
       corner: row and column of the same corner in the image, ``[P, 2]``.
     """
@@ -95,15 +95,15 @@ def lay(image: Array, fragments: Fragments) -> Array:
     offset = jnp.arange(LARGEST)
     window = (LARGEST, LARGEST)
 
-    def lay_one(drawn: Array, fragment: Fragments) -> tuple[Array, None]:
+    def lay_one(canvas: Array, fragment: Fragments) -> tuple[Array, None]:
         begin = (fragment.digit, fragment.source[0], fragment.source[1])
         cut, is_ink = (jax.lax.dynamic_slice(array, begin, (1, *window))[0] for array in (value, mask))
         inside = (offset[:, None] < fragment.side) & (offset[None, :] < fragment.side)
         level = cut if image.dtype == jnp.uint8 else (cut.astype(jnp.float32) / 255).astype(image.dtype)
         corner = (fragment.corner[0], fragment.corner[1], jnp.zeros_like(fragment.side))
-        there = jax.lax.dynamic_slice(drawn, corner, (*window, channels))
-        laid = jnp.where((inside & is_ink)[..., None], level[..., None], there)
-        return jax.lax.dynamic_update_slice(drawn, laid, corner), None
+        below = jax.lax.dynamic_slice(canvas, corner, (*window, channels))
+        above = jnp.where((inside & is_ink)[..., None], level[..., None], below)
+        return jax.lax.dynamic_update_slice(canvas, above, corner), None
 
     room = jnp.pad(image, ((0, LARGEST), (0, LARGEST), (0, 0)))  # for windows that are larger than their fragments
     return jax.lax.scan(lay_one, room, fragments, unroll=UNROLLED)[0][:height, :width]

@@ -19,7 +19,7 @@ from foveax.runtime.machine import import_extra
 SIDE = 28
 """Pixels of an image's side."""
 FIRST_LABELS = {"train": (5, 0, 4, 1, 9, 2, 1, 3, 1, 4), "test": (7, 2, 1, 0, 4, 1, 4, 9, 5, 9)}
-"""With which the original files begin."""
+"""The labels with which the original files begin."""
 FIELDS = ("x-coordinate", "y-coordinate", "Duration (seconds)", "Class")
 
 

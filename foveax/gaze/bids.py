@@ -14,14 +14,17 @@ import numpy as np
 from foveax._types import InputError
 from foveax.analysis.table import FixationTable, known_columns
 from foveax.gaze.recording import Recording, check_recording
-from foveax.gaze.rows import PREFIX, exact_columns, is_text, places_on_screen, scanpath_rows, table_of_format
+from foveax.gaze.rows import PREFIX, exact_columns, glimpses, is_text, places_on_screen, scanpath_rows, table_of_format
 from foveax.gaze.screen import Screen
-from foveax.gaze.tab_tables import MISSING, numbers, read_rows, write_rows
+from foveax.gaze.tab_tables import MISSING, numbers, read_rows, read_sidecar, unit_size, write_rows
 from foveax.runtime.files import read_json, write_json
 
 VERSION = "1.11.1"
 DATATYPE = "beh"
 SAMPLES = ("timestamp", "x_coordinate", "y_coordinate", "pupil_size")
+SECONDS = {"s": 1.0, "ms": 0.001}
+PIXELS = {"pixel": 1.0, "pixels": 1.0, "px": 1.0}
+"""Units that are read, and how much each is."""
 ORIGINS = {"upper left": ["top", "left"], "lower left": ["bottom", "left"], "centre": ["center", "center"]}
 
 
@@ -42,10 +45,10 @@ def write_bids(
 
     Args:
       root: the folder of the data set, made if it is not there.
-      table: with the column ``subject``.
-      screen: on which the images were shown; it becomes ``StimulusPresentation``.
+      table: fixations, with the column ``subject``.
+      screen: the one on which the images were shown; it becomes ``StimulusPresentation``.
       task: its name, of letters and digits.
-      recordings: by subject.
+      recordings: samples by subject.
 
     Raises:
       InputError: if the table has no subjects, two have the same label, or a text holds a tab or is ``n/a``.
@@ -86,7 +89,9 @@ def read_bids(
 
     The screen is by default that of ``StimulusPresentation``, and the image fills it. Fixations are the events called
     ``fixation``; a column ``image`` or ``trial`` is read where there is one. Where events have no places, as those of
-    MNE-BIDS, a fixation is at the mean of the samples from its onset to its end.
+    MNE-BIDS, a fixation is at the mean of the samples of its file's recording from its onset to its end. Of a
+    participant with several recordings, as of runs, each is under its file's name instead of the subject. Times are
+    read in seconds or milliseconds, places in pixels, as the sidecars declare them.
 
     Raises:
       InputError: if there is no such task, or a file is not as BIDS has it.
@@ -99,8 +104,12 @@ def read_bids(
     names = _participants(folder / "participants.tsv")
     described = [folder / f"task-{task}_events.json", *sorted(folder.glob(f"sub-*/**/*_task-{task}_*events.json"))]
     screen = screen or _screen(described)
-    recordings = {_subject(file, names): _read_samples(file) for file in samples}
-    parts = [_read_events(file, names, screen, recordings.get(_subject(file, names))) for file in files]
+    recorded = {file.name.removesuffix("_physio.tsv.gz"): _read_samples(file) for file in samples}
+    of_events = [recorded.get(file.name.removesuffix("_physioevents.tsv.gz")) for file in files]
+    parts = [_read_events(file, names, screen, own) for file, own in zip(files, of_events, strict=True)]
+    subjects = [_subject(file, names) for file in samples]
+    keys = [name if subjects.count(name) == 1 else stem for stem, name in zip(recorded, subjects, strict=True)]
+    recordings = dict(zip(keys, recorded.values(), strict=True))
     shared = [
         name for name in FixationTable._fields if parts and all(getattr(part, name) is not None for part in parts)
     ]
@@ -203,7 +212,7 @@ def _screen(files: list[Path]) -> Screen:
 
 
 def _read_events(file: Path, names: Mapping[str, str], screen: Screen, recording: Recording | None) -> FixationTable:
-    columns = read_rows(file)
+    columns, facts = read_rows(file), read_sidecar(file)
     fixations = np.char.startswith(columns.get("trial_type", np.full(len(columns["onset"]), "fixation")), "fixation")
     columns = {name: column[fixations] for name, column in columns.items()}
     exact = {}
@@ -212,19 +221,24 @@ def _read_events(file: Path, names: Mapping[str, str], screen: Screen, recording
             text = np.where(columns[name] == MISSING, "", columns[name])
             exact[name] = text if is_text(name) else columns[name]
     count = len(columns["onset"])
+    onset, duration = (
+        numbers(columns[name]) * unit_size(facts, name, SECONDS, source=str(file)) for name in ("onset", "duration")
+    )
     if recording is not None and not {"x_coordinate", "y_coordinate"} & columns.keys():
-        places = _means(recording, numbers(columns["onset"]), numbers(columns["duration"]))
+        places = _means(recording, onset, duration)
         columns |= {"x_coordinate": places[:, 0], "y_coordinate": places[:, 1]}
+    for name in ("x_coordinate", "y_coordinate"):
+        unit_size(facts, name, PIXELS, source=str(file))
     native = {
         "subject": np.full(count, _subject(file, names)),
         "x": numbers(columns["x_coordinate"]) if "x_coordinate" in columns else None,
         "y": numbers(columns["y_coordinate"]) if "y_coordinate" in columns else None,
-        "onset": numbers(columns["onset"]),
-        "duration": numbers(columns["duration"]),
+        "onset": onset,
+        "duration": duration,
         "image": columns.get("image", np.zeros(count, int)),
         "trial": columns.get("trial"),
-        "glimpse": np.arange(1, count + 1),
     }
+    native["glimpse"] = glimpses(native)
     return table_of_format(exact, native, screen, "pixel", source=str(file))
 
 
@@ -239,13 +253,16 @@ def _means(recording: Recording, onset: np.ndarray, duration: np.ndarray) -> np.
 
 
 def _read_samples(file: Path) -> Recording:
-    columns = read_rows(file)
-    facts = read_json(Path(str(file).removesuffix(".tsv.gz") + ".json"))
+    columns, facts = read_rows(file), read_sidecar(file)
     missing = [name for name in SAMPLES[:3] if name not in columns]
     if missing:
         raise InputError(f"{file} must have the columns {', '.join(SAMPLES[:3])}; it has no {missing[0]}")
     pupil = numbers(columns["pupil_size"]) if "pupil_size" in columns else None
-    time, x, y = (numbers(columns[name]) for name in SAMPLES[:3])
+    units = (SECONDS, PIXELS, PIXELS)
+    time, x, y = (
+        numbers(columns[name]) * unit_size(facts, name, known, source=str(file))
+        for name, known in zip(SAMPLES[:3], units, strict=True)
+    )
     return Recording(time, x, y, float(facts["SamplingFrequency"]), pupil, facts.get("RecordedEye", "cyclopean"))
 
 

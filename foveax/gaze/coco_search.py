@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from foveax._types import InputError
-from foveax.analysis.table import FixationTable
+from foveax.analysis.table import FixationTable, table_of_columns
 from foveax.gaze.screen import Screen, to_fractions
 from foveax.runtime.files import read_json
 
@@ -19,7 +19,8 @@ def read_coco_search(path: str | Path, *, screen: Screen = SCREEN) -> FixationTa
     Each trial holds ``name`` (of the image), ``subject``, lists ``X``, ``Y`` (pixels of the screen) and ``T``
     (milliseconds) of the same ``length``, and in COCO-Search18 ``task`` (the target), ``correct`` and ``split``. In the
     table ``image`` numbers the images in the order of their names, ``label`` the tasks in the order of theirs,
-    ``stimulus`` is the name, ``trial`` counts a subject's trials, and ``response`` is ``correct``, ``"1"`` or ``"0"``.
+    ``stimulus`` is the name, ``trial`` counts a subject's trials, and ``correct``, of the answer at its end, is
+    0 or 1 at each of its fixations; it is left out where a trial has none.
 
     Raises:
       InputError: if a trial is of another form; the message names it and the field.
@@ -40,7 +41,7 @@ def read_coco_search(path: str | Path, *, screen: Screen = SCREEN) -> FixationTa
             "subject": trial["subject"],
             "stimulus": trial["name"],
             "trial": counts[trial["subject"]],
-            "response": trial["correct"],
+            "correct": trial["correct"],
         }
         places = to_fractions(np.stack([trial["X"], trial["Y"]], axis=-1), screen)
         time = np.cumsum([0.0, *trial["T"]])[:-1] / 1000
@@ -50,8 +51,10 @@ def read_coco_search(path: str | Path, *, screen: Screen = SCREEN) -> FixationTa
         parts.append({**repeated, **moving, "glimpse": np.arange(1, count + 1)})
     columns = {field: np.concatenate([part[field] for part in parts]) for field in parts[0]}
     if tasks == [""]:
-        del columns["label"], columns["response"]
-    return FixationTable(**columns)
+        del columns["label"]
+    if not np.isin(columns["correct"], ("0", "1")).all():
+        del columns["correct"]
+    return table_of_columns(columns, source=str(path))
 
 
 def _trial(entry: Any, where: str) -> dict[str, Any]:

@@ -23,8 +23,8 @@ class Problem(NamedTuple):
       kind: ``"outside"``, ``"missing"``, ``"negative duration"``, ``"unsorted onset"``, ``"duplicate"``,
         ``"unknown stimulus"`` or ``"mirrored"``.
       rows: the first and the last row of the table that have it, from 0.
-      column: where.
-      sentence: what must hold, and what came; rows are counted from 1.
+      column: name of the column that has it.
+      sentence: the rule, and the value that breaks it; rows are counted from 1.
       refused: whether no analysis can go on with it; otherwise it is to be warned of.
     """
 
@@ -43,14 +43,14 @@ def gaze_problems(
 ) -> list[Problem]:
     """All problems of a table of people's fixations, in the order of its rows.
 
-    Refused are negative durations, onsets that fall within a scanpath, a trial or a fixation that comes twice, and
+    Refused are negative durations, onsets that decrease within a scanpath, a trial or a fixation that comes twice, and
     stimuli that are not there. Warned of are places outside the image, runs of missing places, and a wrong origin: an
     axis along which fixations follow the content of the images as they would if it were mirrored. Content is what
     differs from the image's median; the sign is that of the correlation, over images, of the mean place with the
     content's centre of mass, which must be 3 standard errors below 0, on at least 8 images.
 
     Args:
-      table: with places that may be NaN.
+      table: fixations, whose places may be NaN.
       images: ``[N, H, W, C]``, which the column ``image`` counts; without them no origin can be wrong.
       stimuli: the names that the column ``stimulus`` may hold.
 
@@ -137,7 +137,7 @@ def _onsets(table: FixationTable) -> list[Problem]:
             latest[whose[row]] = max(float(onset[row]), latest.get(whose[row], -np.inf))
     with np.errstate(invalid="ignore"):
         bad = onset < before
-    must = "onsets must not fall within a scanpath"
+    must = "onsets must not decrease within a scanpath"
     return _problems("unsorted onset", bad, "onset", must, lambda row: f"{onset[row]:g} after {before[row]:g}", True)
 
 
@@ -148,10 +148,11 @@ def _duplicates(table: FixationTable) -> list[Problem]:
         before = first.setdefault(key, row)
         again[row] = before if before != row else -1
     must = "each fixation of a trial must come once"
-    found = _problems(
-        "duplicate", again >= 0, "glimpse", must, lambda row: f"{table.glimpse[row]} again, as in row {again[row] + 1}",
-        True,
-    )  # fmt: skip
+
+    def fixation_came(row: int) -> str:
+        return f"{table.glimpse[row]} again, as in row {again[row] + 1}"
+
+    found = _problems("duplicate", again >= 0, "glimpse", must, fixation_came, True)
     trial = table.trial
     if trial is None:
         return found
@@ -162,10 +163,11 @@ def _duplicates(table: FixationTable) -> list[Problem]:
         before = of_trial.setdefault(key, image)
         again[row] = before if before != image else -1
     must = "a participant's trial must be of one image"
-    return found + _problems(
-        "duplicate", again >= 0, "trial", must,
-        lambda row: f"trial {trial[row]} on image {table.image[row]}, and on {again[row]} before", True,
-    )  # fmt: skip
+
+    def trial_came(row: int) -> str:
+        return f"trial {trial[row]} on image {table.image[row]}, and on {again[row]} before"
+
+    return found + _problems("duplicate", again >= 0, "trial", must, trial_came, True)
 
 
 def _unknown(table: FixationTable, images: int | None, stimuli: Collection[str] | None) -> list[Problem]:

@@ -6,7 +6,15 @@ import numpy as np
 
 from foveax._types import InputError
 from foveax.analysis.table import FixationTable, known_columns
-from foveax.gaze.rows import MILLISECONDS, PREFIX, exact_columns, places_on_screen, table_of_format
+from foveax.gaze.rows import (
+    MILLISECONDS,
+    PREFIX,
+    TRIAL_COLUMNS,
+    exact_columns,
+    glimpses,
+    places_on_screen,
+    table_of_format,
+)
 from foveax.gaze.screen import Screen, Unit
 from foveax.runtime.machine import import_extra
 
@@ -14,8 +22,6 @@ if TYPE_CHECKING:
     import polars
 
 FIXATION = "fixation"
-TRIAL_COLUMNS = ("subject", "trial", "image", "stimulus")
-"""Columns of a table that tell its scanpaths apart."""
 
 
 def to_pymovements(table: FixationTable, screen: Screen, unit: Unit = "pixel") -> "polars.DataFrame":
@@ -67,17 +73,5 @@ def from_pymovements(events: Any, screen: Screen, unit: Unit = "pixel") -> Fixat
     native.setdefault("image", np.zeros(len(frame), int))
     for name in ("onset", "duration"):
         native[name] = frame[name].cast(polars.Float64).fill_null(np.nan).to_numpy() / MILLISECONDS
-    native |= {"x": x, "y": y, "glimpse": _glimpses(native)}
+    native |= {"x": x, "y": y, "glimpse": glimpses(native)}
     return table_of_format(exact, native, screen, unit, source="the events")
-
-
-def _glimpses(native: dict[str, Any]) -> np.ndarray:
-    """The place of each fixation in its scanpath, from 1, in the order of onsets."""
-    whose = [native[name].astype(str) for name in TRIAL_COLUMNS if name in native]
-    order = np.lexsort([native["onset"], *whose])
-    glimpse, count, before = np.zeros(len(order), int), 0, None
-    for row in order:
-        owner = tuple(column[row] for column in whose)
-        count = count + 1 if owner == before else 1
-        glimpse[row], before = count, owner
-    return glimpse

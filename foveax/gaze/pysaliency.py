@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -22,10 +22,12 @@ OF_FIXATIONS = {"duration": "durations", "glimpse": "glimpses"}
 def write_pysaliency(path: str | Path, table: FixationTable, screen: Screen, *, kind: Kind = "Scanpaths") -> None:
     """Writes a table as pysaliency's HDF5: scanpaths in pixels of a screen, times in seconds.
 
-    The image is pysaliency's ``n``; subjects are numbers there, and their names the scanpath attribute
+    The image is pysaliency's ``n``; subjects are numbers there, and in Scanpaths their names are the scanpath attribute
     ``subject_name``. pysaliency 0.2 reads FixationTrains 1.2, its successor all kinds. A group of its own holds the
-    table, so that `read_pysaliency` gives the same one.
+    table, so that `read_pysaliency` gives the same one. Raises `InputError` for another kind.
     """
+    if kind not in get_args(Kind):
+        raise InputError(f"kind must be one of {', '.join(get_args(Kind))}; got {kind!r}")
     h5py = import_extra("h5py", "gaze", "pysaliency's HDF5")
     rows = scanpath_rows(table)
     first = np.array([own[0] for own in rows], int)
@@ -109,9 +111,14 @@ def _trains(group: Any) -> dict[str, Any]:
 
 
 def _flat(
-    xs: np.ndarray, ys: np.ndarray, n: np.ndarray, length: np.ndarray, subject: np.ndarray | None,
-    of_scanpaths: dict[str, np.ndarray], of_fixations: dict[str, np.ndarray],
-) -> dict[str, Any]:  # fmt: skip
+    xs: np.ndarray,
+    ys: np.ndarray,
+    n: np.ndarray,
+    length: np.ndarray,
+    subject: np.ndarray | None,
+    of_scanpaths: dict[str, np.ndarray],
+    of_fixations: dict[str, np.ndarray],
+) -> dict[str, Any]:
     """A row for each fixation."""
     inside = np.arange(xs.shape[1]) < length[:, None]
     repeated = {name: np.repeat(of_scanpaths[name], length) for name in OF_SCANPATHS if name in of_scanpaths}

@@ -18,11 +18,11 @@ class Recording(NamedTuple):
 
     Attributes:
       time: seconds, rising.
-      x: on the screen, in its pixels, from its origin.
+      x: places on the screen, in its pixels, from its origin.
       y: likewise.
       frequency: samples a second.
       pupil: its size in the tracker's own unit; None where it was not measured.
-      eye: which one; cyclopean is the mean of both.
+      eye: the eye; cyclopean is the mean of both.
     """
 
     time: np.ndarray
@@ -63,14 +63,14 @@ def fixations_of(
     eye-tracking protocols, ETRA. A fixation is at the mean of its samples; it ends where the eye is lost.
 
     Args:
-      recording: of the samples.
-      screen: on which they were taken.
+      recording: samples.
+      screen: the one on which they were taken.
       method: idt or ivt.
       threshold: of I-DT the greatest sum of the ranges of x and y, in pixels; of I-VT the greatest speed, in pixels a
         second, between neighbouring samples.
       minimum: the shortest fixation, in seconds.
       image: the number of the image looked at.
-      subject: who looked.
+      subject: the participant.
     """
     check_recording(recording)
     detection = import_extra("pymovements.events", "gaze", "finding fixations")

@@ -19,8 +19,10 @@ from foveax.analysis.table import (
 from foveax.gaze.screen import Screen, Unit, from_fractions, to_fractions
 
 PREFIX = "foveax_"
-"""Of columns that hold a table's own values, exactly, next to those in the units of a format."""
+"""Begins the names of columns that hold a table's own values, exactly, next to those in the units of a format."""
 MILLISECONDS = 1000.0
+TRIAL_COLUMNS = ("subject", "trial", "image", "stimulus")
+"""Columns of a format that tell its scanpaths apart."""
 
 
 def scanpath_rows(table: FixationTable) -> list[np.ndarray]:
@@ -37,6 +39,24 @@ def scanpath_rows(table: FixationTable) -> list[np.ndarray]:
         return []
     new = np.any([column[order][1:] != column[order][:-1] for column in whose], axis=0)
     return np.split(order, np.flatnonzero(new) + 1)
+
+
+def glimpses(native: Mapping[str, Any]) -> np.ndarray:
+    """The place of each fixation in its scanpath, from 1, in the order of a format's onsets.
+
+    Example:
+      >>> glimpses({"trial": np.array([1, 2, 1]), "onset": np.array([0.3, 0.0, 0.1])}).tolist()
+      [2, 1, 1]
+    """
+    whose = [np.asarray(native[name]).astype(str) for name in TRIAL_COLUMNS if native.get(name) is not None]
+    order = np.lexsort([native["onset"], *whose])
+    glimpse = np.zeros(len(order), int)
+    count, owner = 0, None
+    for row in order:
+        before, owner = owner, tuple(column[row] for column in whose)
+        count = count + 1 if owner == before else 1
+        glimpse[row] = count
+    return glimpse
 
 
 def padded(values: np.ndarray, rows: list[np.ndarray]) -> np.ndarray:

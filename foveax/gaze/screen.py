@@ -20,25 +20,25 @@ class Screen(Checked):
     """
 
     width: float = bounded(1920.0, above=0.0)
-    """Of the screen."""
+    """Width of the screen."""
     height: float = bounded(1080.0, above=0.0)
-    """Of the screen."""
+    """Height of the screen."""
     image_left: float = bounded(0.0)
-    """Of the image's leftmost pixel."""
+    """Place of the image's leftmost pixel."""
     image_top: float = bounded(0.0)
-    """Of the image's topmost pixel."""
+    """Place of the image's topmost pixel."""
     image_width: float = bounded(1920.0, above=1.0)
-    """Of the image as it is shown."""
+    """Width of the image as it is shown."""
     image_height: float = bounded(1080.0, above=1.0)
-    """Of the image as it is shown."""
+    """Height of the image as it is shown."""
     width_cm: float = bounded(0.0, 0.0)
-    """Of the screen in centimetres; 0 where it is not known."""
+    """Width of the screen in centimetres; 0 where it is not known."""
     height_cm: float = bounded(0.0, 0.0)
-    """Of the screen in centimetres; 0 where it is not known."""
+    """Height of the screen in centimetres; 0 where it is not known."""
     distance_cm: float = bounded(0.0, 0.0)
-    """From eye to screen in centimetres; 0 where it is not known."""
+    """Distance from eye to screen in centimetres; 0 where it is not known."""
     origin: Origin = "upper left"
-    """Where both coordinates are 0; from the lower left and the centre, y grows upwards."""
+    """The place where both coordinates are 0; from the lower left and the centre, y grows upwards."""
     first_pixel: int = bounded(0, 0, 1)
     """The number of the first pixel: 0, or 1 as in Matlab."""
 

@@ -30,12 +30,26 @@ def _cell(name: str, value: Any) -> str:
     return MISSING if isinstance(value, float) and np.isnan(value) else repr(value)
 
 
+def read_sidecar(file: Path) -> dict[str, Any]:
+    """The facts on a compressed table, among them its ``Columns``."""
+    facts = read_json(Path(str(file).removesuffix(".tsv.gz") + ".json"))
+    if not isinstance(facts, dict) or not facts.get("Columns"):
+        raise InputError(f"the sidecar of {file} must name its Columns; it does not")
+    return facts
+
+
+def unit_size(facts: Mapping[str, Any], column: str, units: Mapping[str, float], *, source: str) -> float:
+    """The size of one unit of a column, by the ``Units`` of its sidecar; 1 where none is declared."""
+    described = facts.get(column)
+    unit = described.get("Units", "") if isinstance(described, dict) else ""
+    if unit and unit not in units:
+        raise InputError(f"{column} of {source} must be in {' or '.join(units)}; got {unit!r}")
+    return units[unit] if unit else 1.0
+
+
 def read_rows(file: Path) -> dict[str, np.ndarray]:
     """The columns of a compressed table, as text; its sidecar names them."""
-    facts = read_json(Path(str(file).removesuffix(".tsv.gz") + ".json"))
-    names = facts.get("Columns") if isinstance(facts, dict) else None
-    if not names:
-        raise InputError(f"the sidecar of {file} must name its Columns; it does not")
+    names = read_sidecar(file)["Columns"]
     try:
         rows = [line.split("\t") for line in gzip.decompress(file.read_bytes()).decode().split("\n")[:-1]]
     except (OSError, UnicodeDecodeError) as error:

@@ -30,13 +30,13 @@ def areas_pipeline(
     looks. One glimpse at the centre, as large as the image, shows it the whole image.
 
     Args:
-      data: whose images it sees.
-      config: of the retina, the saccader and the reward.
+      data: the images.
+      config: configuration of the retina, the saccader and the reward.
       letters: B without, L with lateral, T with top-down connections.
       filters: channels of each layer, between which are 2 x 2 pools.
       kernel: side of all kernels, odd.
       internal_steps: steps at each fixation.
-      norm: of each layer, over all its places and channels, or none.
+      norm: normalisation of each layer, over all its places and channels, or none.
       cumulative: whether logits are the sum over all steps so far, or those of the last.
 
     Raises:

@@ -194,7 +194,7 @@ def standard_pipeline(data: Data, config: PipelineConfig | None = None) -> Graph
         links=[
             "input.image -> retina.image",
             "memory.fixation -> retina.fixation",
-            *_seen_by_classifier(config, extent),
+            *_classifier_links(config, extent),
             "classifier.logits -> decision.logits",
             "input.label -> decision.label",
             "classifier.logits -> reward.logits",
@@ -271,8 +271,8 @@ def _spatiotopic_map(config: PipelineConfig, data: Data) -> Module:
     return spatiotopic_map(config.map_size, sides=(height, width), **options)
 
 
-def _seen_by_classifier(config: PipelineConfig, extent: str) -> list[str]:
-    """The links that bring to the classifier what was seen."""
+def _classifier_links(config: PipelineConfig, extent: str) -> list[str]:
+    """The links to the classifier, from the retina or the map."""
     if not config.map_size:
         place = "magnifier.place" if config.zoom > 1 else "memory.fixation"
         return ["retina.glimpse -> classifier.glimpse", f"{place} -> classifier.fixation"]

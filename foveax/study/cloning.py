@@ -21,27 +21,27 @@ from foveax.graph.compile import compile as compile_graph
 from foveax.graph.graph import Graph, parse_port
 from foveax.learning.hyperparameters import LearningConfig
 from foveax.learning.ppo import with_credit
-from foveax.study.following import BEGIN, batch_of, followed, gaze_agent
+from foveax.study.following import batch_of, follow_paths, gaze_agent, inputs_of, inside_picture
 from foveax.study.trials import Trials
 from foveax.training.learner import replayed_loss
 
 CHECKS = 20
-"""Times at which the trials that are held out are looked at."""
+"""The number of times that the likelihood of held-out trials is measured."""
 HELD_OUT = 0.2
 """Share of the images whose trials are held out, to stop where their likelihood is greatest."""
 FEWEST_IMAGES = 5
-"""Images from which on some are held out."""
+"""The number of images from which on some are held out."""
 CLIP = 1.0
 """Greatest norm of a gradient."""
 
 
-class Cloned(NamedTuple):
+class Clone(NamedTuple):
     """An eye that was fitted to people.
 
     Attributes:
-      params: all of the graph's; those of the eye are new.
-      log_prob: nats per fixation, of the trials that were held out, or else of all, at each check.
-      step: after how many steps they were taken: where `log_prob` is greatest.
+      params: those of all modules; those of the eye are new.
+      log_prob: the log probability at each check, in nats per fixation, of held-out trials, or else of all.
+      step: the training step of the parameters, at which `log_prob` is greatest.
     """
 
     params: dict[str, Params]
@@ -62,7 +62,7 @@ def clone(
     batch: int = 64,
     rate: float = 1e-3,
     seed: int = 0,
-) -> Cloned:
+) -> Clone:
     """Fits the eye of a run to people's trials, and leaves all other parameters as they are.
 
     ``L = -share mean_t log π(f_t) + (1 - share) L_agent``: the mean log probability of people's fixations, and the
@@ -71,17 +71,17 @@ def clone(
     probable.
 
     Args:
-      graph: of the run, of as many glimpses as the trials have fixations.
-      params: of the run.
-      trials: to train on.
-      share: of the likelihood in the loss; 1 is cloning alone, and needs no data.
-      data: prepared, whose training images the eye's own episodes are on.
-      learning: of the reward; by default `LearningConfig()`.
+      graph: the run's, of as many glimpses as the trials have fixations.
+      params: the run's.
+      trials: those to train on.
+      share: weight of the likelihood in the loss; 1 is cloning alone, and needs no data.
+      data: prepared data, on whose training images the eye is rewarded.
+      learning: the losses of reward; by default `LearningConfig()`.
       hyper: numbers in the place of the graph's hyper-parameters, such as the policy's scale.
-      steps: of training.
-      batch: trials, and images, in each.
+      steps: number of training steps.
+      batch: trials, and images, in each step.
       rate: the learning rate at the start.
-      seed: of the order of trials and images, and of the eye's exploration.
+      seed: the seed of the order of trials and images, and of the eye's exploration.
 
     Raises:
       InputError: if no agent of the graph can say how probable a fixation is, or a share below 1 comes without data.
@@ -129,30 +129,27 @@ def clone(
         if number % every == 0 or number == steps:
             curve.append(float(log_prob(eye, *judged)))
             best = (eye, number) if np.argmax(curve) == len(curve) - 1 else best
-    return Cloned({**params, name: best[0]}, np.array(curve), best[1])
+    return Clone({**params, name: best[0]}, np.array(curve), best[1])
 
 
 def _experience(
     graph: Graph, name: str, params: dict[str, Params], trials: Trials, numbers: Mapping[str, float]
 ) -> tuple[Any, Array]:
-    """What the agent reads and does along people's gaze ``[R, T - 1, ...]``; 1 where a fixation counts, else 0."""
-    along = followed(graph)
+    """The experience of the agent along people's gaze ``[R, T - 1, ...]``; 1 where a fixation counts, else 0."""
+    along = follow_paths(graph)
     ports = [f"{name}.{port}" for port in along.wiring.outputs[name]]
     rollout = jax.jit(jax.vmap(compile_graph(along, ports), in_axes=(None, 0, None, None, None)))
     parts = []
     at_once = batch_of(trials)
     for start in range(0, len(trials.image), at_once):
         rows = np.arange(start, min(start + at_once, len(trials.image)))
-        places = np.asarray(trials.fixations[rows], np.float32)
-        shown = trials.shown(rows)
-        if graph.roles.extent:
-            places = places / np.maximum(shown["extent"][:, None], 1e-6)
-        inputs = {**shown, BEGIN: places[:, 0], "fixations": places[:, 1:]}
+        inputs = inputs_of(graph, trials, trials.fixations, rows)
         given = {port: inputs[port] for port in along.inputs}
         parts.append(rollout(params, given, jax.random.key(0), 1.0, numbers)[name])
     found = jax.tree.map(lambda *arrays: jnp.concatenate(arrays)[:, :-1], *parts)
-    inside = trials.inside[:, 1:] & np.isfinite(np.asarray(found["log_density"]))
-    return found, jnp.asarray(inside, jnp.float32)
+    inside = inside_picture(graph, trials, trials.fixations)[:, 1:]
+    counts = inside & np.isfinite(np.asarray(found["log_density"]))
+    return found, jnp.asarray(counts, jnp.float32)
 
 
 def _mean_log_prob(graph: Graph, name: str, eye: Params, experience: Mapping[str, Array], weight: Array) -> Array:
@@ -217,7 +214,7 @@ def split_trials(trials: Trials, *, seed: int = 0) -> tuple[Trials, Trials]:
     participants on the other half of the images are in neither part.
 
     Raises:
-      InputError: if there are fewer than two images.
+      InputError: if there are fewer than two images, or a part is without trials.
     """
     rng = np.random.default_rng(seed)
     images = rng.permutation(np.unique(trials.image))
@@ -227,4 +224,11 @@ def split_trials(trials: Trials, *, seed: int = 0) -> tuple[Trials, Trials]:
     other_image = np.isin(trials.image, images[len(images) // 2 :])
     both = trials.has_subjects and len(subjects) > 1
     other_subject = np.isin(trials.subject, subjects[len(subjects) // 2 :]) if both else other_image
-    return trials.chosen(~other_image & ~other_subject), trials.chosen(other_image & other_subject)
+    masks = ~other_image & ~other_subject, other_image & other_subject
+    counts = [int(mask.sum()) for mask in masks]
+    if 0 in counts:
+        raise InputError(
+            "half of the participants must have trials on half of the images, and the others on the others; got "
+            f"{counts[0]} and {counts[1]} trials"
+        )
+    return trials.select(masks[0]), trials.select(masks[1])

@@ -7,15 +7,16 @@ import jax
 import numpy as np
 
 from foveax._types import InputError, Params
+from foveax.analysis.scanpaths import coverage_by_fixation
 from foveax.evaluation.evaluate import Report as Progress
 from foveax.evaluation.evaluate import silent
-from foveax.study.decisions import Needed, needed, right, shares_seen
-from foveax.study.densities import PRIOR, Predictions, information_gain, predictions
-from foveax.study.following import Follower, Gaze, best_scale, with_uniform
-from foveax.study.likeness import CEILING, SHUFFLED, Likeness, best_fixed, likeness
+from foveax.study.decisions import DecisionTimes, decision_times, is_correct
+from foveax.study.densities import PRIOR, Predictions, information_gain, predictions, with_uniform
+from foveax.study.following import Follower, Gaze, best_scale
+from foveax.study.likeness import CEILING, CONTROLS, SHUFFLED, Likeness, best_fixed, likeness
 from foveax.study.trials import Trials, others_elsewhere, others_on_image
 
-PEOPLE, DRIVEN = "people", "people's gaze"
+PEOPLE, PEOPLES_GAZE = "people", "people's gaze"
 POLICY, FITTED = "policy", "policy, scale fitted"
 
 
@@ -28,23 +29,23 @@ class Eye(NamedTuple):
 
 
 class Study(NamedTuple):
-    """What people and a model do with the same trials.
+    """Results of people and a model on the same trials.
 
     Attributes:
-      trials: of people.
-      eyes: of models, the run's own first.
-      gaze: by eye.
+      trials: people's.
+      eyes: those of models, the run's own first.
+      gaze: each eye's own.
       correct: decisions ``[R, T]`` of ``people`` (their answers, where they are known), of each eye with its own gaze,
         and of the run's classifier along ``people's gaze`` and along the controls'. Empty without a belief.
       shares: the share of pixels seen, likewise.
       beliefs: along people's gaze, ``[R, T, K]``; None without a belief.
-      likeness: of scanpaths, of each eye and the controls.
-      densities: of places, of each eye's sampled fixations and the controls.
-      log_density: of people's fixations under each eye's policy, as it is (``"EYE: policy"``) and with the scale that
-        suits people best (``"EYE: policy, scale fitted"``), ``[R, T - 1]``, each with 1 % of the uniform density; empty
-        where the policy cannot say.
-      scales: by eye, the scale of the policy that suits people best.
-      needed: fixations and seconds until the decision is right for good, by row of `correct`.
+      likeness: the scores of scanpaths of each eye and the controls.
+      densities: those of places, of each eye's sampled fixations and the controls.
+      log_density: that of people's fixations under each eye's policy, as it is (``"EYE: policy"``) and with the scale
+        that suits people best (``"EYE: policy, scale fitted"``), ``[R, T - 1]``, each with 1 % of the uniform density;
+        empty where the policy cannot say.
+      scales: the scale of each eye's policy that suits people best.
+      decision_times: fixations and seconds until the decision is right for good, by row of `correct`.
     """
 
     trials: Trials
@@ -57,7 +58,7 @@ class Study(NamedTuple):
     densities: Predictions
     log_density: dict[str, np.ndarray]
     scales: dict[str, float]
-    needed: dict[str, Needed]
+    decision_times: dict[str, DecisionTimes]
 
     @property
     def gains(self) -> dict[str, np.ndarray]:
@@ -83,19 +84,22 @@ def compare(
     All scanpaths of a trial begin where the participant began. The classifier is the first eye's.
 
     Args:
-      follower: of the graph, of as many glimpses as the trials have fixations (`make_follower`).
+      follower: that of the graph, of as many glimpses as the trials have fixations (`make_follower`).
       eyes: the run's own first.
-      trials: of people.
-      passes: of each policy, sampled.
+      trials: people's.
+      passes: samples of each policy.
       aperture: the side in pixels of the square that people saw at each fixation; 0: as large as the model's crop.
-      seed: of all that is drawn.
+      seed: the seed of all random numbers.
       report: called with what is done next.
 
     Raises:
-      InputError: if the graph declares no gaze, or there are no eyes.
+      InputError: if the graph declares no gaze, there are no eyes, or one has the name of another or of a control.
     """
     if not eyes:
         raise InputError("eyes must be at least one; got none")
+    names = [eye.name for eye in eyes]
+    if len(set(names) - {PEOPLE, PEOPLES_GAZE, CEILING, *CONTROLS}) < len(names):
+        raise InputError(f"eyes must have names of their own, which no control has; got {', '.join(names)}")
     key, rng = jax.random.key(seed), np.random.default_rng(seed)
     own = eyes[0]
     gaze: dict[str, Gaze] = {}
@@ -108,43 +112,58 @@ def compare(
         if along is not None:
             log_density[f"{eye.name}: {POLICY}"] = with_uniform(along)
             if follower.scale_name:
-                scales[eye.name], log_density[f"{eye.name}: {FITTED}"] = best_scale(follower, eye.params, trials)
+                scales[eye.name], log_density[f"{eye.name}: {FITTED}"] = best_scale(
+                    follower, eye.params, trials, eye.hyper
+                )
     report("the classifier along people's gaze and controls")
-    paths = driving_paths(trials, rng, seed)
-    label = np.asarray(trials.stimuli["label"])[trials.image]
-    driven = {name: follower.follow(own.params, trials, path, own.hyper).probabilities for name, path in paths.items()}
-    beliefs = driven[DRIVEN]
-    correct: dict[str, np.ndarray] = {}
-    if np.isfinite(trials.correct).any():
-        correct[PEOPLE] = trials.correct
-    for eye in eyes:
-        shown = gaze[eye.name].probabilities
-        if shown is not None:
-            correct[eye.name] = right(shown, label)
-    for name, probabilities in driven.items():
-        if probabilities is not None:
-            missing = np.isnan(paths[name]).any(axis=(1, 2))
-            if missing.all():  # nobody else, or no other image
-                continue
-            correct[name] = np.where(np.reshape(missing, (-1, 1)), np.nan, right(probabilities, label))
+    paths = control_paths(trials, rng, seed)
+    beliefs_along = {
+        name: follower.follow(own.params, trials, path, own.hyper).probabilities for name, path in paths.items()
+    }
+    beliefs = beliefs_along[PEOPLES_GAZE]
+    own_beliefs = {eye.name: gaze[eye.name].probabilities for eye in eyes}
+    correct = _correct(trials, {**own_beliefs, **beliefs_along}, paths)
     crop = follower.graph.roles.crop_size
     places = {**{eye.name: gaze[eye.name].fixations for eye in eyes}, **paths}
     sides = trials.sides
-    shares = {name: shares_seen(np.nan_to_num(path), **sides, size=crop) for name, path in places.items() if crop}
+    shares = {name: _shares(path, **sides, size=crop) for name, path in places.items() if crop}
     if crop or aperture:
-        shares[PEOPLE] = shares_seen(trials.fixations, **sides, size=aperture or crop)
+        shares[PEOPLE] = coverage_by_fixation(trials.fixations, **sides, size=aperture or crop)
     report("likeness of scanpaths")
     candidates = {eye.name: gaze[eye.name].passes for eye in eyes}
     modes = {f"{eye.name}: mode": gaze[eye.name].fixations for eye in eyes}
     alike = likeness(trials, {**candidates, **modes}, seed=seed)
     report("densities")
     densities = predictions(trials, candidates, seed=seed)
-    times = {name: needed(values, trials.duration if name == PEOPLE else None) for name, values in correct.items()}
+    times = {
+        name: decision_times(values, trials.duration if name == PEOPLE else None) for name, values in correct.items()
+    }
     return Study(trials, eyes, gaze, correct, shares, beliefs, alike, densities, log_density, scales, times)
 
 
-def driving_paths(trials: Trials, rng: np.random.Generator, seed: int) -> dict[str, np.ndarray]:
-    """The scanpaths ``[R, T, 2]`` along which the classifier is driven: people's and the controls', NaN without any."""
+def _correct(
+    trials: Trials, beliefs: Mapping[str, np.ndarray | None], paths: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Right decisions ``[R, T]`` of people, where their answers are known, and of beliefs; NaN without a scanpath."""
+    label = np.asarray(trials.stimuli["label"])[trials.image]
+    correct = {PEOPLE: trials.correct} if np.isfinite(trials.correct).any() else {}
+    for name, probabilities in beliefs.items():
+        missing = np.any(np.isnan(paths.get(name, trials.fixations)), axis=(1, 2), keepdims=True)[:, :, 0]
+        if probabilities is not None and not missing.all():  # else nobody else, or no other image
+            correct[name] = np.where(missing, np.nan, is_correct(probabilities, label))
+    return correct
+
+
+def _shares(paths: np.ndarray, *, height: int, width: int, size: int) -> np.ndarray:
+    """The share of the image's pixels seen up to each fixation, ``[R, T]``; NaN of a scanpath that is not there."""
+    shares = np.full(paths.shape[:2], np.nan)
+    known = np.isfinite(paths).all(axis=(1, 2))
+    shares[known] = coverage_by_fixation(paths[known], height=height, width=width, size=size)
+    return shares
+
+
+def control_paths(trials: Trials, rng: np.random.Generator, seed: int) -> dict[str, np.ndarray]:
+    """The scanpaths ``[R, T, 2]`` that the classifier follows: people's and the controls', NaN without any."""
     own = trials.fixations
 
     def begun(paths: np.ndarray) -> np.ndarray:
@@ -154,10 +173,10 @@ def driving_paths(trials: Trials, rng: np.random.Generator, seed: int) -> dict[s
         return np.where((rows >= 0)[:, None, None], begun(own[rows]), np.nan)
 
     return {
-        DRIVEN: own,
+        PEOPLES_GAZE: own,
         CEILING: of_others(others_on_image(trials, rng, 1)[:, 0]),
         SHUFFLED: of_others(others_elsewhere(trials, rng, 1)[:, 0]),
-        "best fixed": best_fixed(trials, threshold=2.0, seed=seed),
+        "best fixed": best_fixed(trials, seed=seed),
         "centre": begun(np.full(own.shape, 0.5)),
         "random": begun(rng.random(own.shape)),
     }

@@ -5,53 +5,33 @@ from typing import NamedTuple
 import numpy as np
 
 from foveax.analysis.bootstrap import Interval
-from foveax.analysis.scanpaths import in_pixels
 from foveax.study.trials import Trials
 
 
-class Needed(NamedTuple):
-    """When decisions are right for good, by trial ``[R]``; NaN where they never are.
+class DecisionTimes(NamedTuple):
+    """Time until decisions are right for good, by trial ``[R]``; NaN where they never are.
 
     Attributes:
-      fixations: how many are needed, from 1.
-      seconds: until then, of people; NaN where durations are not known.
+      fixations: number of fixations, from 1.
+      seconds: seconds of people's fixations; NaN where durations are not known.
     """
 
     fixations: np.ndarray
     seconds: np.ndarray
 
 
-def right(probabilities: np.ndarray, label: np.ndarray) -> np.ndarray:
+def is_correct(probabilities: np.ndarray, label: np.ndarray) -> np.ndarray:
     """Whether the most probable class ``[R, T, K]`` is the label ``[R]``, after each fixation: ``[R, T]``."""
     return (probabilities.argmax(axis=-1) == label[:, None]).astype(np.float64)
 
 
-def shares_seen(fixations: np.ndarray, *, height: int, width: int, size: int) -> np.ndarray:
-    """The share of an image's pixels that lie in any of the square crops up to each fixation, ``[R, T]``.
+def decision_times(correct: np.ndarray, duration: np.ndarray | None = None) -> DecisionTimes:
+    """Returns when decisions ``[R, T]`` are right, and stay so to the last fixation.
 
-    Crops are `size` pixels a side.
-
-    Example:
-      >>> shares_seen(np.array([[[0.5, 0.5], [0.5, 0.5]]]), height=5, width=5, size=3)
-      array([[0.36, 0.36]])
-    """
-    points = in_pixels(fixations, height, width)
-    x, y = np.arange(width), np.arange(height)
-    seen = np.zeros((len(points), height, width), bool)
-    shares = np.zeros(points.shape[:2])
-    for glimpse in range(points.shape[1]):
-        offsets = x - points[:, glimpse, :1], y - points[:, glimpse, 1:]
-        across, down = ((offset >= -size / 2) & (offset < size / 2) for offset in offsets)
-        seen |= down[:, :, None] & across[:, None, :]
-        shares[:, glimpse] = seen.mean(axis=(1, 2))
-    return shares
-
-
-def needed(correct: np.ndarray, duration: np.ndarray | None = None) -> Needed:
-    """When decisions ``[R, T]`` are right, and stay so to the last fixation; with the seconds up to then.
+    A decision that is not known is not right; a duration ``[R, T]`` that is not known counts as 0 seconds.
 
     Example:
-      >>> needed(np.array([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]])).fixations
+      >>> decision_times(np.array([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]])).fixations
       array([ 4., nan])
     """
     stays = np.flip(np.minimum.accumulate(np.flip(np.nan_to_num(correct), 1), 1), 1) > 0
@@ -61,7 +41,7 @@ def needed(correct: np.ndarray, duration: np.ndarray | None = None) -> Needed:
         total = np.cumsum(np.nan_to_num(duration), axis=1)
         known = np.isfinite(first)
         seconds[known] = total[known, first[known].astype(int) - 1]
-    return Needed(first, seconds)
+    return DecisionTimes(first, seconds)
 
 
 def by_stimulus(values: np.ndarray, trials: Trials) -> np.ndarray:

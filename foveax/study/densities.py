@@ -12,22 +12,23 @@ import numpy as np
 from foveax.study.trials import Trials, others_elsewhere
 
 CELLS = 48
-"""Along each axis of the grid."""
+"""Cells along each axis of the grid."""
 BANDWIDTHS = (0.02, 0.035, 0.06, 0.1, 0.16, 0.25)
-"""Of the kernels, as fractions of the image; each density takes the one with which it predicts best."""
+"""Standard deviations of the kernels, as fractions of the image; each density takes the one that predicts best."""
 UNIFORM_SHARE = 0.01
+"""The share of the uniform density in every other one."""
 PRIOR = "centre prior"
 NEGATIVES = 10
 """Trials on other images whose fixations the shuffled AUC compares each of a trial with."""
 
 
 class Predictions(NamedTuple):
-    """What densities say of people's fixations.
+    """Predictions of people's fixations by densities.
 
     Attributes:
-      log_density: by density, the natural logarithm at each fixation after the first ``[R, T - 1]``; NaN outside the
+      log_density: natural logarithm of each density at each fixation after the first ``[R, T - 1]``; NaN outside the
         image, and where there is no density.
-      shuffled_auc: by density, for each trial ``[R]``: how often the density is greater at its fixations than at those
+      shuffled_auc: of each density, for each trial ``[R]``, how often it is greater at its fixations than at those
         of trials on other images, ties counted half.
     """
 
@@ -56,11 +57,12 @@ def predictions(trials: Trials, candidates: Mapping[str, np.ndarray], *, seed: i
     steps = steps.sum(axis=1, keepdims=True) - steps
     of_trials = _histograms(cells, np.arange(len(cells)), len(cells))
     others = counts[trials.image] - _of_subject(of_trials, trials)
-    points = cells, trials.image, others_elsewhere(trials, rng, NEGATIVES)
+    points = cells, others_elsewhere(trials, rng, NEGATIVES)
     centre = np.zeros((1, CELLS, CELLS))
     centre[:, CELLS // 2 - 1 : CELLS // 2 + 1, CELLS // 2 - 1 : CELLS // 2 + 1] = 1
-    own = {name: _histograms(_cells(paths[:, :, 1:]), np.tile(trials.image, (len(paths), 1)), images)
-           for name, paths in candidates.items()}  # fmt: skip
+    own: dict[str, np.ndarray] = {}
+    for name, paths in candidates.items():
+        own[name] = _histograms(_cells(paths[:, :, 1:]), np.tile(trials.image, (len(paths), 1)), images)
     by_image = {**own, "centre": centre, PRIOR: elsewhere, "another image": np.roll(counts, 1, axis=0)}
     logs: dict[str, np.ndarray] = {}
     aucs: dict[str, np.ndarray] = {}
@@ -68,7 +70,8 @@ def predictions(trials: Trials, candidates: Mapping[str, np.ndarray], *, seed: i
         rows = np.zeros_like(trials.image) if len(mass) == 1 else trials.image
         logs[name], aucs[name] = _fitted(mass, rows, *points)
     logs["another participant"], aucs["another participant"] = _fitted(others, np.arange(len(cells)), *points)
-    logs["best fixed"], aucs["best fixed"] = _by_step(steps, *points)
+    by_step = [_fitted(counts, trials.image, cells[:, [step]], points[1])[0] for step, counts in enumerate(steps)]
+    logs["best fixed"], aucs["best fixed"] = np.concatenate(by_step, axis=1), aucs[PRIOR]  # which no step distinguishes
     logs["uniform"] = np.where(cells[..., 0] < 0, np.nan, 0.0)
     aucs["uniform"] = np.where(np.isfinite(aucs[PRIOR]), 0.5, np.nan)
     return Predictions(logs, aucs)
@@ -83,6 +86,16 @@ def information_gain(log_density: np.ndarray, prior: np.ndarray) -> np.ndarray:
     known = np.isfinite(gain)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(known, gain, 0).sum(axis=1) / known.sum(axis=1)
+
+
+def with_uniform(log_density: np.ndarray) -> np.ndarray:
+    """Log densities, of which 1 % is the uniform one: as of all densities of a study, no place is impossible.
+
+    Example:
+      >>> with_uniform(np.array([0.0, -np.inf])).round(2).tolist()
+      [0.0, -4.61]
+    """
+    return np.log((1 - UNIFORM_SHARE) * np.exp(log_density) + UNIFORM_SHARE)
 
 
 def _cells(places: np.ndarray) -> np.ndarray:
@@ -102,7 +115,7 @@ def _histograms(cells: np.ndarray, numbers: np.ndarray, size: int) -> np.ndarray
 
 
 def _of_subject(of_trials: np.ndarray, trials: Trials) -> np.ndarray:
-    """For each trial the counts of its own participant on its image."""
+    """Counts, for each trial, of its own participant on its image."""
     pairs = np.unique(np.stack([trials.image, trials.subject]), axis=1, return_inverse=True)[1].reshape(-1)
     sums = np.zeros((int(pairs.max()) + 1, CELLS, CELLS))
     np.add.at(sums, pairs, of_trials)
@@ -127,7 +140,7 @@ def _at(density: np.ndarray, rows: np.ndarray, cells: np.ndarray) -> np.ndarray:
 
 
 def _fitted(
-    counts: np.ndarray, rows: np.ndarray, cells: np.ndarray, image: np.ndarray, negatives: np.ndarray
+    counts: np.ndarray, rows: np.ndarray, cells: np.ndarray, negatives: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The log density at fixations, with the bandwidth that is best for them, and its shuffled AUC."""
     options = [_smoothed(counts, bandwidth) for bandwidth in BANDWIDTHS]
@@ -135,17 +148,6 @@ def _fitted(
     means = [float(np.nanmean(log)) if np.isfinite(log).any() else -np.inf for log in logs]
     best = means.index(max(means))
     return logs[best], _shuffled_auc(options[best], rows, cells, negatives)
-
-
-def _by_step(
-    counts: np.ndarray, cells: np.ndarray, image: np.ndarray, negatives: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """As `_fitted`, for counts of each step of a scanpath."""
-    logs = np.stack(
-        [_fitted(own, image, cells[:, [step]], image, negatives)[0][:, 0] for step, own in enumerate(counts)]
-    )
-    pooled = counts.sum(axis=0)
-    return logs.T, _fitted(pooled, image, cells, image, negatives)[1]
 
 
 def _shuffled_auc(density: np.ndarray, rows: np.ndarray, cells: np.ndarray, negatives: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 from foveax.analysis.density import density_map
 from foveax.plot.scanpath import scanpath
 from foveax.plot.style import COLOURS, LINES, MARKERS, outline, plain
-from foveax.study.compare import DRIVEN, PEOPLE, Study
+from foveax.study.compare import PEOPLE, PEOPLES_GAZE, Study
 from foveax.study.likeness import CEILING
 from foveax.study.tables import difficulties, intervals
 
@@ -23,26 +23,32 @@ WIDE, HIGH = 6.8, 2.9
 
 
 def figures_of(study: Study) -> dict[str, tuple[str, Callable[[], "Figure"]]]:
-    """What draws each figure, by name, with its caption."""
-    drawn: dict[str, tuple[str, Callable[[], Figure]]] = {}
+    """The caption of each figure, by name, and the function that draws it."""
+    figures: dict[str, tuple[str, Callable[[], Figure]]] = {}
     people = "people's answers, " if PEOPLE in study.correct else ""
     if study.correct:
-        caption = f"Right decisions after each fixation: {people}the model with its own gaze, and its classifier along "
-        drawn["accuracy"] = (f"{caption}the gaze of others, from the same beginnings; bands are 95 % intervals over "
-                             "images and participants", lambda: _figure(accuracy, study))  # fmt: skip
+        caption = (
+            f"Right decisions after each fixation: {people}the model with its own gaze, and its classifier along the "
+            "gaze of others, from the same beginnings; bands are 95 % intervals over images and participants"
+        )
+        figures["accuracy"] = caption, lambda: _figure(accuracy, study)
         if study.shares:
             caption = f"The same by the share of the image that the fixations have shown: {people}and the model"
-            drawn["seen"] = (caption, lambda: _figure(seen, study))
-        drawn["difficulty"] = ("How often decisions are right on each image, the mean over fixations",
-                               lambda: _figure(difficulty, study))  # fmt: skip
+            figures["accuracy_by_share"] = caption, lambda: _figure(accuracy_by_share, study)
+        caption = "How often decisions are right on each image, the mean over fixations"
+        figures["difficulty"] = caption, lambda: _figure(difficulty, study)
     if study.gains:
-        drawn["information"] = ("Bits per fixation over the centre prior, with 95 % intervals",
-                            lambda: _figure(information, study, high=0.22 * len(study.gains) + 1.0))  # fmt: skip
-    drawn["specific"] = ("Likeness of scanpaths, ScanMatch: left, as it is; right, what is owed to the image",
-                         lambda: specific(study))  # fmt: skip
-    drawn["densities"] = ("Where people and the model look, over all images, and the fixations of a few trials; the "
-                          "first fixation, which is given, is not counted", lambda: places(study))  # fmt: skip
-    return drawn
+        height = 0.22 * len(study.gains) + 1.0
+        caption = "Bits per fixation over the centre prior, with 95 % intervals"
+        figures["information"] = caption, lambda: _figure(information, study, high=height)
+    caption = "Likeness of scanpaths, ScanMatch: left, as it is; right, what is owed to the image"
+    figures["specific"] = caption, lambda: specific(study)
+    caption = (
+        "Where people and the model look, over all images, and the fixations of a few trials; the first fixation, "
+        "which is given, is not counted"
+    )
+    figures["densities"] = caption, lambda: places(study)
+    return figures
 
 
 def _figure(draw: Callable[[Study, "Axes"], None], study: Study, *, high: float = HIGH) -> "Figure":
@@ -55,11 +61,11 @@ def _figure(draw: Callable[[Study, "Axes"], None], study: Study, *, high: float 
 
 def _rows(study: Study) -> list[str]:
     """The rows of decisions that are drawn, at most six."""
-    names = (PEOPLE, *(eye.name for eye in study.eyes), DRIVEN, "best fixed", "another image", "random")
+    names = (PEOPLE, *(eye.name for eye in study.eyes), PEOPLES_GAZE, "best fixed", "another image", "random")
     return [name for name in names if name in study.correct][: len(COLOURS)]
 
 
-def _legend_beside(ax: "Axes") -> None:
+def _legend_outside(ax: "Axes") -> None:
     ax.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
@@ -75,26 +81,26 @@ def accuracy(study: Study, ax: "Axes") -> None:
         ax.fill_between(steps, found[:, 1], found[:, 2], color=COLOURS[number], alpha=0.12, linewidth=0)
     ax.set_xticks(steps if length <= 12 else steps[:: -(-length // 12)])
     plain(ax, x="fixation", y="right decisions (%)")
-    _legend_beside(ax)
+    _legend_outside(ax)
 
 
-def seen(study: Study, ax: "Axes") -> None:
+def accuracy_by_share(study: Study, ax: "Axes") -> None:
     """Draws the accuracy by the share of pixels seen."""
     for number, name in enumerate(_rows(study)):
         if name not in study.shares:
             continue
-        share = 100 * study.shares[name].mean(axis=0)
+        share = 100 * np.nanmean(study.shares[name], axis=0)
         right = 100 * np.nanmean(study.correct[name], axis=0)
         style = {"color": COLOURS[number], "linestyle": LINES[number], "marker": MARKERS[number]}
         ax.plot(share, right, label=name, linewidth=1.2, markersize=3, **style)
     plain(ax, x="pixels seen (%)", y="right decisions (%)")
-    _legend_beside(ax)
+    _legend_outside(ax)
 
 
 def difficulty(study: Study, ax: "Axes") -> None:
     """Draws how often people's and the model's decisions are right, a dot for each image."""
     values = difficulties(study)
-    one = PEOPLE if PEOPLE in values else DRIVEN
+    one = PEOPLE if PEOPLE in values else PEOPLES_GAZE
     other = study.eyes[0].name
     jitter = np.random.default_rng(0).normal(0, 0.4, (2, len(values[one])))
     ax.plot([0, 100], [0, 100], color="0.7", linewidth=0.8)

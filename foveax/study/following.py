@@ -1,4 +1,4 @@
-"""A graph that follows people's gaze: what its classifier makes of it, and how probable its policy holds it."""
+"""A graph that follows people's gaze: the decisions of its classifier, and the density of its policy."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from foveax.graph.graph import Graph, parse_port
 from foveax.graph.modules import Module, State, Values
 from foveax.graph.ports import Port
 from foveax.modules.scripted import following
-from foveax.study.densities import UNIFORM_SHARE
+from foveax.study.densities import with_uniform
 from foveax.study.trials import Trials
 
 BATCH = 512
@@ -23,16 +23,16 @@ BATCH = 512
 BEGIN = "beginning"
 """The graph input that holds where each trial begins."""
 SCALES = (0.05, 0.1, 0.15, 0.25, 0.4, 0.6, 0.9, 1.3, 2.0, 3.0)
-"""Of a policy, among which the one is chosen that makes people's fixations most probable."""
+"""Scales of a policy, of which `best_scale` takes the one that makes people's fixations most probable."""
 
 
-class Followed(NamedTuple):
+class PathRecord(NamedTuple):
     """A run along given scanpaths.
 
     Attributes:
       probabilities: ``[R, T, K]`` of the classes after each fixation; None if the graph declares no belief.
       log_density: ``[R, T - 1]``, natural, of each fixation after the first, over the image as the unit square, minus
-        infinity out of the policy's reach; NaN outside the image; None if the policy cannot say.
+        infinity out of the policy's reach; NaN outside the picture; None if the policy cannot say.
     """
 
     probabilities: np.ndarray | None
@@ -43,7 +43,7 @@ class Gaze(NamedTuple):
     """A run's own gaze on trials.
 
     Attributes:
-      fixations: of the policy's mode, ``[R, T, 2]``.
+      fixations: the mode's, ``[R, T, 2]``.
       probabilities: along these, ``[R, T, K]``; None if the graph declares no belief.
       passes: fixations of the sampled policy, ``[P, R, T, 2]``.
     """
@@ -53,7 +53,7 @@ class Gaze(NamedTuple):
     passes: np.ndarray
 
 
-def begun_where_given(graph: Graph) -> Graph:
+def begin_at_input(graph: Graph) -> Graph:
     """The same graph, whose gaze begins where an input says, for each example.
 
     Raises `InputError` if the graph declares no gaze.
@@ -74,14 +74,14 @@ def gaze_agent(graph: Graph) -> str:
     return ""
 
 
-def followed(graph: Graph) -> Graph:
+def follow_paths(graph: Graph) -> Graph:
     """The same graph, whose gaze begins, and goes on, where its inputs say: ``fixations`` ``[T - 1, 2]``.
 
     The agent that moves the gaze stays, and gives the log density of each fixation that it is made to follow. Places
     are known to a pixel: one on the image's border counts as a quarter of a pixel inside, in the middle of the half of
     the outermost pixel that lies in the image, since the density of a squashed policy is 0 on the border itself.
     """
-    graph, name = begun_where_given(graph), gaze_agent(graph)
+    graph, name = begin_at_input(graph), gaze_agent(graph)
     if not name:
         return following(graph, graph.wiring.writes[graph.roles.gaze])
     module, margin = graph.modules[name], _margin(graph)
@@ -111,15 +111,15 @@ class Follower(NamedTuple):
     """A run's graph, compiled for many calls, with as many glimpses as trials have fixations.
 
     Attributes:
-      follow: ``(params, trials, paths, hyper=None) -> Followed``: along scanpaths ``[R, T, 2]``, on the stimuli of the
-        trials; `hyper` holds numbers in the place of the graph's hyper-parameters.
+      follow: ``(params, trials, paths, hyper=None) -> PathRecord``: along scanpaths ``[R, T, 2]``, on the stimuli of
+        the trials; `hyper` holds numbers in the place of the graph's hyper-parameters.
       gaze: ``(params, trials, passes, key, hyper=None) -> Gaze``: the run's own, from where the participants began.
       scale_name: the hyper-parameter that is the policy's scale when training is over; empty if there is none.
       graph: the graph.
       agent: the name of the agent that moves the gaze and can say how probable a fixation is; empty if there is none.
     """
 
-    follow: Callable[..., Followed]
+    follow: Callable[..., PathRecord]
     gaze: Callable[..., Gaze]
     scale_name: str
     graph: Graph
@@ -132,7 +132,7 @@ def make_follower(graph: Graph, length: int) -> Follower:
     Raises `InputError` if the graph declares no gaze.
     """
     graph = graph if graph.length == length else graph.replace(length=length)
-    along, own = followed(graph), begun_where_given(graph)
+    along, own = follow_paths(graph), begin_at_input(graph)
     agent, gaze_name, belief = gaze_agent(graph), graph.roles.gaze, graph.roles.belief
     beliefs = [belief] if belief else []
     densities = [f"{agent}.log_density"] if agent else []
@@ -154,32 +154,48 @@ def make_follower(graph: Graph, length: int) -> Follower:
         numbers = {**graph.hyperparameters, **(hyper or {})}
         for start in range(0, size, at_once):
             rows = np.minimum(np.arange(start, start + at_once), size - 1)
-            shown = trials.shown(rows)
-            places = np.asarray(paths[rows], np.float32)
-            if graph.roles.extent:
-                places = places / np.maximum(shown["extent"][:, None], 1e-6)
-            inputs = {**shown, BEGIN: places[:, 0], "fixations": places[:, 1:]}
+            inputs = inputs_of(graph, trials, paths, rows)
             parts.append(jax.tree.map(np.asarray, rollout(params, inputs, keys[rows], 1.0, numbers)))
         return jax.tree.map(lambda *arrays: np.concatenate(arrays)[:size], *parts)
 
-    def follow(params: Any, trials: Trials, paths: np.ndarray, hyper: Any = None) -> Followed:
+    def follow(params: Any, trials: Trials, paths: np.ndarray, hyper: Any = None) -> PathRecord:
         found = run(following_rollout, params, trials, paths, jax.random.key(0), hyper)
         if not agent:
-            return Followed(read_belief(found), None)
+            return PathRecord(read_belief(found), None)
         log_density = np.asarray(found[agent]["log_density"], np.float64)[:, :-1]
-        inside = ((paths[:, 1:] >= 0) & (paths[:, 1:] <= 1)).all(axis=-1)
-        return Followed(read_belief(found), np.where(inside, log_density, np.nan))
+        log_density = log_density - np.log(picture_extent(graph, trials)).sum(axis=-1, keepdims=True)  # of the image
+        return PathRecord(
+            read_belief(found), np.where(inside_picture(graph, trials, paths)[:, 1:], log_density, np.nan)
+        )
 
     def gaze(params: Any, trials: Trials, passes: int, key: Key, hyper: Any = None) -> Gaze:
-        shown = run(greedy_rollout, params, trials, trials.fixations, key, hyper)
+        mode = run(greedy_rollout, params, trials, trials.fixations, key, hyper)
         keys = jax.random.split(key, passes)
         sampled = [run(sampled_rollout, params, trials, trials.fixations, each, hyper) for each in keys]
-        places = [np.asarray(found["memory"][gaze_name], np.float64) for found in (shown, *sampled)]
-        if graph.roles.extent:
-            places = [each * trials.shown()["extent"][:, None] for each in places]
-        return Gaze(places[0], read_belief(shown), np.stack(places[1:]) if passes else places[0][None][:0])
+        places = [np.asarray(found["memory"][gaze_name], np.float64) for found in (mode, *sampled)]
+        places = [each * picture_extent(graph, trials)[:, None] for each in places]
+        return Gaze(places[0], read_belief(mode), np.stack(places[1:]) if passes else places[0][None][:0])
 
     return Follower(follow, gaze, _scale_name(graph, agent), graph, agent)
+
+
+def inputs_of(graph: Graph, trials: Trials, paths: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """The inputs of a graph that follows scanpaths ``[R, T, 2]``, for some of the trials: fractions of the picture."""
+    places = np.asarray(paths[rows] / picture_extent(graph, trials, rows)[:, None], np.float32)
+    return {**trials.stimuli_of(rows), BEGIN: places[:, 0], "fixations": places[:, 1:]}
+
+
+def picture_extent(graph: Graph, trials: Trials, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+    """The shares of the images along x and y that are picture, ``[R, 2]``; 1 without padding."""
+    if not graph.roles.extent:
+        return np.ones((len(trials.image[rows]), 2))
+    extent = trials.stimuli[parse_port(graph.roles.extent).port][trials.image[rows]]
+    return np.maximum(np.asarray(extent, np.float64), 1e-6)  # a picture may be a pixel wide
+
+
+def inside_picture(graph: Graph, trials: Trials, paths: np.ndarray) -> np.ndarray:
+    """Whether each fixation of scanpaths ``[R, T, 2]`` lies in the picture, ``[R, T]``."""
+    return np.all((paths >= 0) & (paths <= picture_extent(graph, trials)[:, None]), axis=-1)
 
 
 def _margin(graph: Graph) -> Array:
@@ -191,7 +207,7 @@ def _margin(graph: Graph) -> Array:
 
 
 def batch_of(trials: Trials) -> int:
-    """How many trials are shown at once: at most 512, or those whose stimuli take 256 MB."""
+    """The number of trials that are shown at once: at most 512, or those whose stimuli take 256 MB."""
     nbytes = sum(array[:1].nbytes for array in trials.stimuli.values())
     return max(min(BATCH, len(trials.image), SAMPLED_BYTES // nbytes), 1)
 
@@ -211,36 +227,26 @@ def _rollout(graph: Graph, ports: list[str]) -> Any:
     return jax.jit(jax.vmap(one, in_axes=(None, 0, 0, None, None)))
 
 
-def with_uniform(log_density: np.ndarray) -> np.ndarray:
-    """Log densities, of which 1 % is the uniform one: as of all densities of a study, no place is impossible.
-
-    Example:
-      >>> with_uniform(np.array([0.0, -np.inf])).round(2).tolist()
-      [0.0, -4.61]
-    """
-    return np.log((1 - UNIFORM_SHARE) * np.exp(log_density) + UNIFORM_SHARE)
-
-
 def best_scale(
-    follower: Follower, params: dict[str, Params], trials: Trials, *, judged: np.ndarray | None = None
+    follower: Follower, params: dict[str, Params], trials: Trials, hyper: Mapping[str, float] | None = None
 ) -> tuple[float, np.ndarray]:
     """The scale of the policy that makes people's fixations most probable, and their log densities ``[R, T - 1]``.
 
-    These hold 1 % of the uniform density (`with_uniform`).
-    Each half of the images is judged with the scale that is best on the other half. The scale that is returned is the
-    best on all trials, or on those that are `judged`.
+    The scale is the best on all trials. The densities, which hold 1 % of the uniform one (`with_uniform`), are with the
+    scale that is best on the other half of the images, or on all trials where there is one image. `hyper` holds numbers
+    in the place of the graph's other hyper-parameters.
 
     Raises `InputError` if the scale is no hyper-parameter of the graph.
     """
     name = follower.scale_name
     if not name:
         raise InputError("the policy's scale must be a hyper-parameter of the graph to be fitted; it is none")
-    along = [follower.follow(params, trials, trials.fixations, {name: scale}).log_density for scale in SCALES]
+    numbers = [{**(hyper or {}), name: scale} for scale in SCALES]
+    along = [follower.follow(params, trials, trials.fixations, each).log_density for each in numbers]
     logs = np.stack([with_uniform(log) for log in along if log is not None])
     half = np.random.default_rng(0).permutation(len(trials.names))[trials.image] % 2
     fitted = np.full(logs.shape[1:], np.nan)
     for part in (0, 1):
         tried = half != part if (half != part).any() else half == part
         fitted[half == part] = logs[int(np.argmax(np.nanmean(logs[:, tried], axis=(1, 2))))][half == part]
-    used = slice(None) if judged is None else judged
-    return SCALES[int(np.argmax(np.nanmean(logs[:, used], axis=(1, 2))))], fitted
+    return SCALES[int(np.argmax(np.nanmean(logs, axis=(1, 2))))], fitted

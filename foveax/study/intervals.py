@@ -27,41 +27,51 @@ def crossed_intervals(
     replacement, each by itself, and the variances of the means, each corrected by ``n / (n - 1)``, joined as
     ``V = V_image + V_participant - V_trial``, at least the larger of the first two, V_trial being that of independent
     trials (two-way clusters: Cameron, Gelbach, Miller 2011, Journal of Business & Economic Statistics 29). The interval
-    is ``mean ± t √V``, t Student's quantile of 97.5 % with as many degrees of freedom as the fewer of images and
-    participants, less one. NaN in the values is left out. Where there is one image, or one participant, the interval
-    is over the others alone; of a single trial it is NaN.
+    is ``mean ± t √V``, t Student's quantile of 97.5 % with the `degrees_of_freedom`. NaN in the values is left out, and
+    images and participants of which nothing else is known do not count. Where there is one image, or one participant,
+    the interval is over the others alone; of one of each it is NaN.
     """
     values = np.asarray(values, np.float64).reshape(len(image), -1)
     known = np.isfinite(values)
-    filled = np.where(known, values, 0.0)
-    rng = np.random.default_rng(seed)
-    clusters = [np.unique(image, return_inverse=True)[1], np.unique(subject, return_inverse=True)[1]]
-    of_image, of_subject = (_variance(filled, known, numbers, rng, resamples) for numbers in clusters)
-    of_trial = _trial_variance(filled, known)
-    alone = [len(np.unique(numbers)) < 2 for numbers in clusters]
-    joined = of_image + of_subject - of_trial
-    least = np.maximum(np.where(alone[0], 0, of_image), np.where(alone[1], 0, of_subject))
-    variance = least if any(alone) else np.maximum(joined, least)
-    counts = [len(np.unique(numbers)) for numbers, single in zip(clusters, alone, strict=True) if not single]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = filled.sum(axis=0) / known.sum(axis=0)
-    half = t_quantile(min(counts) - 1) * np.sqrt(variance) if counts else np.full(len(means), np.nan)
-    return [
-        Interval(float(mean), float(mean - width), float(mean + width)) for mean, width in zip(means, half, strict=True)
-    ]
+    intervals = [Interval(np.nan, np.nan, np.nan)] * values.shape[1]
+    patterns, which = np.unique(known, axis=1, return_inverse=True)
+    for number, rows in enumerate(patterns.T):  # columns of the same trials share their resamples
+        columns = np.flatnonzero(which.reshape(-1) == number)
+        if not rows.any():
+            continue
+        own, freedom = values[rows][:, columns], degrees_of_freedom(image[rows], subject[rows])
+        means = own.mean(axis=0)
+        variance = _joined_variance(own, image[rows], subject[rows], np.random.default_rng(seed), resamples)
+        half = t_quantile(freedom) * np.sqrt(variance) if freedom else np.full(len(means), np.nan)
+        for column, mean, width in zip(columns, means, half, strict=True):
+            intervals[column] = Interval(float(mean), float(mean - width), float(mean + width))
+    return intervals
+
+
+def degrees_of_freedom(image: np.ndarray, subject: np.ndarray) -> int:
+    """The fewer of images and participants, less one; a single one does not count; 0 if there is one of each.
+
+    Example:
+      >>> degrees_of_freedom(np.array([0, 1, 2]), np.array([4, 4, 4]))
+      2
+    """
+    counts = [len(np.unique(clusters)) for clusters in (image, subject)]
+    return min((count for count in counts if count > 1), default=1) - 1
 
 
 def paired_difference(
     one: np.ndarray, other: np.ndarray, image: np.ndarray, subject: np.ndarray, *, seed: int = 0
 ) -> Difference:
     """The mean of ``one - other`` ``[R]`` over the trials that have both, with its interval and its probability."""
-    interval = crossed_intervals(one - other, image, subject, seed=seed)[0]
-    freedom = max(min(len(np.unique(image)), len(np.unique(subject))) - 1, 1)
+    values = one - other
+    interval = crossed_intervals(values, image, subject, seed=seed)[0]
     half = (interval.high - interval.low) / 2
     if not np.isfinite(half):
         return Difference(interval, float("nan"))
     if half == 0:
         return Difference(interval, 1.0 if interval.mean == 0 else 0.0)
+    known = np.isfinite(values)
+    freedom = degrees_of_freedom(image[known], subject[known])
     return Difference(interval, t_tail(abs(interval.mean) / half * t_quantile(freedom), freedom))
 
 
@@ -117,28 +127,26 @@ def t_quantile(freedom: int, level: float = LEVEL) -> float:
     return high
 
 
-def _variance(
-    values: np.ndarray, known: np.ndarray, numbers: np.ndarray, rng: np.random.Generator, resamples: int
+def _joined_variance(
+    values: np.ndarray, image: np.ndarray, subject: np.ndarray, rng: np.random.Generator, resamples: int
 ) -> np.ndarray:
-    """The variance ``[C]`` of means over clusters that are drawn with replacement."""
+    """The variance ``[C]`` of the means of values ``[R, C]``, over images and participants at once."""
+    clusters = [np.unique(numbers, return_inverse=True)[1] for numbers in (image, subject)]
+    of_image, of_subject = (_cluster_variance(values, numbers, rng, resamples) for numbers in clusters)
+    least = np.maximum(of_image, of_subject)
+    if any(numbers.max() == 0 for numbers in clusters):
+        return least
+    of_trial = values.var(axis=0) / (len(values) - 1)
+    return np.maximum(of_image + of_subject - of_trial, least)
+
+
+def _cluster_variance(values: np.ndarray, numbers: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
+    """The variance ``[C]`` of means over clusters that are drawn with replacement; 0 of a single cluster."""
     count = int(numbers.max()) + 1
     if count < 2:
         return np.zeros(values.shape[1])
     sums = np.zeros((count, values.shape[1]))
-    sizes = np.zeros((count, values.shape[1]))
     np.add.at(sums, numbers, values)
-    np.add.at(sizes, numbers, known.astype(np.float64))
     weights = rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = (weights @ sums) / (weights @ sizes)
-    drawn = np.isfinite(means)
-    centred = np.where(drawn, means - np.where(drawn, means, 0).sum(axis=0) / np.maximum(drawn.sum(axis=0), 1), 0)
-    return (centred**2).sum(axis=0) / np.maximum(drawn.sum(axis=0), 1) * count / (count - 1)
-
-
-def _trial_variance(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The variance ``[C]`` of means over independent trials."""
-    count = known.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = values.sum(axis=0) / count
-        return np.where(known, (values - means) ** 2, 0).sum(axis=0) / (count * (count - 1.0))
+    means = (weights @ sums) / (weights @ np.bincount(numbers))[:, None]
+    return means.var(axis=0) * count / (count - 1)

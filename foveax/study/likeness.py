@@ -1,4 +1,4 @@
-"""How like people's scanpaths those of candidates are, trial by trial, next to controls and a ceiling."""
+"""Likeness of candidates' scanpaths to people's, trial by trial, next to controls and a ceiling."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -21,22 +21,22 @@ CONTROLS = ("centre", "random", SHUFFLED, "best fixed")
 DISTANCES = ("levenshtein", "time warping")
 """Scores that are smaller where scanpaths are more alike."""
 
-Scored = dict[str, dict[str, np.ndarray]]
-"""By candidate or control, by score: a value for each trial ``[R]``, NaN where there is none."""
+Scores = dict[str, dict[str, np.ndarray]]
+"""Scores by candidate or control, by kind: a value for each trial ``[R]``, NaN where there is none."""
 
 
 class Likeness(NamedTuple):
-    """How like people's scanpaths others are, by trial.
+    """Likeness to people's scanpaths, by trial.
 
     Attributes:
-      scores: by candidate or control, by score.
-      specific: by candidate and for the ceiling: how much more alike scanpaths on the same image are than the same
+      scores: those of each candidate and control.
+      specific: of each candidate and the ceiling, how much more alike scanpaths on the same image are than the same
         candidate's on another image, positive where more; 0 for an eye that does not look at the image, whatever its
         bias to the centre.
     """
 
-    scores: Scored
-    specific: Scored
+    scores: Scores
+    specific: Scores
 
 
 def likeness(trials: Trials, candidates: Mapping[str, np.ndarray], *, seed: int = 0) -> Likeness:
@@ -48,9 +48,7 @@ def likeness(trials: Trials, candidates: Mapping[str, np.ndarray], *, seed: int 
     is ``another participant`` on the same image. Scores are those of `foveax.analysis.compare_scanpaths`.
     """
     rng = np.random.default_rng(seed)
-    own = trials.fixations
-    amplitudes = saccade_amplitudes(own, **trials.sides) / max(trials.sides.values())
-    threshold = max(2 * BINS * float(amplitudes.std()), 1.0)
+    own, threshold = trials.fixations, scanmatch_threshold(trials)
     several = {name: paths if paths.ndim == 4 else paths[None] for name, paths in candidates.items()}
     elsewhere = others_elsewhere(trials, rng, OTHERS)
     compared: dict[str, list[np.ndarray]] = {
@@ -58,7 +56,7 @@ def likeness(trials: Trials, candidates: Mapping[str, np.ndarray], *, seed: int 
         "centre": [np.full(own.shape, 0.5)],
         "random": [rng.random(own.shape)],
         SHUFFLED: _of_others(own, elsewhere),
-        "best fixed": [best_fixed(trials, threshold=threshold, seed=seed)],
+        "best fixed": [best_fixed(trials, seed=seed)],
         CEILING: _of_others(own, others_on_image(trials, rng, OTHERS)),
     }
     scores = {name: _mean([score(own, paths, trials, threshold) for paths in each]) for name, each in compared.items()}
@@ -66,12 +64,17 @@ def likeness(trials: Trials, candidates: Mapping[str, np.ndarray], *, seed: int 
     for name, paths in several.items():
         taken = [path for other in paths for path in _of_others(other, elsewhere[:, :1])]
         shuffled[name] = _mean([score(own, path, trials, threshold) for path in taken])
-    specific = {
-        name: {kind: (values - shuffled[name][kind]) * (-1 if kind in DISTANCES else 1)
-               for kind, values in scores[name].items()}
-        for name in shuffled
-    }  # fmt: skip
+    specific: Scores = {}
+    for name, elsewhere_scores in shuffled.items():
+        gains = {kind: scores[name][kind] - values for kind, values in elsewhere_scores.items()}
+        specific[name] = {kind: -gain if kind in DISTANCES else gain for kind, gain in gains.items()}
     return Likeness(scores, specific)
+
+
+def scanmatch_threshold(trials: Trials) -> float:
+    """The threshold of ScanMatch in cells: twice the standard deviation of people's saccades, at least 1."""
+    amplitudes = saccade_amplitudes(trials.fixations, **trials.sides) / max(trials.sides.values())
+    return max(2 * BINS * float(amplitudes.std()), 1.0)
 
 
 def score(own: np.ndarray, paths: np.ndarray, trials: Trials, threshold: float) -> dict[str, np.ndarray]:
@@ -93,27 +96,31 @@ def score(own: np.ndarray, paths: np.ndarray, trials: Trials, threshold: float) 
     return filled
 
 
-def best_fixed(trials: Trials, *, threshold: float, seed: int = 0) -> np.ndarray:
-    """The one sequence that is most like people's, ``[R, T, 2]``: for each half of the images, found on the other."""
+def best_fixed(trials: Trials, *, seed: int = 0) -> np.ndarray:
+    """The one sequence that is most like people's by ScanMatch, ``[R, T, 2]``, after each trial's own first fixation.
+
+    Trials on each half of the images, or each half of the trials where there is one image, have the sequence that is
+    best on the other half; NaN where that is empty.
+    """
     rng = np.random.default_rng(seed)
+    threshold = scanmatch_threshold(trials)
     half = rng.permutation(len(trials.names))[trials.image] % 2
-    paths = np.array(trials.fixations, np.float64)
     if len(trials.names) == 1:
-        half = rng.integers(0, 2, len(trials.image))
+        half = rng.permutation(len(trials.image)) % 2
+    paths = np.full(trials.fixations.shape, np.nan)
     for part in (0, 1):
         elsewhere = np.flatnonzero(half != part)
         if not len(elsewhere):
             continue
-        tried = rng.permutation(elsewhere)[:TRIED_TRIALS]
-        own = trials.fixations[rng.permutation(elsewhere)[:CANDIDATES]]
+        sample = trials.fixations[rng.permutation(elsewhere)[:TRIED_TRIALS]]
         mean = trials.fixations[elsewhere].mean(axis=0)
-        offers = [*own, mean, np.full_like(mean, 0.5)]
-        judged = []
+        offers = [*trials.fixations[rng.permutation(elsewhere)[:CANDIDATES]], mean, np.full_like(mean, 0.5)]
+        scores = []
         for offer in offers:
-            given = np.broadcast_to(offer, (len(tried), *offer.shape))
-            given = np.concatenate([trials.fixations[tried, :1], given[:, 1:]], axis=1)
-            judged.append(scanmatch(trials.fixations[tried], given, bins=BINS, threshold=threshold).mean())
-        paths[half == part] = offers[int(np.argmax(judged))]
+            later = np.broadcast_to(offer[1:], sample[:, 1:].shape)
+            path = np.concatenate([sample[:, :1], later], axis=1)
+            scores.append(scanmatch(sample, path, bins=BINS, threshold=threshold).mean())
+        paths[half == part] = offers[int(np.argmax(scores))]
     paths[:, 0] = trials.fixations[:, 0]
     return paths
 

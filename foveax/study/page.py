@@ -27,12 +27,12 @@ centre, and whoever does is like everybody: only what goes beyond that, what is 
 looks as people do."""
 SECTIONS = {
     "eyes": ("Which eye is most like people's?", "", ("eyes",)),
-    "decisions": ("What do people and the model see?", "", ("accuracy", "gains", "seen", "shares")),
+    "decisions": ("What do people and the model see?", "", ("accuracy", "gains", "accuracy_by_share", "shares")),
     "likeness": ("Does the model look as people do?", LIKENESS, ("specific", "likeness", "tests", "densities")),
     "information": ("Does the model know where people look?", "", ("information",)),
     "difficulty": ("What is hard for both, and how long does it take?", "", ("difficulty", "time", "hardest")),
 }
-"""By anchor: the question, an explanation, and the tables and figures."""
+"""Sections by anchor: the question, an explanation, and the tables and figures."""
 
 
 def write_study(
@@ -69,7 +69,10 @@ def write_study(
 
 
 def verdicts(study: Study) -> list[str]:
-    """A sentence on each eye: how much of the likeness that people owe to the image it has, and if beyond chance."""
+    """A sentence on each eye: its part of the likeness that people owe to the image, and whether beyond chance.
+
+    The interval of a part is that of the eye's likeness; the ceiling is taken as it was measured.
+    """
     specific, zero = study.likeness.specific, np.zeros(len(study.trials.image))
     ceiling = crossed_intervals(specific[CEILING]["scanmatch"], study.trials.image, study.trials.subject)[0]
     if not np.isfinite(ceiling.mean):
@@ -84,9 +87,9 @@ def verdicts(study: Study) -> list[str]:
         found = difference(study, specific[eye.name]["scanmatch"], zero)
         share = 100 * found.interval.mean / ceiling.mean
         low, high = (100 * bound / ceiling.mean for bound in found.interval[1:])
-        said = f"{share:.0f} % [{low:.0f}, {high:.0f}] of what people's scanpaths owe to the image (ScanMatch)"
+        likeness = f"{share:.0f} % [{low:.0f}, {high:.0f}] of what people's scanpaths owe to the image (ScanMatch)"
         beyond = "more than an eye that does not look at the image" if found.interval.low > 0 else "not beyond chance"
-        sentences.append(f"{eye.name}: {said}, {beyond}.")
+        sentences.append(f"{eye.name}: {likeness}, {beyond}.")
     return sentences
 
 

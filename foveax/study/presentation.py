@@ -1,4 +1,4 @@
-"""Stimuli of a study, and whether the model saw them as people did."""
+"""Stimuli of a study, and notes on whether the model sees them as people did."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,26 +32,25 @@ def read_stimuli(path: str | Path, run: LoadedRun) -> tuple[Split, tuple[str, ..
     missing = [name for name in run.graph.inputs if name not in arrays]
     if missing:
         raise InputError(f"stimuli must hold {', '.join(run.graph.inputs)}; {path} has no {', '.join(missing)}")
-    if arrays["image"].ndim == 3:
-        arrays["image"] = arrays["image"][..., None]
     return as_run_takes(arrays, run), names
 
 
 def as_run_takes(arrays: Mapping[str, np.ndarray], run: LoadedRun) -> Split:
-    """Stimuli in the dtype of a run's images; refused if they are of another shape."""
+    """Stimuli in the dtype of a run's images, uint8 or float32 in [0, 1]; refused if they are of another shape."""
     spec = run.graph.inputs["image"]
-    image = np.asarray(arrays["image"])
+    inputs = {name: array for name, array in arrays.items() if name in run.graph.inputs}
+    stimuli = check_arrays("stimuli", inputs, classes=run.data.classes)
+    image = stimuli["image"]
     if image.shape[1:] != spec.shape:
         raise InputError(
             f"stimuli must be images of the shape {list(spec.shape)}, as the run's; got {list(image.shape)}"
         )
     if image.dtype != spec.dtype:
         image = (np.round(255 * image) if spec.dtype == np.uint8 else image / 255).astype(spec.dtype)
-    given = {name: np.asarray(array) for name, array in arrays.items() if name in run.graph.inputs}
-    return check_arrays("stimuli", {**given, "image": image}, classes=run.data.classes)
+    return {**stimuli, "image": image}
 
 
-def numbered(table: FixationTable, names: tuple[str, ...]) -> FixationTable:
+def number_images(table: FixationTable, names: tuple[str, ...]) -> FixationTable:
     """The same table, whose column ``image`` numbers the stimuli by their names.
 
     Raises `InputError` for a name that is not there; the message names row and column.
@@ -103,17 +102,19 @@ def presentation_notes(run: LoadedRun, trials: Trials, *, aperture: int, mouse: 
     if trained != length or (aperture and aperture != crop):
         size = f" --crop-size {aperture}" if aperture else ""
         notes.append(f"To train a model that sees as people did: foveax train --glimpses {length}{size}.")
-    shown = shown_in_training(run, trials)
-    if shown:
-        notes.append(f"{shown} of the {len(trials.names)} images are among those that the run was trained on.")
+    count = count_training_images(run, trials)
+    if count is None:
+        notes.append("Whether the run was trained on these images is not known: its training images are too many.")
+    elif count:
+        notes.append(f"{count} of the {len(trials.names)} images are among those that the run was trained on.")
     return notes
 
 
-def shown_in_training(run: LoadedRun, trials: Trials) -> int:
-    """How many of the stimuli are training images of a run, pixel by pixel."""
+def count_training_images(run: LoadedRun, trials: Trials) -> int | None:
+    """The number of stimuli that are training images of a run, pixel by pixel; None of a larger run."""
     train = run.data.train["image"]
     stimuli = trials.stimuli["image"]
-    if train.nbytes > HASHED_BYTES or train.shape[1:] != stimuli.shape[1:] or train.dtype != stimuli.dtype:
-        return 0
-    known = {hash(image.tobytes()) for image in np.asarray(train)}
-    return sum(hash(image.tobytes()) in known for image in np.asarray(stimuli))
+    if train.nbytes > HASHED_BYTES:
+        return None
+    hashes = {hash(image.tobytes()) for image in np.asarray(train)}
+    return sum(hash(image.tobytes()) in hashes for image in np.asarray(stimuli))

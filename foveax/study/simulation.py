@@ -9,7 +9,7 @@ from foveax.analysis.table import FixationTable
 
 
 class Observers(NamedTuple):
-    """What simulated participants prefer.
+    """Preferences of simulated participants.
 
     Attributes:
       centre_bias: the probability that a fixation is drawn to the centre of the image.
@@ -44,13 +44,13 @@ def simulated_participants(
 
     Args:
       label: the classes of the images.
-      observers: what they prefer.
-      participants: how many.
-      fixations: in each trial.
-      seed: of everything drawn.
+      observers: their preferences.
+      participants: their number.
+      fixations: number of fixations in each trial.
+      seed: the seed of all random numbers.
       places: ``[K, P, 2]``, P places of each class, as fractions of the image; by default two, drawn from the middle
         of the image's quarters outwards, each class its own.
-      share: of the images that each participant looks at, drawn at random.
+      share: share of the images that each participant looks at, drawn at random.
 
     Example:
       >>> table = simulated_participants(np.arange(3), Observers(), participants=2, fixations=4)

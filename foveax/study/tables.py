@@ -7,7 +7,7 @@ import numpy as np
 
 from foveax.analysis.bootstrap import Interval
 from foveax.report.tables import Cell, Table
-from foveax.study.compare import DRIVEN, FITTED, PEOPLE, POLICY, Study
+from foveax.study.compare import FITTED, PEOPLE, PEOPLES_GAZE, POLICY, Study
 from foveax.study.decisions import by_stimulus, rank_correlation
 from foveax.study.densities import PRIOR
 from foveax.study.intervals import Difference, crossed_intervals, holm, paired_difference
@@ -59,16 +59,15 @@ def _accuracy_table(study: Study) -> Table:
     length = study.trials.fixations.shape[1]
     columns = {(name, step): values[:, step] for name, values in study.correct.items() for step in range(length)}
     found = intervals(study, columns)
-    rows = [
-        [name, *(_share(found[name, step]) for step in range(length)),
-         100 * float(study.shares[name][:, -1].mean()) if name in study.shares else ""]
-        for name in study.correct
-    ]  # fmt: skip
+    rows: list[list[Cell]] = []
+    for name in study.correct:
+        seen: Cell = 100 * float(np.nanmean(study.shares[name][:, -1])) if name in study.shares else ""
+        rows.append([name, *(_share(found[name, step]) for step in range(length)), seen])
     answered = f"Row {PEOPLE}: their answers. " if PEOPLE in study.correct else "What people answered is not known. "
     own = study.eyes[0].name
     note = (
         f"Share of right decisions, in %. {answered}Row {own}: its own gaze, from where the participant began. All "
-        f"other rows: the classifier of {own} along the gaze of others, which begins there too. {DRIVEN}: of the "
+        f"other rows: the classifier of {own} along the gaze of others, which begins there too. {PEOPLES_GAZE}: of the "
         f"participant. {OVER} The last column is the share of the image's pixels that all fixations have shown, in %."
     )
     return Table(note, ["", *(f"fixation {step + 1}" for step in range(length)), "seen"], rows)
@@ -77,7 +76,7 @@ def _accuracy_table(study: Study) -> Table:
 def _share_table(study: Study) -> Table:
     length = study.trials.fixations.shape[1]
     rows: list[list[Cell]] = [
-        [name, *(100 * float(shares[:, step].mean()) for step in range(length))]
+        [name, *(100 * float(np.nanmean(shares[:, step])) for step in range(length))]
         for name, shares in study.shares.items()
         if name in study.correct
     ]
@@ -87,16 +86,15 @@ def _share_table(study: Study) -> Table:
 
 def _gain_table(study: Study) -> Table:
     last = {name: values[:, -1] for name, values in study.correct.items() if name != PEOPLE}
-    others = [name for name in last if name != DRIVEN]
-    found = {name: difference(study, last[DRIVEN], last[name]) for name in others} if DRIVEN in last else {}
-    corrected = holm(np.array([each.p for each in found.values()]))
+    others = [name for name in last if name != PEOPLES_GAZE]
+    found = {name: difference(study, last[PEOPLES_GAZE], last[name]) for name in others} if PEOPLES_GAZE in last else {}
+    p, tested = _corrected(found)
     rows: list[list[Cell]] = [
-        [f"people's gaze - {name}", _percent(each.interval), _p(p)]
-        for (name, each), p in zip(found.items(), corrected, strict=True)
+        [f"{PEOPLES_GAZE} - {name}", _percent(each.interval), _p(p[name])] for name, each in found.items()
     ]
     note = (
         "Points by which the classifier is right more often, after the last fixation, along people's gaze than along "
-        f"others. {OVER} {TESTED.format(count=len(rows))}"
+        f"others. {OVER} {tested}"
     )
     return Table(note, ["", "points", "p"], rows)
 
@@ -147,19 +145,16 @@ def _specific_table(study: Study) -> Table:
     found = intervals(study, {(name, kind): specific[name][kind] for name in specific for kind in kinds})
     names = [name for name in specific if name != CEILING] + [CEILING]
     zero = np.zeros(len(study.trials.image))
-    p = {name: difference(study, specific[name]["scanmatch"], zero).p for name in names}
-    corrected = dict(zip(names, holm(np.array(list(p.values()))), strict=True))
+    p, tested = _corrected({name: difference(study, specific[name]["scanmatch"], zero) for name in names})
     ceiling = found[CEILING, "scanmatch"].mean
-    rows = [
-        [name, *(found[name, kind] for kind in kinds),
-         100 * found[name, "scanmatch"].mean / ceiling if ceiling > 0 else "", _p(corrected[name])]
-        for name in names
-    ]  # fmt: skip
+    rows: list[list[Cell]] = []
+    for name in names:
+        share: Cell = 100 * found[name, "scanmatch"].mean / ceiling if ceiling > 0 else ""
+        rows.append([name, *(found[name, kind] for kind in kinds), share, _p(p[name])])
     note = (
         "How much more alike two scanpaths on one image are than on two images, by the same two: 0 for an eye that "
         "does not look at the image, however strong its bias to the centre. Positive is more alike, in every column. "
-        f"The share is that of the ceiling, {CEILING}, by ScanMatch, in %. {OVER} p is of ScanMatch against 0; "
-        + TESTED.format(count=len(names))
+        f"The share is that of the ceiling, {CEILING}, by ScanMatch, in %. {OVER} p is of ScanMatch against 0; {tested}"
     )
     return Table(note, ["", *kinds, "share of ceiling", "p"], rows)
 
@@ -169,10 +164,8 @@ def _information_table(study: Study) -> Table:
     aucs = {name: values for name, values in study.densities.shuffled_auc.items() if name != PRIOR}
     found = intervals(study, gains)
     areas = intervals(study, aucs)
-    p = holm(np.array([difference(study, values, zero).p for values in gains.values()]))
-    rows: list[list[Cell]] = [
-        [name, found[name], areas.get(name, ""), _p(value)] for name, value in zip(gains, p, strict=True)
-    ]
+    p, tested = _corrected({name: difference(study, values, zero) for name, values in gains.items()})
+    rows: list[list[Cell]] = [[name, found[name], areas.get(name, ""), _p(p[name])] for name in gains]
     scales = ", ".join(f"{name} {scale:g}" for name, scale in study.scales.items())
     chosen = f" ({scales})" * bool(scales)
     note = (
@@ -182,7 +175,7 @@ def _information_table(study: Study) -> Table:
         f"the one scale that suits people best, chosen on the other half of the images{chosen}. The row of a name "
         f"alone is the density of its sampled fixations on the image. {CEILING}: of the other "
         "participants' fixations on the same image. Shuffled AUC: against fixations on other images; 0.5 is chance, "
-        f"whatever the bias to the centre. {OVER} p is of the gain against 0; {TESTED.format(count=len(gains))}"
+        f"whatever the bias to the centre. {OVER} p is of the gain against 0; {tested}"
     )
     return Table(note, ["", "information gain", "shuffled AUC", "p"], rows)
 
@@ -200,37 +193,37 @@ def _test_table(study: Study) -> Table:
         if policy not in gains or other not in gains:
             continue
         found[f"information gain, {policy}", other] = difference(study, gains[policy], gains[other])
-    corrected = dict(zip(found, holm(np.array([each.p for each in found.values()])), strict=True))
+    p, tested = _corrected(found)
     columns = ["centre", "random", "uniform", "another image", "best fixed", CEILING]
     rows: list[list[Cell]] = []
     for kind in dict.fromkeys(kind for kind, _ in found):
         cells: list[Cell] = []
         for other in columns:
             both = (kind, other) in found
-            cells += [found[kind, other].interval if both else "", _p(corrected[kind, other]) if both else ""]
+            cells += [found[kind, other].interval if both else "", _p(p[kind, other]) if both else ""]
         rows.append([kind, *cells])
     header = [text for other in columns for text in (f"- {other}", "p")]
-    note = f"{own} less each control, paired by trial. {OVER} {TESTED.format(count=len(found))}"
+    note = f"{own} less each control, paired by trial. {OVER} {tested}"
     return Table(note, ["", *header], rows)
 
 
 def difficulties(study: Study) -> dict[str, np.ndarray]:
-    """How often decisions are right on each stimulus ``[M]``, the mean over fixations: people's, the model's."""
-    names = [name for name in (PEOPLE, DRIVEN, study.eyes[0].name) if name in study.correct]
+    """The share of right decisions on each stimulus ``[M]``, the mean over fixations: people's, the model's."""
+    names = [name for name in (PEOPLE, PEOPLES_GAZE, study.eyes[0].name) if name in study.correct]
     return {name: by_stimulus(study.correct[name].mean(axis=1), study.trials) for name in names}
 
 
 def _difficulty_table(study: Study) -> Table:
     values = difficulties(study)
     own = study.eyes[0].name
-    pairs = [(one, other) for one in values for other in values if one != other and (one, other) != (own, DRIVEN)]
+    pairs = [(one, other) for one in values for other in values if one != other and (one, other) != (own, PEOPLES_GAZE)]
     unordered = {tuple(sorted(pair)): pair for pair in pairs}
     rows: list[list[Cell]] = [
         [f"{one} and {other}", rank_correlation(values[one], values[other])] for one, other in unordered.values()
     ]
-    if PEOPLE in study.needed:
-        seconds, fixations = (by_stimulus(each, study.trials) for each in study.needed[PEOPLE][::-1])
-        theirs = by_stimulus(study.needed[own].fixations, study.trials)
+    if PEOPLE in study.decision_times:
+        seconds, fixations = (by_stimulus(each, study.trials) for each in study.decision_times[PEOPLE][::-1])
+        theirs = by_stimulus(study.decision_times[own].fixations, study.trials)
         rows.append([f"fixations that people and {own} need", rank_correlation(fixations, theirs)])
         rows.append([f"seconds that people and fixations that {own} needs", rank_correlation(seconds, theirs)])
     note = (
@@ -242,14 +235,16 @@ def _difficulty_table(study: Study) -> Table:
 
 def _time_table(study: Study) -> Table:
     rows: list[list[Cell]] = []
-    for name, need in study.needed.items():
-        never = 100 * float(np.isnan(need.fixations).mean())
+    for name, need in study.decision_times.items():
+        known = np.isfinite(study.correct[name]).any(axis=1)
+        never = 100 * float(np.isnan(need.fixations[known]).mean())
         seconds = np.isfinite(need.seconds).any()
         found = intervals(study, {"fixations": need.fixations, "seconds": need.seconds})
         rows.append([name, found["fixations"], found["seconds"] if seconds else "", never])
     note = (
         "Until the decision is right and stays so to the last fixation: fixations and, of people, seconds. Means are "
-        f"over the trials that come to this; the last column is the share, in %, of those that never do. {OVER}"
+        "over the trials that come to this; the last column is the share of trials with a known decision, in %, that "
+        f"never do. {OVER}"
     )
     return Table(note, ["", "fixations", "seconds", "never (%)"], rows)
 
@@ -265,6 +260,12 @@ def _hardest_table(study: Study) -> Table:
     ]
     note = "Share of right decisions on an image, the mean over fixations and trials, in %."
     return Table(note, ["image", "class", *values], rows)
+
+
+def _corrected(differences: Mapping[Any, Difference]) -> tuple[dict[Any, float], str]:
+    """The corrected probability of each difference, and a sentence on the correction."""
+    p = np.array([each.p for each in differences.values()])
+    return dict(zip(differences, holm(p), strict=True)), TESTED.format(count=int(np.isfinite(p).sum()))
 
 
 def _percent(interval: Interval) -> Interval:

@@ -21,7 +21,7 @@ class Trials(NamedTuple):
       subject: ``[R]``, the number of the participant; each trial its own where it is not known.
       correct: ``[R, T]``, whether the participant's answer then was right; NaN where it is not known.
       duration: ``[R, T]`` seconds; NaN where it is not known.
-      names: of the stimuli ``[M]``.
+      names: the stimuli's names ``[M]``.
       has_subjects: whether participants are known.
       notes: a sentence on each thing that is left out.
     """
@@ -47,11 +47,11 @@ class Trials(NamedTuple):
         """Whether each fixation lies in the image, ``[R, T]``."""
         return np.asarray(((self.fixations >= 0) & (self.fixations <= 1)).all(axis=-1))
 
-    def shown(self, rows: np.ndarray | slice = slice(None)) -> dict[str, np.ndarray]:
+    def stimuli_of(self, rows: np.ndarray | slice = slice(None)) -> dict[str, np.ndarray]:
         """The stimuli of some trials, a row each, by graph input."""
         return {name: array[self.image[rows]] for name, array in self.stimuli.items()}
 
-    def chosen(self, rows: np.ndarray) -> "Trials":
+    def select(self, rows: np.ndarray) -> "Trials":
         """Some of the trials, by number or by a mask, with the stimuli that are theirs."""
         used, image = np.unique(self.image[rows], return_inverse=True)
         per_trial = ("fixations", "subject", "correct", "duration")
@@ -125,7 +125,7 @@ def _right(table: FixationTable) -> np.ndarray | None:
 
 
 def others_on_image(trials: Trials, rng: np.random.Generator, count: int) -> np.ndarray:
-    """For each trial up to `count` trials of other participants on the same image ``[R, count]``, else -1."""
+    """Up to `count` trials of other participants on the same image, for each trial ``[R, count]``; else -1."""
     chosen = np.full((len(trials.image), count), -1)
     by_image = [np.flatnonzero(trials.image == image) for image in range(len(trials.names))]
     for row, (image, subject) in enumerate(zip(trials.image, trials.subject, strict=True)):
@@ -136,7 +136,7 @@ def others_on_image(trials: Trials, rng: np.random.Generator, count: int) -> np.
 
 
 def others_elsewhere(trials: Trials, rng: np.random.Generator, count: int) -> np.ndarray:
-    """For each trial up to `count` trials of other participants on other images ``[R, count]``; -1 likewise.
+    """Up to `count` trials of other participants on other images, for each trial ``[R, count]``; else -1.
 
     Of a single participant, they are of the same one.
     """

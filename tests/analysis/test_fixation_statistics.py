@@ -66,12 +66,15 @@ def test_information_about_the_image_of_known_eyes():
 def test_coverage_counts_the_pixels_of_crops():
     scanpaths = paths(shape=(4, 3))
     covered = np.zeros((4, 28, 40), bool)
+    shares = np.zeros((4, 3))
     for n, path in enumerate(scanpaths):
-        for x, y in path:
+        for glimpse, (x, y) in enumerate(path):
             for row in range(28):
                 for column in range(40):
                     covered[n, row, column] |= -4.5 <= row - y * 27 < 4.5 and -4.5 <= column - x * 39 < 4.5
+            shares[n, glimpse] = covered[n].mean()
     np.testing.assert_allclose(analysis.coverage(scanpaths, **SIZE, size=9), covered.mean())
+    np.testing.assert_allclose(analysis.coverage_by_fixation(scanpaths, **SIZE, size=9), shares)
 
 
 @pytest.mark.parametrize(("side", "size"), [(28, 9), (28, 12), (29, 9), (29, 12)])

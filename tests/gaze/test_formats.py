@@ -1,5 +1,6 @@
 """Round trips of every format, exact on tables at random with missing values; other programs' files are read."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -122,6 +123,11 @@ def test_pysaliency_files_come_back_exactly(seed, kind, tmp_path):
     np.testing.assert_array_equal(np.unique(back.image), np.unique(table.image))
 
 
+def test_other_kinds_of_pysaliency_are_refused(tmp_path):
+    with pytest.raises(fx.InputError, match=r"kind must be one of Scanpaths, .*; got 'FixationTrains 1.1'"):
+        gaze.write_pysaliency(tmp_path / "trains.hdf5", table_at_random(0), SCREEN, kind="FixationTrains 1.1")
+
+
 def test_scanpaths_are_laid_out_as_pysaliency_has_them(tmp_path):
     """Of its coming version, which cannot be installed yet: what its `Scanpaths.read_hdf5` reads, by name and shape."""
     h5py = pytest.importorskip("h5py")
@@ -196,9 +202,49 @@ def test_gaze_of_mne_bids_is_read():
         gaze.read_bids(GOLDEN / "mne_bids", task="look")
 
 
-def test_other_programs_have_read_our_files():
-    versions = json.loads((GOLDEN / "versions.json").read_text())
-    assert versions["bids-validator errors"] == "none"
+def test_units_and_runs_of_bids_are_those_of_each_file(tmp_path):
+    """Two runs in milliseconds, the second 100 pixels to the right; no fixation takes its place from the other run."""
+    screen = gaze.Screen(1000.0, 600.0, image_width=1000.0, image_height=600.0)
+    (source,) = (GOLDEN / "mne_bids").glob("sub-*/*")
+    (tmp_path / "sub-01" / "beh").mkdir(parents=True)
+    for run in (1, 2):
+        for file in source.iterdir():
+            name = file.name.replace("_recording", f"_run-{run}_recording")
+            target = tmp_path / "sub-01" / "beh" / name
+            if file.suffix == ".json":
+                facts = json.loads(file.read_text())
+                for column in ("timestamp", "onset", "duration"):
+                    if column in facts:
+                        facts[column]["Units"] = "ms"
+                target.write_text(json.dumps(facts))
+                continue
+            rows = [line.split("\t") for line in gzip.decompress(file.read_bytes()).decode().splitlines()]
+            for row in rows:
+                row[0] = str(1000 * float(row[0]))
+                row[1] = str(float(row[1]) + 100 * (run - 1) if "_physio." in name else 1000 * float(row[1]))
+            target.write_bytes(gzip.compress("".join("\t".join(row) + "\n" for row in rows).encode()))
+    table, recordings = gaze.read_bids(tmp_path, task="look", screen=screen)
+    assert sorted(recordings) == [f"sub-01_task-look_run-{run}_recording-eye1" for run in (1, 2)]
+    np.testing.assert_allclose(table.onset, [0.1, 0.1])
+    np.testing.assert_allclose(table.x * 999, [15, 115], atol=0.5)
+    np.testing.assert_allclose(recordings["sub-01_task-look_run-2_recording-eye1"].time[:2], [0, 0.01])
+    for sidecar in tmp_path.glob("sub-01/beh/*run-2*_physio.json"):
+        sidecar.write_text(sidecar.read_text().replace('"pixel"', '"deg"'))
+    with pytest.raises(fx.InputError, match=r"x_coordinate of .* must be in pixel or pixels or px; got 'deg'"):
+        gaze.read_bids(tmp_path, task="look", screen=screen)
+
+
+def test_glimpses_of_bids_are_counted_in_each_trial(tmp_path):
+    """Where a file does not hold the table's own columns, as of other programs."""
+    table = table_at_random(0, missing=False)
+    gaze.write_bids(tmp_path, table, SCREEN, task="look")
+    for sidecar in tmp_path.glob("sub-*/*/*_physioevents.json"):
+        sidecar.write_text(sidecar.read_text().replace("foveax_", "other_"))
+    back, _ = gaze.read_bids(tmp_path, task="look")
+    lengths = [len(rows) for rows in scanpath_rows(back)]
+    assert sorted(lengths) == sorted(len(rows) for rows in scanpath_rows(table))
+    for rows in scanpath_rows(back):
+        assert back.glimpse[rows].tolist() == list(range(1, len(rows) + 1))
 
 
 @pytest.mark.parametrize("method", ["idt", "ivt"])
@@ -303,10 +349,12 @@ def test_coco_search_is_read_as_documented(tmp_path):
     np.testing.assert_allclose(table.y, [0.5, 1, 0.5, 1])
     assert table.onset.tolist() == [0.0, 0.2, 0.0, 0.2]
     assert table.label.tolist() == [1, 1, 0, 0]
+    assert (table.correct.tolist(), table.response) == ([1, 1, 1, 1], None)
     assert table.trial.tolist() == [1, 1, 2, 2]
     free = {name: trial[name] for name in ("name", "subject", "X", "Y", "T", "length")}
     path.write_text(json.dumps([free]))
-    assert gaze.read_coco_search(path).label is None
+    table = gaze.read_coco_search(path)
+    assert (table.label, table.correct) == (None, None)
     path.write_text(json.dumps([{**trial, "T": [200]}]))
     with pytest.raises(fx.InputError, match="trial 1 must hold 2 values in X, Y and T, as its length says"):
         gaze.read_coco_search(path)

@@ -33,7 +33,11 @@ BAD = {
     "outside": ({"x": {1: -0.2, 2: 1.1}}, "rows 2 to 3, column x: places must lie in the image.*got -0.2", False),
     "missing": ({"y": {3: np.nan, 4: np.nan}}, "rows 4 to 5, column y: places must be known; got none", False),
     "negative duration": ({"duration": {5: -0.1}}, "row 6, column duration: .* not be negative; got -0.1", True),
-    "unsorted onset": ({"onset": {2: 0.1}}, "row 3, column onset: .* not fall within a scanpath; got 0.1 after", True),
+    "unsorted onset": (
+        {"onset": {2: 0.1}},
+        "row 3, column onset: .* not decrease within a scanpath; got 0.1 after",
+        True,
+    ),
     "duplicate": ({"trial": {3: 1}}, "row 4, column trial: .* of one image; got trial 1 on image 1, and on 0", True),
     "duplicate fixation": ({"glimpse": {1: 1}}, "row 2, column glimpse: .* once; got 1 again, as in row 1", True),
     "unknown image": ({"image": {3: 7, 4: 7, 5: 7}}, "rows 4 to 6, column image: .* 0 to 1; got 7", True),

@@ -67,7 +67,7 @@ def test_cloning_recovers_a_policy_the_better_the_more_data(truth, follower, rec
     assert not set(known.subject) & set(judged.subject)
     divergences = [divergence(graph, params, fresh, judged)]
     for count in (6, 30, len(known.image)):
-        some = known.chosen(np.arange(len(known.image))[:: len(known.image) // count][:count])
+        some = known.select(np.arange(len(known.image))[:: len(known.image) // count][:count])
         cloned = clone(graph, fresh, some, steps=400, batch=32, rate=1e-2)
         divergences.append(divergence(graph, params, cloned.params, judged))
     record_property("KL to the truth without cloning, and with 6, 30 and all trials", np.round(divergences, 3).tolist())
@@ -125,3 +125,11 @@ def test_what_cannot_be_cloned_is_refused(truth, follower):
     scripted = fx.standard_pipeline(data, dataclasses.replace(CONFIG, policy="centre"))
     with pytest.raises(fx.InputError, match="an agent must move the gaze"):
         clone(scripted, params, trials)
+
+
+def test_participants_who_share_no_image_cannot_be_split(truth, follower):
+    trials = drawn_trials(truth, follower, 2, 1)
+    others = np.random.default_rng(0).permutation(np.unique(trials.image))[60:]  # as they are divided
+    apart = trials._replace(subject=1 - np.isin(trials.image, others).astype(int))
+    with pytest.raises(fx.InputError, match=r"half of the participants must have trials .* got 0 and 0 trials"):
+        split_trials(apart)

@@ -56,7 +56,7 @@ def test_command_writes_a_page_whose_numbers_are_those_of_evaluations(run, peopl
     for question in ("Does the model look as people do?", "What do people and the model see?"):
         assert question in page
     assert "participants: 4" in page
-    for name in ("accuracy", "information", "specific", "densities", "difficulty", "seen"):
+    for name in ("accuracy", "information", "specific", "densities", "difficulty", "accuracy_by_share"):
         assert (folder / "figures" / f"{name}.pdf").stat().st_size > 1000
     assert page.count("<figure>") == 6
     loaded = fx.load_run(run)

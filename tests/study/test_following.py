@@ -11,7 +11,8 @@ from scipy import special, stats
 import foveax as fx
 from foveax.learning.policies import level_categorical
 from foveax.networks.encoders import index_features
-from foveax.study.following import best_scale, followed, make_follower, with_uniform
+from foveax.study.densities import with_uniform
+from foveax.study.following import best_scale, follow_paths, make_follower
 from foveax.study.simulation import Observers, simulated_participants
 from foveax.study.trials import trials_of
 
@@ -51,9 +52,9 @@ def test_log_density_is_that_of_the_policy(data, trials, grid):
     follower = make_follower(graph, 4)
     along = follower.follow(params, trials, trials.fixations)
     record = ["saccader.observed", "classifier.logits", "decision.probabilities"]
-    compiled = fx.compile(followed(graph.replace(length=4)), record)
+    compiled = fx.compile(follow_paths(graph.replace(length=4)), record)
     row = 5
-    one = {name: jnp.asarray(array) for name, array in trials.shown(row).items()}
+    one = {name: jnp.asarray(array) for name, array in trials.stimuli_of(row).items()}
     path = jnp.asarray(trials.fixations[row], jnp.float32)
     found = compiled(params, {**one, "beginning": path[0], "fixations": path[1:]}, jax.random.key(0))
     np.testing.assert_allclose(along.probabilities[row], found["decision"]["probabilities"], atol=1e-5)
@@ -96,3 +97,21 @@ def test_what_is_out_of_reach_is_impossible(data, trials):
     assert np.isneginf(along.log_density[far]).all()
     assert np.isfinite(along.log_density[near]).all()
     np.testing.assert_allclose(with_uniform(along.log_density)[far], np.log(0.01))
+
+
+def test_the_density_on_a_padded_picture_is_of_the_image():
+    """The masses of all cells of a grid, each a density times the cell's area in the image, add up to 1."""
+    side, extent = 4, np.array([0.5, 0.8], np.float32)
+    image = np.random.default_rng(0).random((16, 10, 10, 1), np.float32)
+    split = {"image": image, "label": np.arange(16) % 3, "extent": np.tile(extent, (16, 1))}
+    data = fx.from_arrays(split, split)
+    graph = fx.standard_pipeline(data, dataclasses.replace(CONFIG, grid=side, glimpses=2))
+    table = simulated_participants(data.test["label"], Observers(), participants=1, fixations=2)
+    people = trials_of(table, data.test)._replace(image=np.zeros(16, int))  # one image, looked at in every cell
+    cell = (np.stack(np.meshgrid(np.arange(side), np.arange(side)), axis=-1).reshape(-1, 2) + 0.5) / side
+    paths = np.stack([np.tile(extent / 2, (16, 1)), cell * extent], axis=1)
+    follower = make_follower(graph, 2)
+    along = follower.follow(fx.init(graph, jax.random.key(1)), people, paths)
+    assert np.exp(along.log_density).sum() * extent.prod() / side**2 == pytest.approx(1, abs=1e-4)
+    beside = np.stack([paths[:, 0], np.full((16, 2), 0.9)], axis=1)
+    assert np.isnan(follower.follow(fx.init(graph, jax.random.key(1)), people, beside).log_density).all()

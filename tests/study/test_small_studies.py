@@ -1,5 +1,7 @@
 """Studies of one participant, one image, one trial, or few answers: what can be said is, and nothing is made up."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
@@ -9,8 +11,11 @@ from foveax import analysis
 from foveax.analysis.table import known_columns
 from foveax.study.compare import Eye, compare
 from foveax.study.following import make_follower
+from foveax.study.likeness import best_fixed
 from foveax.study.page import verdicts, write_study
+from foveax.study.presentation import as_run_takes
 from foveax.study.simulation import Observers, simulated_participants
+from foveax.study.tables import tables_of
 from foveax.study.trials import trials_of
 from tests import tiny
 
@@ -57,3 +62,50 @@ def test_small_studies_are_written(case, model, tmp_path):
         outside = study.trials.image == 4
         assert np.isnan(study.log_density["model: policy"][outside]).all()
         assert np.isfinite(study.log_density["model: policy"][~outside]).all()
+
+
+def test_controls_that_are_missing_are_not_counted(model):
+    """An image that only one participant has seen has no other participant: neither a share seen nor a decision."""
+    data, follower, params = model
+    people = people_of("two participants")
+    alone = (people.image == 3) & (people.subject == "p1")
+    trials = trials_of(rows_of(people, ~alone), data.test)
+    study = compare(follower, (Eye("model", params, {}),), trials, passes=1)
+    missing = np.isnan(study.correct["another participant"]).all(axis=1)
+    assert missing.tolist() == (trials.image == 3).tolist()
+    assert np.isnan(study.shares["another participant"])[missing].all()
+    _, table = tables_of(study)["time"]
+    never = {row[0]: row[3] for row in table.rows}["another participant"]
+    times = study.decision_times["another participant"].fixations
+    assert never == pytest.approx(100 * np.isnan(times[~missing]).mean())
+
+
+def test_the_best_fixed_sequence_is_never_the_trial_s_own(model):
+    data, _, _ = model
+    one = trials_of(people_of("one trial"), data.test)
+    assert np.isnan(best_fixed(one)[:, 1:]).all()
+    two = trials_of(people_of("one image"), data.test)
+    paths = best_fixed(two)
+    assert np.isfinite(paths).all()
+    for number in (0, 1):
+        assert not np.array_equal(paths[number, 1:], two.fixations[number, 1:])
+
+
+def test_stimuli_have_the_range_of_the_run_s_images(model, rng):
+    """Floats of 64 bits are in [0, 1] as those of 32; only bytes are divided by 255."""
+    data, follower, _ = model
+    run = SimpleNamespace(graph=follower.graph, data=data)
+    image, label = rng.random((3, 16, 16)), np.arange(3)
+    np.testing.assert_allclose(as_run_takes({"image": image, "label": label}, run)["image"][..., 0], image, atol=1e-7)
+    grey = np.round(255 * image).astype(np.uint8)
+    np.testing.assert_allclose(as_run_takes({"image": grey, "label": label}, run)["image"][..., 0], grey / 255)
+    with pytest.raises(fx.InputError, match="image must be uint8"):
+        as_run_takes({"image": grey.astype(int), "label": label}, run)
+
+
+def test_eyes_have_names_of_their_own(model):
+    data, follower, params = model
+    trials = trials_of(people_of("one trial"), data.test)
+    for names in (("centre",), ("model", "model")):
+        with pytest.raises(fx.InputError, match="eyes must have names of their own"):
+            compare(follower, tuple(Eye(name, params, {}) for name in names), trials)

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import foveax as fx
-from foveax.study.decisions import needed, rank_correlation, shares_seen
+from foveax.study.decisions import decision_times, rank_correlation
 from foveax.study.densities import PRIOR, information_gain, predictions
 from foveax.study.intervals import crossed_intervals, holm, paired_difference, t_quantile, t_tail
 from foveax.study.likeness import CEILING, SHUFFLED, likeness
@@ -45,20 +45,10 @@ def test_rank_correlation_is_spearman_s(rng):
     assert rank_correlation(one + other, other).mean == pytest.approx(want)
 
 
-def test_shares_seen_are_those_of_coverage(rng):
-    from foveax.analysis import coverage
-
-    for size in (3, 4, 9):
-        paths = rng.random((20, 5, 2))
-        shares = shares_seen(paths, height=17, width=23, size=size)
-        assert shares[:, -1].mean() == pytest.approx(coverage(paths, height=17, width=23, size=size))
-        assert (np.diff(shares, axis=1) >= 0).all()
-
-
 def test_time_to_decision_is_until_it_stays_right():
     correct = np.array([[1, 0, 1, 1], [1, 1, 1, 1], [1, 1, 1, 0]], float)
     duration = np.array([[np.nan, 2, 3, 4]] * 3)
-    found = needed(correct, duration)
+    found = decision_times(correct, duration)
     np.testing.assert_array_equal(found.fixations, [3, 1, np.nan])
     np.testing.assert_array_equal(found.seconds, [5, 0, np.nan])
 
@@ -179,6 +169,18 @@ def test_paired_differences_are_tested_at_their_level():
         one, other = (shared + rng.normal(size=160) for _ in range(2))
         below += paired_difference(one, other, image, subject, seed=seed).p < 0.05
     assert below / 200 < 0.1
+
+
+def test_differences_of_one_participant_are_those_of_student_s_test(rng):
+    """Against SciPy: images are the only clusters, and those without a value do not count."""
+    values = np.full(40, np.nan)
+    values[::2] = rng.normal(0.5, 1, 20)
+    found = paired_difference(values, np.zeros(40), np.arange(40), np.zeros(40, int))
+    want = stats.ttest_1samp(values[::2], 0)
+    low, high = want.confidence_interval()
+    assert found.p == pytest.approx(want.pvalue, rel=0.3)  # whose variance is not of resamples
+    assert found.interval.low == pytest.approx(low, abs=0.1)
+    assert found.interval.high == pytest.approx(high, abs=0.1)
 
 
 def test_trials_are_cut_and_all_that_is_left_out_is_said():
