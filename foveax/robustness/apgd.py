@@ -1,5 +1,6 @@
 """Auto-PGD: projected gradient descent that chooses its own step size."""
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -137,7 +138,7 @@ def _periods(steps: int) -> list[int]:
     while shares[-1] < 1:
         shares.append(shares[-1] + max(shares[-1] - shares[-2] - SHORTER_BY, SHORTEST_PERIOD))
     places = [math.ceil(round(share * steps, 6)) for share in shares]
-    for before, place in zip(places, places[1:], strict=False):
+    for before, place in itertools.pairwise(places):
         if before < place <= steps:
             periods[place - 1] = place - before
     return periods

@@ -90,9 +90,7 @@ def runner_up(logits: Array, label: Any, rank: Any) -> Array:
     return jnp.argsort(-others)[rank].astype(jnp.int32)
 
 
-def misclassification(
-    logits: Callable[[Array, Key], Array], label: Any, loss: Loss = cross_entropy
-) -> Objective:
+def misclassification(logits: Callable[[Array, Key], Array], label: Any, loss: Loss = cross_entropy) -> Objective:
     """The objective of being taken for any other class than the label: an attack succeeds where `margin` is above 0.
 
     Args:

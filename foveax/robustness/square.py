@@ -6,7 +6,7 @@ import numpy as np
 
 from foveax._arrays import check_count
 from foveax._types import Array, Key
-from foveax.robustness.balls import Ball, linf, within
+from foveax.robustness.balls import linf, within
 from foveax.robustness.objectives import Objective
 from foveax.robustness.outcomes import Outcome, better
 
@@ -21,8 +21,8 @@ def square(objective: Objective, image: Array, key: Key, *, epsilon: float | Arr
 
     It begins with vertical stripes of ``±epsilon``. Each query sets a square at a random place to ``±epsilon`` of the
     image, one sign for each channel, and keeps it where the loss rises. The square has ``p H W`` pixels: p begins at
-    0.8 and is halved after 10, 50, 200, 500, 1,000, 2,000, 4,000, 6,000 and 8,000 of 10,000 queries, in proportion where
-    there are more or fewer (Andriushchenko et al. 2020, https://arxiv.org/abs/1912.00049, algorithms 1 and 2).
+    0.8 and is halved after 10, 50, 200, 500, 1,000, 2,000, 4,000, 6,000 and 8,000 of 10,000 queries, in proportion
+    where there are more or fewer (Andriushchenko et al. 2020, https://arxiv.org/abs/1912.00049, algorithms 1 and 2).
 
     Args:
       objective: what is to become large; with `margin` it is the published attack.

@@ -88,7 +88,10 @@ def test_fgsm_and_pgd_are_those_of_foolbox(norm):
     network[1].weight.data = torch.from_numpy(weights.T.copy())
     model = foolbox.PyTorchModel(network.eval(), bounds=(0, 1), device="cpu")
     attacks = foolbox.attacks
-    kinds = {"linf": (attacks.LinfFastGradientAttack, attacks.LinfPGD), "l2": (attacks.L2FastGradientAttack, attacks.L2PGD)}
+    kinds = {
+        "linf": (attacks.LinfFastGradientAttack, attacks.LinfPGD),
+        "l2": (attacks.L2FastGradientAttack, attacks.L2PGD),
+    }
     fast, projected = kinds[norm]
     given = torch.from_numpy(images), torch.from_numpy(labels).long()
     theirs = fast(random_start=False).run(model, *given, epsilon=epsilon)
@@ -119,7 +122,9 @@ def test_changes_stay_in_the_ball_and_in_the_range(norm):
         sizes = jax.vmap(ball.norm)(outcome.image - images)
         assert (np.asarray(sizes) <= epsilon * (1 + 1e-5)).all()
         assert 0 <= outcome.image.min() <= outcome.image.max() <= 1
-    inner = jax.vmap(lambda key: ball.norm(ball.sample(key, SHAPE)))(jax.random.split(jax.random.key(1), 2000)) / epsilon
+    inner = (
+        jax.vmap(lambda key: ball.norm(ball.sample(key, SHAPE)))(jax.random.split(jax.random.key(1), 2000)) / epsilon
+    )
     dimensions = 20.0  # of uniform points, the share within a radius r is r^20
     assert abs(np.mean(np.asarray(inner) ** dimensions) - 0.5) < 0.03
 
@@ -249,7 +254,10 @@ def test_expectation_sees_through_noise():
         (lambda: expectation(None, 0), "draws must be a whole number, at least 1; got 0"),
         (lambda: dlr(jnp.zeros(2), 0), "dlr needs at least 3 classes; got 2"),
         (lambda: targeted_dlr(1)(jnp.zeros(3), 0), "targeted_dlr needs at least 4 classes; got 3"),
-        (lambda: pgd(None, jnp.zeros(SHAPE), None, ball=linf(0.1), steps=0), "steps must be a whole number, at least 1"),
+        (
+            lambda: pgd(None, jnp.zeros(SHAPE), None, ball=linf(0.1), steps=0),
+            "steps must be a whole number, at least 1",
+        ),
         (lambda: square(None, jnp.zeros(SHAPE), None, epsilon=0.1, queries=0), "queries must be a whole number"),
     ],
 )
