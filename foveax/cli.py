@@ -29,8 +29,8 @@ DESCRIPTION = "Networks that see through eye movements: train, test and analyse 
 CONFIGURED = (commands.train, commands.train_sb3, commands.population, commands.sweep, commands.config)
 """Commands whose flags start from a preset, a file or a run."""
 OTHERS = (commands.evaluate, commands.diagnose, commands.analyze, commands.recipe, commands.export, commands.predict,
-          commands.verify)  # fmt: skip
-SEVERAL = ("--vary", "--link", "--unlink", "--pipeline-args", "--class-weights", "--retrain")
+          commands.verify, commands.attack)  # fmt: skip
+SEVERAL = ("--vary", "--link", "--unlink", "--pipeline-args", "--class-weights", "--retrain", "--sweep")
 """Flags that take several values at once: given twice, the first ones would be lost."""
 
 
