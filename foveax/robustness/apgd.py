@@ -26,7 +26,6 @@ class _Ascent(NamedTuple):
     step: Array
     place: Array
     previous: Array
-    gradient: Array
     loss: Array
     top: Array
     top_gradient: Array
@@ -69,67 +68,62 @@ def apgd(
     check_count("steps", steps)
     start_key, loop_key = jax.random.split(key)
     begin = at_border(ball, image, start_key) if start is None else within(ball, start, image)
-    periods = jnp.asarray(_periods(steps), jnp.float32)
+    periods = jnp.asarray([0, *_periods(steps)], jnp.float32)
     differentiate = jax.value_and_grad(objective, has_aux=True)
 
     def unfinished(now: _Ascent) -> Array:
-        return (now.step < steps) & ~now.best.success
+        return (now.step <= steps) & ~now.best.success
 
     def ascend(now: _Ascent) -> _Ascent:
-        target = within(ball, now.place + now.size * ball.direction(now.gradient), image)
-        share = jnp.where(now.step == 0, 1.0, MOMENTUM)
-        moved = now.place + share * (target - now.place) + (1 - share) * (now.place - now.previous)
-        place = within(ball, moved, image)
-        (loss, success), gradient = differentiate(place, jax.random.fold_in(loop_key, now.step + 1))
-        is_top = loss > now.top_loss
-        after = now._replace(
-            step=now.step + 1,
-            place=place,
-            previous=now.place,
-            gradient=gradient,
+        (loss, success), gradient = differentiate(now.place, jax.random.fold_in(loop_key, now.step))
+        is_top, is_first = loss > now.top_loss, now.step == 0
+        reached = now._replace(
             loss=loss,
-            top=jnp.where(is_top, place, now.top),
+            top=jnp.where(is_top, now.place, now.top),
             top_gradient=jnp.where(is_top, gradient, now.top_gradient),
             top_loss=jnp.maximum(loss, now.top_loss),
-            rises=now.rises + (loss > now.loss).astype(jnp.float32),
-            best=better(Outcome(place, loss, success), now.best),
+            rises=now.rises + (loss > now.loss).astype(jnp.float32) * (~is_first).astype(jnp.float32),
+            top_loss_before=jnp.where(is_first, loss, now.top_loss_before),
+            best=better(Outcome(now.place, loss, success), now.best),
         )
-        return _checked(after, periods[now.step])
+        checked, gradient = _checked(reached, gradient, periods[now.step])
+        target = within(ball, checked.place + checked.size * ball.direction(gradient), image)
+        share = jnp.where(is_first, 1.0, MOMENTUM)
+        place = checked.place
+        moved = place + share * (target - place) + (1 - share) * (place - now.previous)
+        return checked._replace(step=now.step + 1, place=within(ball, moved, image), previous=place)
 
-    (loss, success), gradient = differentiate(begin, jax.random.fold_in(loop_key, 0))
-    zero, no = jnp.float32(0), jnp.bool_(False)
+    lowest, no = jnp.float32(-jnp.inf), jnp.bool_(False)
     first = _Ascent(
         step=jnp.int32(0),
         place=begin,
         previous=begin,
-        gradient=gradient,
-        loss=loss,
+        loss=lowest,
         top=begin,
-        top_gradient=gradient,
-        top_loss=loss,
+        top_gradient=jnp.zeros_like(begin),
+        top_loss=lowest,
         size=jnp.asarray(2.0 * ball.epsilon, jnp.float32),
-        rises=zero,
+        rises=jnp.float32(0),
         is_halved=no,
-        top_loss_before=loss,
-        best=Outcome(begin, loss, success),
+        top_loss_before=lowest,
+        best=Outcome(begin, lowest, no),
     )
     return jax.lax.while_loop(unfinished, ascend, first).best
 
 
-def _checked(now: _Ascent, period: Array) -> _Ascent:
-    """The ascent after what a checkpoint decides, if a period ends here; otherwise as it is."""
+def _checked(now: _Ascent, gradient: Array, period: Array) -> tuple[_Ascent, Array]:
+    """The ascent and its gradient after what a checkpoint decides, if a period ends here; otherwise as they are."""
     is_checkpoint = period > 0
     is_stuck = ~now.is_halved & (now.top_loss <= now.top_loss_before)
     halve = is_checkpoint & ((now.rises < RISES * period) | is_stuck)
     return now._replace(
         place=jnp.where(halve, now.top, now.place),
-        gradient=jnp.where(halve, now.top_gradient, now.gradient),
         loss=jnp.where(halve, now.top_loss, now.loss),
         size=jnp.where(halve, now.size / 2, now.size),
         rises=jnp.where(is_checkpoint, 0.0, now.rises),
         is_halved=jnp.where(is_checkpoint, halve, now.is_halved),
         top_loss_before=jnp.where(is_checkpoint, now.top_loss, now.top_loss_before),
-    )
+    ), jnp.where(halve, now.top_gradient, gradient)
 
 
 def _periods(steps: int) -> list[int]:

@@ -83,22 +83,18 @@ def pgd(
     size = (2.5 / steps if step_size is None else step_size) * ball.epsilon
     differentiate = jax.value_and_grad(objective, has_aux=True)
 
-    def at(place: Array, step: Array) -> tuple[Outcome, Array]:
-        (loss, success), gradient = differentiate(place, jax.random.fold_in(loop_key, step))
-        return Outcome(place, loss, success), gradient
-
-    def unfinished(carry: tuple[Array, Array, Array, Outcome]) -> Array:
-        step, _, _, best = carry
+    def unfinished(carry: tuple[Array, Array, Outcome]) -> Array:
+        step, _, best = carry
         return (step <= steps) & ~best.success
 
-    def ascend(carry: tuple[Array, Array, Array, Outcome]) -> tuple[Array, Array, Array, Outcome]:
-        step, place, gradient, best = carry
-        place = within(ball, place + size * ball.direction(gradient), image)
-        reached, gradient = at(place, step)
-        return step + 1, place, gradient, better(reached, best)
+    def ascend(carry: tuple[Array, Array, Outcome]) -> tuple[Array, Array, Outcome]:
+        step, place, best = carry
+        (loss, success), gradient = differentiate(place, jax.random.fold_in(loop_key, step))
+        best = better(Outcome(place, loss, success), best)
+        return step + 1, within(ball, place + size * ball.direction(gradient), image), best
 
-    first, gradient = at(begin, jnp.int32(0))
-    return jax.lax.while_loop(unfinished, ascend, (jnp.int32(1), begin, gradient, first))[3]
+    first = Outcome(begin, jnp.float32(-jnp.inf), jnp.bool_(False))
+    return jax.lax.while_loop(unfinished, ascend, (jnp.int32(0), begin, first))[2]
 
 
 def at_border(ball: Ball, image: Array, key: Key) -> Array:

@@ -41,10 +41,12 @@ def square(objective: Objective, image: Array, key: Key, *, epsilon: float | Arr
     height, width, channels = image.shape
     ball = linf(epsilon)
     sides = jnp.asarray(_sides(queries, height, width))
-    stripe_key, judge_key, search_key = jax.random.split(key, 3)
+    stripe_key, search_key = jax.random.split(key)
 
-    def judged(place: Array, key: Key) -> Outcome:
-        return Outcome(place, *objective(place, key))
+    def changed(signs: Array) -> Array:
+        return within(ball, image + ball.epsilon * jnp.broadcast_to(signs, image.shape), image)
+
+    stripes = changed(jax.random.rademacher(stripe_key, (1, width, channels), jnp.float32))
 
     def unfinished(carry: tuple[Array, Outcome]) -> Array:
         query, best = carry
@@ -58,12 +60,11 @@ def square(objective: Objective, image: Array, key: Key, *, epsilon: float | Arr
         rows, columns = (jnp.arange(size) - corner[axis] for axis, size in enumerate((height, width)))
         inside = ((rows >= 0) & (rows < side))[:, None] & ((columns >= 0) & (columns < side))[None, :]
         signs = jax.random.rademacher(sign_key, (1, 1, channels), jnp.float32)
-        changed = within(ball, image + ball.epsilon * jnp.broadcast_to(signs, image.shape), image)
-        return query + 1, better(judged(jnp.where(inside[..., None], changed, best.image), noise_key), best)
+        tried = jnp.where(query == 0, stripes, jnp.where(inside[..., None], changed(signs), best.image))
+        return query + 1, better(Outcome(tried, *objective(tried, noise_key)), best)
 
-    stripes = jax.random.rademacher(stripe_key, (1, width, channels), jnp.float32)
-    begin = within(ball, image + ball.epsilon * jnp.broadcast_to(stripes, image.shape), image)
-    return jax.lax.while_loop(unfinished, search, (jnp.int32(1), judged(begin, judge_key)))[1]
+    first = Outcome(image, jnp.float32(-jnp.inf), jnp.bool_(False))
+    return jax.lax.while_loop(unfinished, search, (jnp.int32(0), first))[1]
 
 
 def _sides(queries: int, height: int, width: int) -> np.ndarray:

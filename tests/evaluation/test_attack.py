@@ -1,6 +1,5 @@
 """Planted defences are found out, sound models are not accused, and an evaluation that was stopped is resumed."""
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -27,13 +26,13 @@ TINY = AttackConfig(images=8, batch=4, steps=3, restarts=2, queries=5, draws=2, 
 SMALL = AttackConfig(images=60, batch=60, epsilon=0.2, steps=20, restarts=2, queries=300, draws=20, sweep=(0.1, 0.6))
 
 
-def outcome(**left):
+def outcome(missing=None, **left):
     """A verdict on rows of which these shares of 200 images are left."""
     made = rows(AttackConfig(sweep=(0.1, 0.5)), has_eye=True)
     shares = {**dict.fromkeys(made, 0.0), "clean": 1.0, "noise of equal norm": 0.9, "APGD at 0.1": 0.4, **left}
     robust = {name: np.arange(200) < 200 * share for name, share in shares.items()}
     none = {"loss": np.zeros(200, bool), "gaze": np.zeros(200, bool)}
-    return verdict(made, robust, left.pop("missing", none), 0.5)
+    return verdict(made, robust, missing or none, 0.5)
 
 
 def test_a_model_that_all_attacks_break_is_broken():
@@ -154,46 +153,61 @@ def eyed(is_cut):
     return graph.swap("saccader", eye._replace(agent=eye.agent._replace(mode=mode))) if is_cut else graph
 
 
-@pytest.mark.slow
-def test_a_gaze_whose_gradient_is_cut_is_found_out_and_a_stopped_evaluation_is_resumed(tmp_path, monkeypatch):
-    data = small.data(SHAPE)
+def pictures():
+    """Eight test images at random."""
     rng = np.random.default_rng(0)
-    data = data._replace(
-        test={"image": rng.integers(0, 255, (8, *SHAPE), np.uint8), "label": (np.arange(8) % 5).astype(np.int32)}
-    )
-    graph, plain = eyed(True), eyed(False)
-    params = jax.jit(lambda key: fx.init(plain, key))(jax.random.key(0))
-    control = (plain, params)
-    whole_run = attack(graph, params, data, folder=tmp_path / "whole", whole_image=control, config=TINY)
-    assert whole_run["missing"] == {"loss": 0.0, "gaze": 1.0}
-    assert whole_run["verdict"] == "masked"
-    assert "the gaze has no gradient on 100 % of images, though the image moves it" in whole_run["reasons"]
-    assert "masked" in format_attack(whole_run)
+    test = {"image": rng.integers(0, 255, (8, *SHAPE), np.uint8), "label": (np.arange(8) % 5).astype(np.int32)}
+    return small.data(SHAPE)._replace(test=test)
 
-    shutil.copytree(tmp_path / "whole", tmp_path / "stopped")
-    (tmp_path / "stopped" / "attack.json").unlink()
-    parts = sorted((tmp_path / "stopped").glob("*.npz"))
-    for path in parts[::5]:
-        path.unlink()
-    again = attack(graph, params, data, folder=tmp_path / "stopped", whole_image=control, config=TINY)
-    for results in (whole_run, again):
-        for row in results["rows"].values():
-            del row["seconds"]
-    assert again == whole_run
-    with pytest.raises(fx.InputError, match="folder must hold this evaluation, or none"):
-        other = AttackConfig(images=8, batch=4, steps=4)
-        attack(graph, params, data, folder=tmp_path / "whole", whole_image=control, config=other)
+
+@pytest.fixture(scope="module")
+def params():
+    return jax.jit(lambda key: fx.init(eyed(False), key))(jax.random.key(0))
 
 
 @pytest.mark.slow
-def test_a_gaze_that_is_whole_is_not_accused():
-    graph, config = eyed(False), TINY
-    params = jax.jit(lambda key: fx.init(graph, key))(jax.random.key(0))
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_a_gaze_whose_gradient_is_cut_is_found_out(is_cut, params):
     image = np.random.default_rng(0).random((4, *SHAPE), np.float32)
-    model = evaluation.Model(params, evaluation.free_gaze(graph))
-    missing = evaluation._probed(model, {"image": image, "label": np.zeros(4, np.int32)}, config)
-    assert not missing["gaze"].any()
+    model = evaluation.Model(params, evaluation.free_gaze(eyed(is_cut)))
+    missing = evaluation._probed(model, {"image": image, "label": np.zeros(4, np.int32)}, TINY)
+    assert missing["gaze"].all() == is_cut
+    assert missing["gaze"].any() == is_cut
     assert not missing["loss"].any()
+    result = outcome(missing=missing)
+    said = "the gaze has no gradient on 100 % of images, though the image moves it"
+    assert (result["verdict"], result["reasons"]) == (("masked", [said]) if is_cut else ("broken", []))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("names", [("clean", "FGSM"), pytest.param((), marks=pytest.mark.nightly)])
+def test_a_stopped_evaluation_is_resumed(names, params, tmp_path, monkeypatch):
+    """To the same numbers; of all rows every night."""
+
+    def some(config, *, has_eye):
+        made = rows(config, has_eye=has_eye)
+        return {name: made[name] for name in names or made}
+
+    monkeypatch.setattr(evaluation, "rows", some)
+    graph = eyed(False)
+    options = {"folder": tmp_path, "whole_image": (graph, params), "config": TINY}
+    results = attack(graph, params, pictures(), **options)
+    assert results["rows"].keys() == some(TINY, has_eye=True).keys()
+    for path in sorted(tmp_path.glob("*.npz"))[::2]:
+        path.unlink()
+    again = attack(graph, params, pictures(), **options)
+    for each in (results, again):
+        for row in each["rows"].values():
+            del row["seconds"]
+    assert again == results
+    assert f"verdict: {results['verdict']}" in format_attack({**results, "rows": timed(results)})
+    with pytest.raises(fx.InputError, match="folder must hold this evaluation, or none"):
+        attack(graph, params, pictures(), **{**options, "config": AttackConfig(images=8, steps=4)})
+
+
+def timed(results):
+    """Rows with the seconds that comparison takes away."""
+    return {name: {**row, "seconds": 1.0} for name, row in results["rows"].items()}
 
 
 def test_rows_without_an_eye_hold_none_of_the_gaze():
