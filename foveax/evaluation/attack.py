@@ -67,7 +67,8 @@ def attack(
     config = config or AttackConfig()
     split = _chosen(check_split(graph, data.test, "test split"), config)
     _check_folder(folder, config, params, split)
-    made = rows(config, has_eye=graph.length > 1 and bool(control_targets(graph)))
+    has_noise = any(module.random and not module.agent for module in graph.modules.values())
+    made = rows(config, has_eye=graph.length > 1 and bool(control_targets(graph)), has_noise=has_noise)
     models = _models(graph, params, whole_image)
     clean = _clean(models["free"], split, config)
     programs = _programs(models, config)
@@ -108,7 +109,7 @@ def format_attack(results: dict[str, Any]) -> str:
         numbers = f"{row['change']:>10.3f}{row['moved']:>12.3f}{row['seconds']:>9.0f}"
         lines.append(f"{name:<{wide}}{100 * row['accuracy']:>8.1f}{numbers}")
     lines.append(f"no attack breaks {100 * results['worst']:.1f} %; verdict: {results['verdict']}")
-    return "\n".join([*lines, *(f"- {line}" for line in (*results["reasons"], *results["unfinished"]))])
+    return "\n".join([*lines, *(f"- {line}" for line in (*results["reasons"], *results["notes"]))])
 
 
 def _models(graph: Graph, params: dict[str, Params], whole_image: tuple[Graph, dict[str, Params]]) -> dict[str, Model]:

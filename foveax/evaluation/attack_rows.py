@@ -93,8 +93,11 @@ class Row(NamedTuple):
     epsilon: float | None = None
 
 
-def rows(config: AttackConfig, *, has_eye: bool) -> dict[str, Row]:
-    """All rows by name, in the order in which they are made; rows on a gaze only where there is an eye.
+def rows(config: AttackConfig, *, has_eye: bool, has_noise: bool = False) -> dict[str, Row]:
+    """All rows by name, in the order in which they are made.
+
+    Rows on the gaze are made where there is an eye, an expectation over noise where the model is random even with the
+    mode of its policies.
 
     Example:
       >>> list(rows(AttackConfig(sweep=()), has_eye=False))[:4]
@@ -123,15 +126,21 @@ def rows(config: AttackConfig, *, has_eye: bool) -> dict[str, Row]:
             "sampled gaze, 1 draw": Row("noise", "apgd", "sampled", "sampled"),
             "sampled gaze, expectation": Row("noise", "expectation", "sampled", "sampled"),
         }
-    else:
+    if has_noise:
         made["expectation over noise"] = Row("noise", "expectation")
     controls = {"whole image": ("whole image", "clean")}
     if has_eye:
         controls |= {f"{places} fixations": ("held", places) for places in ("clean", "random", "fixed")}
+    best = "each glimpse" if has_eye else "apgd"
     for name, (model, places) in controls.items():
+        attack = "apgd" if model == "whole image" else best
         made[f"{name}, clean"] = Row("control", "nothing", model, model, places)
-        made[f"{name}, APGD"] = Row("control", "apgd", model, model, places)
-    made |= {f"APGD at {epsilon:g}": Row("sweep", "apgd", epsilon=epsilon) for epsilon in config.sweep}
+        made[f"{name}, APGD"] = Row("control", attack, model, model, places)
+    for epsilon in config.sweep:
+        made[f"at {epsilon:g}"] = Row("sweep", best, epsilon=epsilon)
+        made[f"whole image at {epsilon:g}"] = Row("control", "apgd", "whole image", "whole image", epsilon=epsilon)
+        if has_eye:
+            made[f"clean fixations at {epsilon:g}"] = Row("control", best, "held", "held", epsilon=epsilon)
     return made
 
 

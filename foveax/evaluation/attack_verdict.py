@@ -40,25 +40,23 @@ def reasons(
         is_weaker = name in robust and row.kind in ("weak", "black", "gaze")
         if white is not None and is_weaker and beats(robust[name], white):
             found.append(f"{name} leaves {percent(robust[name])}, the white box attacks {percent(white)}")
-    one, many = (robust.get(f"sampled gaze, {name}") for name in ("1 draw", "expectation"))
-    if many is None and white is not None:
-        one, many = white, robust.get("expectation over noise")
-    if one is not None and many is not None and beats(many, one):
-        found.append(
-            f"noise hides the gradient: {percent(one)} without an expectation over it, {percent(many)} with one"
-        )
+    expected = robust.get("expectation over noise")
+    if white is not None and expected is not None and beats(expected, white):
+        shares = f"{percent(white)} without an expectation over it, {percent(expected)} with one"
+        found.append(f"noise hides the gradient: {shares}")
     return found + _of_sweep(rows, robust, grey)
 
 
-def unfinished(rows: Mapping[str, Row], robust: Mapping[str, np.ndarray]) -> list[str]:
-    """Budgets that more steps or restarts would change, a sentence each."""
+def notes(rows: Mapping[str, Row], robust: Mapping[str, np.ndarray]) -> list[str]:
+    """What a reader of the figures must know, a sentence each: budgets that more would change, noise that flatters."""
     pairs = {"APGD, twice the steps": "APGD", "PGD, restarts": "PGD"}
-    drops = {
-        more: float(robust[less].mean() - robust[more].mean())
-        for more, less in pairs.items()
-        if more in rows and {more, less} <= robust.keys()
-    }
-    return [f"{more} breaks {100 * drop:.1f} % more" for more, drop in drops.items() if drop > UNDONE]
+    there = {more: less for more, less in pairs.items() if more in rows and {more, less} <= robust.keys()}
+    drops = {more: float(robust[less].mean() - robust[more].mean()) for more, less in there.items()}
+    lines = [f"{more} breaks {100 * drop:.1f} % more" for more, drop in drops.items() if drop > UNDONE]
+    one, many = (robust.get(f"sampled gaze, {name}") for name in ("1 draw", "expectation"))
+    if one is not None and many is not None and beats(many, one):
+        lines.append(f"a sampled gaze leaves {percent(one)} to attacks on one draw, {percent(many)} to the expectation")
+    return lines
 
 
 def verdict(
@@ -71,14 +69,14 @@ def verdict(
     images, and *standing* if more are left: no attack of this list broke them.
 
     Returns:
-      ``verdict``, ``reasons``, ``unfinished``, and ``worst``: the share of images that no attack of the configured
+      ``verdict``, ``reasons``, ``notes``, and ``worst``: the share of images that no attack of the configured
       radius breaks, the model's own gaze taken at its mode.
     """
     attacked = [name for name, row in rows.items() if name in robust and row.target == "free" and row.kind != "sweep"]
     worst = float(np.logical_and.reduce([robust[name] for name in attacked]).mean())
     found = reasons(rows, robust, missing, grey)
     word = "masked" if found else "broken" if worst <= LEFT else "standing"
-    return {"verdict": word, "reasons": found, "unfinished": unfinished(rows, robust), "worst": worst}
+    return {"verdict": word, "reasons": found, "notes": notes(rows, robust), "worst": worst}
 
 
 def beats(weaker: np.ndarray, stronger: np.ndarray) -> bool:
@@ -106,7 +104,8 @@ def _together(rows: Mapping[str, Row], robust: Mapping[str, np.ndarray], kind: s
 
 def _of_sweep(rows: Mapping[str, Row], robust: Mapping[str, np.ndarray], grey: float) -> list[str]:
     """Reasons in the curve over the radius: it must fall, and end at nothing."""
-    curve = sorted((row.epsilon, name) for name, row in rows.items() if row.epsilon is not None and name in robust)
+    made = {name: row for name, row in rows.items() if row.kind == "sweep" and name in robust}
+    curve = sorted((row.epsilon or 0.0, name) for name, row in made.items())
     found = []
     for (small, before), (large, after) in itertools.pairwise(curve):
         if beats(robust[before], robust[after]):
