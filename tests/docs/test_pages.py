@@ -29,7 +29,10 @@ def test_readme_runs(capsys):
     "page",
     [
         "graph",
-        *(pytest.param(page, marks=pytest.mark.nightly) for page in ("areas", "getting_started", "environments")),
+        *(
+            pytest.param(page, marks=pytest.mark.nightly)
+            for page in ("areas", "getting_started", "environments", "robustness")
+        ),
     ],
 )
 def test_documentation_runs(page, tmp_path, monkeypatch):
@@ -40,6 +43,8 @@ def test_documentation_runs(page, tmp_path, monkeypatch):
         assert len((tmp_path / "fixations.csv").read_text().splitlines()) == 6001
     elif page == "areas":
         assert names["outputs"]["v4_by_step"].shape == (4, 8, 8, 32)
+    elif page == "robustness":
+        assert names["outcome"].image.shape == (8, 28, 28, 1)
     elif page == "environments":
         assert names["observation"].shape == (16, 287)
         assert set(names["metrics"]) == {"policy_loss", "value_loss", "entropy", "kl"}
