@@ -23,7 +23,7 @@ EYE = fx.PipelineConfig(
     glimpses=3, crop_size=4, core="rnn", hidden=12, features=12, saccader_hidden=8, bands=1, contrast=False
 )
 TINY = AttackConfig(images=8, batch=4, steps=3, restarts=2, queries=5, draws=2, sweep=(0.6,))
-SMALL = AttackConfig(images=60, batch=60, epsilon=0.2, steps=20, restarts=2, queries=300, draws=20, sweep=(0.1, 0.6))
+SMALL = AttackConfig(images=60, batch=60, epsilon=0.2, steps=15, restarts=2, queries=200, draws=10, sweep=(0.1, 0.6))
 
 
 def outcome(missing=None, **left):

@@ -3,8 +3,8 @@
 import compare
 import pytest
 
-POINTS = {"square": 1.0}
-"""Points by which a robust accuracy may differ; a random search of few queries varies more than 0.3."""
+WEAKER, STRONGER = 0.3, 1.0
+"""Points of robust accuracy by which our attack may leave more images, and fewer, than theirs."""
 
 
 @pytest.mark.nightly
@@ -15,4 +15,4 @@ def test_robust_accuracy_is_theirs(name, norm, record_property):
     (ours, speed), (theirs, their_speed) = compare.compared(name, norm)
     figures = f"robust {100 * ours.mean():.2f} %, theirs {100 * theirs.mean():.2f} %"
     record_property("attack", f"{figures}; {speed:.0f} and {their_speed:.0f} images/s")
-    assert abs(ours.mean() - theirs.mean()) * 100 <= POINTS.get(name, 0.3)
+    assert -STRONGER <= 100 * (ours.mean() - theirs.mean()) <= WEAKER
