@@ -1,22 +1,17 @@
 """Planted defences are found out, sound models are not accused, and an evaluation that was stopped is resumed."""
 
-import sys
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import small
+import small_network
 
 import foveax as fx
 from foveax.evaluation import attack as evaluation
 from foveax.evaluation.attack import attack, format_attack
 from foveax.evaluation.attack_rows import AttackConfig, Row, rows
 from foveax.evaluation.attack_verdict import verdict
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "robustness"))
-import small_network
 
 SHAPE = (12, 12, 1)
 EYE = fx.PipelineConfig(

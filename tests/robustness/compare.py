@@ -1,6 +1,6 @@
 """Compares attacks with pyautoattack's, on one network in both frameworks (`small_network.py`).
 
-``python tests/robustness/compare.py [ATTACK ...]`` prints the robust accuracies and the speeds.
+``PYTHONPATH=tests python tests/robustness/compare.py [ATTACK ...]`` prints the robust accuracies and the speeds.
 """
 
 import sys

@@ -1,10 +1,8 @@
-"""Makes ``network.npz``: a small convolutional network, trained on the bundled digits, for attacks in two frameworks.
+"""Makes ``small_network.npz``: a small convolutional network, trained on the bundled digits, for attacks in two frameworks.
 
-``python tests/robustness/make_network.py`` writes it next to this file. It is trained on images changed by PGD, so that
-attacks within 0.1 succeed on some of the test images and fail on others.
+``PYTHONPATH=tests python tests/robustness/make_network.py`` writes it. It is trained on images changed by PGD, so
+that attacks within 0.1 succeed on some of the test images and fail on others.
 """
-
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -59,7 +57,7 @@ def main():
         params, state, value = step(params, state, jax.random.key(number))
         if number % 100 == 99:
             print(number + 1, float(value), flush=True)
-    np.savez(Path(__file__).with_name(FILE), **{name: np.asarray(array) for name, array in params.items()})
+    np.savez(FILE, **{name: np.asarray(array) for name, array in params.items()})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One small convolutional network in JAX and in PyTorch, on the same weights (`make_network.py`)."""
+"""One small convolutional network in JAX and in PyTorch, on the same weights (`robustness/make_network.py`)."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-FILE = "network.npz"
+FILE = Path(__file__).with_suffix(".npz")
 
 
 def weights() -> dict[str, np.ndarray]:
     """Kernels ``[5, 5, in, out]`` of two convolutions of stride 2, ``[256, 10]`` of the read-out, and biases."""
-    with np.load(Path(__file__).with_name(FILE)) as file:
+    with np.load(FILE) as file:
         return dict(file)
 
 
