@@ -1,4 +1,4 @@
-"""Makes ``small_network.npz``: a small convolutional network, trained on the bundled digits, for attacks in two frameworks.
+"""Makes ``small_network.npz``: a convolutional network, trained on bundled digits, for attacks in two frameworks.
 
 ``PYTHONPATH=tests python tests/robustness/make_network.py`` writes it. It is trained on images changed by PGD, so
 that attacks within 0.1 succeed on some of the test images and fail on others.
