@@ -28,10 +28,11 @@ from foveax.training_help import command_list, training_help
 DESCRIPTION = "Networks that see through eye movements: train, test and analyse them."
 CONFIGURED = (commands.train, commands.train_sb3, commands.population, commands.sweep, commands.config)
 """Commands whose flags start from a preset, a file or a run."""
-OTHERS = (commands.evaluate, commands.diagnose, commands.analyze, compare_command.compare, commands.recipe,
-          commands.export, commands.predict, commands.verify, inspection.record, inspection.decode)  # fmt: skip
+OTHERS = (commands.evaluate, commands.diagnose, commands.analyze, commands.attack, compare_command.compare,
+          commands.recipe, commands.export, commands.predict, commands.verify, inspection.record,
+          inspection.decode)  # fmt: skip
 SEVERAL = ("--vary", "--link", "--unlink", "--pipeline-args", "--class-weights", "--retrain",
-           "--ports", "--fixations")  # fmt: skip
+           "--ports", "--fixations", "--sweep")  # fmt: skip
 """Flags that take several values at once: given twice, the first ones would be lost."""
 
 

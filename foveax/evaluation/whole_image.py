@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 
+from foveax._types import Params
 from foveax.data.dataset import Data
 from foveax.evaluation.evaluate import Evaluation, evaluate
 from foveax.graph.graph import Graph, Roles
@@ -51,9 +52,16 @@ def whole_image_evaluation(
 
     What it reaches is what glimpses could at most be expected to, at the same budget; it is no bound.
     """
+    params = train_whole_image(graph, data, learning=learning, images=images, batch=batch, seed=seed)
+    return evaluate(graph, params, data.test, key=jax.random.key(seed))
+
+
+def train_whole_image(
+    graph: Graph, data: Data, *, learning: LearningConfig, images: int, batch: int, seed: int
+) -> dict[str, Params]:
+    """The parameters of the network of `whole_image_pipeline`, trained on a number of images, by module."""
     learner = make_learner(graph, learning, steps=max(images // batch, 1))
-    key = jax.random.key(seed)
-    state = learner.init(key)
+    state = learner.init(jax.random.key(seed))
     for state, _ in fit(learner, data, state, batch=batch):  # noqa: B007
         pass
-    return evaluate(graph, state.params, data.test, key=key)
+    return state.params

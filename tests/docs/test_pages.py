@@ -7,7 +7,7 @@ import jupytext
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NIGHTLY = ("areas", "getting_started", "environments", "scanpaths", "looking_inside")
+NIGHTLY = ("areas", "getting_started", "environments", "scanpaths", "looking_inside", "robustness")
 
 
 def run_python_of(page):
@@ -47,6 +47,8 @@ def test_documentation_runs(page, tmp_path, monkeypatch):
         assert (tmp_path / "rdms.pkl").stat().st_size > 0
     elif page == "scanpaths":
         assert names["config"].fixations == str(tmp_path / "model.npz")
+    elif page == "robustness":
+        assert names["outcome"].image.shape == (8, 28, 28, 1)
     elif page == "environments":
         assert names["observation"].shape == (16, 287)
         assert set(names["metrics"]) == {"policy_loss", "value_loss", "entropy", "kl"}

@@ -1,0 +1,187 @@
+"""Graphs as functions of the image that they look at, for attacks: with the gaze free to move, or held.
+
+Every gradient flows: through crop, retina and memory, and through the fixations, where training stops it. An attack is
+one of `foveax.robustness` on an objective of this file, for one image; batch it with `jax.vmap`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from foveax._types import Array, Batch, InputError, Key, Params
+from foveax.evaluation.controls import control_targets
+from foveax.graph.compile import compile as compile_graph
+from foveax.graph.graph import Graph, Source, parse_port
+from foveax.modules.scripted import learned_sequence, moved_by
+from foveax.robustness.objectives import Loss, Objective, cross_entropy, margin
+
+SMALLEST = 1e-30
+"""Probability that stands for smaller ones where only probabilities are to be had."""
+
+
+class Response(NamedTuple):
+    """What a graph makes of an image.
+
+    Attributes:
+      logits: ``[T, K]``, after each glimpse.
+      fixations: ``[T, 2]``, the gaze; ``[T, 0]`` if the graph declares none.
+      places: ``[T - 1, 2]`` by eye (`foveax.evaluation.controls.control_targets`): what each chose.
+    """
+
+    logits: Array
+    fixations: Array
+    places: dict[str, Array]
+
+
+Respond = Callable[[dict[str, Params], Batch, Array, Key], Response]
+"""``(params, inputs, image, key) -> response``: the graph's inputs by name, of which the image is replaced."""
+ImageResponse = Callable[[Array, Key], Response]
+"""``(image [H, W, C] float32 in [0, 1], key) -> response``."""
+
+
+def differentiable(graph: Graph, *, sampled: bool = False) -> Graph:
+    """The same graph for float images, through whose agents gradients flow: nothing in it learns by reinforcement.
+
+    Agents take the mode of their policy or, if `sampled`, an action drawn as in training. Where a policy chooses among
+    places, its gradient is 0: `foveax.robustness.square` needs none. Raises `InputError` if the graph takes no image.
+
+    Example:
+      >>> import foveax as fx
+      >>> graph = differentiable(fx.standard_pipeline(fx.load("mnist5k")))
+      >>> graph.agents, str(graph.inputs["image"].dtype)
+      ([], 'float32')
+    """
+    if "image" not in graph.inputs:
+        raise InputError(f"a graph must take an image to be attacked; this takes {', '.join(graph.inputs)}")
+    spec = graph.inputs["image"]
+    modules = {
+        name: module._replace(apply=module.apply if sampled else module.agent.mode, agent=None)
+        for name, module in graph.modules.items()
+        if module.agent
+    }
+    inputs = {**graph.inputs, "image": jax.ShapeDtypeStruct(spec.shape, jnp.float32)}
+    return graph.replace(inputs=inputs, modules={**graph.modules, **modules})
+
+
+def free_gaze(graph: Graph, *, sampled: bool = False) -> Respond:
+    """The graph as a function of the image, its gaze moved by what it sees, with the gradient through all of it.
+
+    Example:
+      >>> import foveax as fx, jax, jax.numpy as jnp
+      >>> graph = fx.standard_pipeline(fx.load("mnist5k"), fx.PipelineConfig(hidden=8, features=8))
+      >>> params = fx.init(graph, jax.random.key(0))
+      >>> response = free_gaze(graph)(params, {"label": jnp.int32(3)}, jnp.zeros((28, 28, 1)), jax.random.key(1))
+      >>> response.logits.shape, response.fixations.shape
+      ((6, 10), (6, 2))
+    """
+    targets = {name: target.port for name, target in control_targets(graph).items()} if graph.length > 1 else {}
+    opened = differentiable(graph, sampled=sampled)
+    rollout, read = _rollout(opened, targets)
+
+    def respond(params: dict[str, Params], inputs: Batch, image: Array, key: Key) -> Response:
+        return read(rollout(params, {**inputs, "image": image}, key))
+
+    return respond
+
+
+def held_gaze(graph: Graph) -> Callable[..., Response]:
+    """``(params, inputs, image, key, places) -> response``: the graph whose eyes look where `places` say.
+
+    The places are those of a `Response`, such as that to the clean image; no gradient flows through them.
+    """
+    targets = control_targets(graph) if graph.length > 1 else {}
+    opened, eyes = differentiable(graph), {}
+    for name, target in targets.items():
+        before = set(opened.modules)
+        eye = learned_sequence(jnp.full((graph.length - 1, 2), 0.5))
+        opened = moved_by(opened, target.port, eye)
+        (eyes[name],) = set(opened.modules) - before
+    rollout, read = _rollout(opened, {name: Source(eye, "fixation") for name, eye in eyes.items()})
+
+    def respond(
+        params: dict[str, Params], inputs: Batch, image: Array, key: Key, places: Mapping[str, Array]
+    ) -> Response:
+        held = {eye: {"places": jax.lax.stop_gradient(places[name])} for name, eye in eyes.items()}
+        return read(rollout({**params, **held}, {**inputs, "image": image}, key))
+
+    return respond
+
+
+def class_objective(
+    respond: ImageResponse, label: Any, loss: Loss = cross_entropy, *, glimpses: Literal["each", "last"] = "last"
+) -> Objective:
+    """The objective of a wrong class after the last glimpse.
+
+    What is to become large is the loss after the last glimpse, or its mean over each of them.
+    """
+
+    def objective(image: Array, key: Key) -> tuple[Array, Array]:
+        logits = respond(image, key).logits
+        counted = logits if glimpses == "each" else logits[-1:]
+        return jnp.mean(jax.vmap(loss, in_axes=(0, None))(counted, label)), margin(logits[-1], label) > 0
+
+    return objective
+
+
+def away_objective(
+    respond: ImageResponse, fixations: Array, distance: Any, *, glimpses: Sequence[int] | None = None
+) -> Objective:
+    """The objective of a gaze pushed off: ``mean_t |f_t - clean_t|^2``, successful at that root mean square distance.
+
+    Args:
+      respond: the graph.
+      fixations: ``[T, 2]``, those on the clean image.
+      distance: as a fraction of the image.
+      glimpses: the numbers of the fixations that count, from 0; by default all but the first.
+    """
+    rows = jnp.arange(1, len(fixations)) if glimpses is None else jnp.asarray(glimpses)
+
+    def objective(image: Array, key: Key) -> tuple[Array, Array]:
+        moved = respond(image, key).fixations[rows] - fixations[rows]
+        loss = jnp.mean(jnp.sum(jnp.square(moved), axis=-1))
+        return loss, loss > distance**2
+
+    return objective
+
+
+def towards_objective(
+    respond: ImageResponse, places: Array, distance: Any, *, glimpses: Sequence[int] | None = None
+) -> Objective:
+    """The objective of a gaze led to chosen places: ``-mean_t |f_t - place_t|^2``, successful within that distance.
+
+    Arguments are those of `away_objective`; the `places` ``[T, 2]`` take the place of the clean fixations.
+    """
+    away = away_objective(respond, places, distance, glimpses=glimpses)
+
+    def objective(image: Array, key: Key) -> tuple[Array, Array]:
+        loss, is_away = away(image, key)
+        return -loss, ~is_away
+
+    return objective
+
+
+def logits_port(graph: Graph) -> Source | None:
+    """The port that gives the logits: what enters the module of the belief at its port ``logits``; None without."""
+    belief = parse_port(graph.roles.belief) if graph.roles.belief else None
+    if belief is None:
+        raise InputError("a graph must declare a belief (Roles) to be attacked; its roles name none")
+    return graph.wiring.sources[belief.module].get("logits") if belief.module in graph.modules else None
+
+
+def _rollout(graph: Graph, places: Mapping[str, Source]) -> tuple[Callable[..., Any], Callable[[Any], Response]]:
+    """The compiled graph, and how its trajectory is read."""
+    logits, gaze = logits_port(graph), graph.roles.gaze
+    belief = parse_port(graph.roles.belief)
+    ports = {str(logits or belief), *map(str, places.values()), *([f"memory.{gaze}"] if gaze else [])}
+
+    def read(trajectory: Any) -> Response:
+        def at(port: Source) -> Array:
+            return trajectory[port.module][port.port]
+
+        values = at(logits) if logits else jnp.log(jnp.maximum(at(belief), SMALLEST))
+        fixations = trajectory["memory"][gaze] if gaze else jnp.zeros((graph.length, 0))
+        return Response(values, fixations, {name: at(port)[:-1] for name, port in places.items()})
+
+    return compile_graph(graph, sorted(ports)), read

@@ -1,0 +1,19 @@
+"""Attacks on any JAX classifier: small changes of an image that make a loss as large as possible."""
+
+from foveax.robustness.apgd import apgd as apgd
+from foveax.robustness.balls import Ball as Ball
+from foveax.robustness.balls import l2 as l2
+from foveax.robustness.balls import linf as linf
+from foveax.robustness.gradient_attacks import fgsm as fgsm
+from foveax.robustness.gradient_attacks import noise as noise
+from foveax.robustness.gradient_attacks import pgd as pgd
+from foveax.robustness.objectives import cross_entropy as cross_entropy
+from foveax.robustness.objectives import dlr as dlr
+from foveax.robustness.objectives import expectation as expectation
+from foveax.robustness.objectives import margin as margin
+from foveax.robustness.objectives import misclassification as misclassification
+from foveax.robustness.objectives import runner_up as runner_up
+from foveax.robustness.objectives import targeted_dlr as targeted_dlr
+from foveax.robustness.outcomes import Outcome as Outcome
+from foveax.robustness.outcomes import repeat as repeat
+from foveax.robustness.square import square as square

@@ -1,0 +1,52 @@
+"""The robustness of a run: attacks on its newest parameters, next to a whole-image network of its own."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from foveax._types import Params
+from foveax.evaluation.attack import attack
+from foveax.evaluation.attack_rows import AttackConfig
+from foveax.evaluation.evaluate import Report, silent
+from foveax.evaluation.whole_image import train_whole_image, whole_image_pipeline
+from foveax.graph.graph import Graph, init
+from foveax.learning.hyperparameters import LearningConfig
+from foveax.runs.load import LoadedRun
+from foveax.runtime.files import write_npz
+
+WHOLE_IMAGE_IMAGES = 300_000
+"""Images on which the whole-image network is trained, at most those of the run."""
+
+
+def attack_run(
+    run: LoadedRun, config: AttackConfig | None = None, *, folder: Path | None = None, report: Report = silent
+) -> dict[str, Any]:
+    """Attacks a run through its gaze (`foveax.evaluation.attack.attack`); made again, it goes on where it stopped.
+
+    The whole-image network is that of `foveax diagnose`, trained once and kept next to the outcomes; the folder is by
+    default ``attack`` in the run directory. Raises `InputError` if the folder holds the evaluation of another budget.
+    """
+    folder = run.path / "attack" if folder is None else folder
+    graph = whole_image_pipeline(run.data, run.config.pipeline)
+    path = folder / "whole_image.npz"
+    if not path.exists():
+        report("training of the whole-image network")
+        learning = run.config.learning if run.config.pipeline.blocks else LearningConfig()
+        images = min(WHOLE_IMAGE_IMAGES, run.config.images)
+        options = {"images": images, "batch": run.config.batch, "seed": run.config.seed}
+        trained = train_whole_image(graph, run.data, learning=learning, **options)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_npz(path, {str(number): np.asarray(leaf) for number, leaf in enumerate(jax.tree.leaves(trained))})
+    params = _read(path, graph)
+    return attack(
+        run.graph, run.params, run.data, folder=folder, whole_image=(graph, params), config=config, report=report
+    )
+
+
+def _read(path: Path, graph: Graph) -> dict[str, Params]:
+    like = jax.eval_shape(lambda: init(graph, jax.random.key(0)))
+    with np.load(path) as file:
+        leaves = [file[str(number)] for number in range(len(file.files))]
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)
