@@ -113,7 +113,7 @@ def test_what_is_refused(graph):
         copy_efference(graph, "late")  # pyright: ignore
     with pytest.raises(fx.GraphError, match=r"a port that reads memory\.fixation; retina\.image reads input\.image"):
         copy_efference(graph, "relative", "retina.image")
-    with pytest.raises(fx.InputError, match="efference must be absolute where crops have widths"):
+    with pytest.raises(fx.InputError, match="efference must be absolute with zoom or a map"):
         fx.PipelineConfig(zoom=2.0, efference="none")
     with pytest.raises(fx.InputError, match="scale must be more than 0"):
         centre_biased(0.0)

@@ -14,7 +14,7 @@ from PIL import Image
 import foveax as fx
 from foveax.evaluation.evaluate import Evaluation, class_balance, format_balance
 from foveax.report.figures import figures_of_run
-from foveax.report.page import _table
+from foveax.report.page import table_html
 from foveax.report.tables import tables_of_decisions
 from foveax.runs.directory import read_run
 
@@ -94,7 +94,7 @@ def test_tables_and_what_is_printed_call_classes_by_their_names(findings):
     table = make()
     assert [row[0] for row in table.rows] == list(NAMES)
     assert table.rows[0][3] == f"{NAMES[2]} (2)"
-    page = _table("class_accuracy", title, table)
+    page = table_html("class_accuracy", title, table)
     assert "&lt;b&gt;ant&lt;/b&gt;" in page
     assert "<b>" not in page
     balance = class_balance(findings.own, np.array([0]), NAMES)
