@@ -18,7 +18,7 @@ from timing import in_turn, ratio, write_results
 
 from foveax.networks.residual import by_convolution, by_product
 
-LOOP, BATCH, MEMBERS, REPEATS = 4, 128, 5, 10
+LOOP, BATCH, MEMBERS, REPEATS = 2, 32, 5, 3
 CASES = {
     "canvas": ((3, 12, 12, 2), 32, {"size": 6, "stride": 2, "padding": ((0, 0), (0, 0))}),
     "residual": ((1, 16, 16, 64), 64, {"size": 3, "stride": 1, "padding": ((1, 1), (1, 1))}),
