@@ -227,7 +227,7 @@ def attack(
       out: The folder of the outcomes; by default attack in the run directory.
     """
     loaded = flags.load(run)
-    folder = Path(out).expanduser() if out else loaded.path / f"attack{suffix(loaded)}"
+    folder = output_folder(out, loaded, "attack")
     with evaluation_bar() as report:
         results = attack_run(loaded, config, folder=folder, report=report)
     print(format_attack(results))
@@ -525,6 +525,11 @@ def evaluation_bar(title: str = "") -> Iterator[Report]:
     """A bar of the images that an evaluation shows, whose title says what for."""
     with tqdm(desc=title, disable=not is_main(), **BAR) as bar, watched(bar.update):
         yield bar.set_description_str
+
+
+def output_folder(out: str, run: LoadedRun, name: str) -> Path:
+    """The folder of what a command writes about a run: the one that was named, or its own in the run directory."""
+    return Path(out).expanduser() if out else run.path / f"{name}{suffix(run)}"
 
 
 def suffix(run: LoadedRun) -> str:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import sys
-from pathlib import Path
 from typing import Literal
 
 from tyro.conf import OmitArgPrefixes, Positional
@@ -10,13 +9,13 @@ from tyro.conf import OmitArgPrefixes, Positional
 from foveax._checked import Checked, bounded
 from foveax._types import InputError
 from foveax.analysis.table import FixationTable
-from foveax.commands import NO_PEOPLE, OWN_DATA, PeopleFlags, RunFlags, suffix
+from foveax.commands import NO_PEOPLE, OWN_DATA, PeopleFlags, RunFlags, output_folder
 from foveax.data.dataset import Split
 from foveax.gaze.attention_mnist import attention_mnist_stimuli, read_attention_mnist
 from foveax.gaze.problems import check_gaze
 from foveax.gaze.pysaliency import read_pysaliency
 from foveax.gaze.screen import image_screen
-from foveax.runs.load import LoadedRun, load_run
+from foveax.runs.load import LoadedRun
 from foveax.study.cloning import clone, split_trials
 from foveax.study.compare import Eye
 from foveax.study.compare import compare as compare_eyes
@@ -75,7 +74,7 @@ def compare(
 
     if not gaze.people:
         raise InputError("people must be named, with --people FILE; got none")
-    loaded = load_run(run, new_data=flags.data or None, **flags.options())
+    loaded = flags.load(run)
     table, stimuli = _table_and_stimuli(gaze, study, loaded, flags.data_dir)
     problems = check_gaze(table, images=stimuli["image"])
     trials = trials_of(table, stimuli, length=study.fixations)
@@ -88,7 +87,7 @@ def compare(
     comparison = compare_eyes(
         follower, eyes, trials, passes=study.passes, aperture=study.aperture, seed=study.seed, report=_report
     )
-    folder = Path(out).expanduser() if out else loaded.path / f"people{suffix(loaded)}"
+    folder = output_folder(out, loaded, "people")
     title = f"{loaded.path.absolute().name} and people"
     page = write_study(comparison, folder, title=title, notes=notes + more)
     for sentence in verdicts(comparison):

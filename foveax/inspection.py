@@ -11,7 +11,7 @@ from foveax._types import InputError
 from foveax.analysis.activations import record_activations
 from foveax.analysis.decoding import brightness_centres, fixation_targets
 from foveax.analysis.decoding import decode as decode_activity
-from foveax.commands import OWN_DATA, RunFlags, evaluation_bar, suffix
+from foveax.commands import OWN_DATA, RunFlags, evaluation_bar, output_folder
 from foveax.evaluation.evaluate import greedy, watch
 from foveax.evaluation.lesions import format_lesions, lesion_code
 from foveax.graph.graph import Graph
@@ -50,7 +50,7 @@ def record(
         outputs = graph.wiring.outputs
         there = [f"{name}.{port}" for name in ("input", *graph.wiring.order, "memory") for port in outputs[name]]
         raise InputError(f"ports must name what to record; there are {', '.join(there)}")
-    folder = Path(out).expanduser() if out else loaded.path / f"recording-{split}{suffix(loaded)}"
+    folder = output_folder(out, loaded, f"recording-{split}")
     render = loaded.data.render if split == "train" else None
     key, images = jax.random.key(loaded.config.seed), getattr(loaded.data, split)
     with evaluation_bar(f"{split} images"):
@@ -86,7 +86,7 @@ def decode(
     if images < 5:
         raise InputError(f"images must be at least 5, to be decoded in 5 folds; got {images}")
     loaded = flags.load(run)
-    folder = Path(out).expanduser() if out else loaded.path / f"decoding-{port}{suffix(loaded)}"
+    folder = output_folder(out, loaded, f"decoding-{port}")
     split = {name: array[:images] for name, array in loaded.data.test.items()}
     rows = _decoded(loaded, split, port, folder)
     print(_format_codes(rows))
