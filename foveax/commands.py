@@ -43,8 +43,7 @@ from foveax.evaluation.evaluate import evaluate as show
 from foveax.evaluation.headroom import format_headroom
 from foveax.evaluation.headroom import headroom as measure_headroom
 from foveax.evaluation.retraining import retrained_controls
-from foveax.evaluation.whole_image import whole_image_evaluation, whole_image_pipeline
-from foveax.learning.hyperparameters import LearningConfig
+from foveax.evaluation.whole_image import whole_image_evaluation, whole_image_learning, whole_image_pipeline
 from foveax.pipelines.named import import_object, import_pipeline
 from foveax.recipes import RECIPES, Recipe, format_results, run_recipe
 from foveax.runs.attack_run import attack_run
@@ -263,7 +262,7 @@ def diagnose(
         images = min(whole_image, config.images)
         graph = whole_image_pipeline(data, config.pipeline)
         options: dict[str, Any] = {"images": images, "batch": config.batch, "seed": config.seed}
-        learning = config.learning if config.pipeline.blocks else LearningConfig()
+        learning = whole_image_learning(config.pipeline, config.learning)
         whole = whole_image_evaluation(graph, data, learning=learning, **options)
         report["whole_image"] = float(whole.accuracy[-1])
         report["multiply_adds"] = {"run": decision_cost(loaded.graph), "whole_image": decision_cost(graph)}

@@ -16,6 +16,7 @@ from foveax.graph.compile import compile as compile_graph
 from foveax.graph.graph import Graph, Source, parse_port
 from foveax.modules.scripted import learned_sequence, moved_by
 from foveax.robustness.objectives import Loss, Objective, cross_entropy, margin
+from foveax.training.adversary import differentiable
 
 SMALLEST = 1e-30
 """Probability that stands for smaller ones where only probabilities are to be had."""
@@ -39,30 +40,6 @@ Respond = Callable[[dict[str, Params], Batch, Array, Key], Response]
 """``(params, inputs, image, key) -> response``: the graph's inputs by name, of which the image is replaced."""
 ImageResponse = Callable[[Array, Key], Response]
 """``(image [H, W, C] float32 in [0, 1], key) -> response``."""
-
-
-def differentiable(graph: Graph, *, sampled: bool = False) -> Graph:
-    """The same graph for float images, through whose agents gradients flow: nothing in it learns by reinforcement.
-
-    Agents take the mode of their policy or, if `sampled`, an action drawn as in training. Where a policy chooses among
-    places, its gradient is 0: `foveax.robustness.square` needs none. Raises `InputError` if the graph takes no image.
-
-    Example:
-      >>> import foveax as fx
-      >>> graph = differentiable(fx.standard_pipeline(fx.load("mnist5k")))
-      >>> graph.agents, str(graph.inputs["image"].dtype)
-      ([], 'float32')
-    """
-    if "image" not in graph.inputs:
-        raise InputError(f"a graph must take an image to be attacked; this takes {', '.join(graph.inputs)}")
-    spec = graph.inputs["image"]
-    modules = {
-        name: module._replace(apply=module.apply if sampled else module.agent.mode, agent=None)
-        for name, module in graph.modules.items()
-        if module.agent
-    }
-    inputs = {**graph.inputs, "image": jax.ShapeDtypeStruct(spec.shape, jnp.float32)}
-    return graph.replace(inputs=inputs, modules={**graph.modules, **modules})
 
 
 def free_gaze(graph: Graph, *, sampled: bool = False) -> Respond:

@@ -45,6 +45,23 @@ def whole_image_pipeline(data: Data, config: PipelineConfig | None = None) -> Gr
     )
 
 
+def whole_image_learning(config: PipelineConfig, learning: LearningConfig) -> LearningConfig:
+    """How the network of `whole_image_pipeline` learns next to a pipeline: likewise, if it has the same layers.
+
+    Otherwise by the defaults, which suit it, against the same adversary.
+
+    Example:
+      >>> learning = LearningConfig(learning_rate=0.1, adversary=0.3)
+      >>> alike = whole_image_learning(PipelineConfig(), learning)
+      >>> alike.learning_rate, alike.adversary
+      (0.002, 0.3)
+    """
+    if config.blocks:
+        return learning
+    fields = [field.name for field in dataclasses.fields(learning) if field.name.startswith("adversary")]
+    return LearningConfig(**{name: getattr(learning, name) for name in fields})
+
+
 def whole_image_evaluation(
     graph: Graph, data: Data, *, learning: LearningConfig, images: int, batch: int, seed: int
 ) -> Evaluation:

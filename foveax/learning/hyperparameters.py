@@ -55,6 +55,15 @@ class LearningConfig(Checked):
     """Decoupled decay of the weights of all modules but the agents, in learning rates (Loshchilov, Hutter 2019)."""
     gradient_clip: float = bounded(10.0, above=0.0)
     """Largest norm of each module's gradient."""
+    adversary: float = bounded(0.0, 0.0)
+    """Adversarial training: radius within which each training image is changed against the losses, in pixels' whole
+    range; 0: none."""
+    adversary_norm: Literal["linf", "l2"] = "linf"
+    """Norm of the adversary's radius."""
+    adversary_steps: int = bounded(10, 1, 10_000)
+    """Gradient steps of the adversary per batch."""
+    adversary_rise: float = bounded(0.3, 0.0, 1.0)
+    """Share of the training during which the adversary's radius rises from 0."""
     fit_every: int = bounded(1, 1, 10**6)
     """Batches after which all modules but the agents are updated, with the mean of their gradients."""
     max_skips: int = bounded(10, 1, 10**6)

@@ -10,9 +10,8 @@ from foveax._types import Params
 from foveax.evaluation.attack import attack
 from foveax.evaluation.attack_rows import AttackConfig
 from foveax.evaluation.evaluate import Report, silent
-from foveax.evaluation.whole_image import train_whole_image, whole_image_pipeline
+from foveax.evaluation.whole_image import train_whole_image, whole_image_learning, whole_image_pipeline
 from foveax.graph.graph import Graph, init
-from foveax.learning.hyperparameters import LearningConfig
 from foveax.runs.load import LoadedRun
 from foveax.runtime.files import write_npz
 
@@ -33,7 +32,7 @@ def attack_run(
     path = folder / "whole_image.npz"
     if not path.exists():
         report("training of the whole-image network")
-        learning = run.config.learning if run.config.pipeline.blocks else LearningConfig()
+        learning = whole_image_learning(run.config.pipeline, run.config.learning)
         images = min(WHOLE_IMAGE_IMAGES, run.config.images)
         options = {"images": images, "batch": run.config.batch, "seed": run.config.seed}
         trained = train_whole_image(graph, run.data, learning=learning, **options)

@@ -17,6 +17,7 @@ from foveax.graph.modules import AGENT_OUTPUTS, Loss, Module
 from foveax.graph.ports import describe
 from foveax.learning.hyperparameters import Hyperparameters, LearningConfig
 from foveax.learning.ppo import agent_loss, with_credit
+from foveax.training.adversary import adversary, for_float_images
 from foveax.training.collectives import averaged, example_keys, gathered
 
 
@@ -93,7 +94,9 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
     ports = {f"{name}.{port}" for name in agents for port in outputs[name]}
     ports |= {*map(str, (*graph.losses, *graph.metrics)), graph.roles.belief, graph.roles.label}
     ports |= {agent.reward for agent in agents.values()}
-    rollout = jax.vmap(compile_graph(graph, sorted(ports - {""})), in_axes=(None, 0, 0, None, None))
+    attacked = adversary(graph, learning, supervised_loss(graph)) if learning.adversary else None
+    rollout = compile_graph(for_float_images(graph) if attacked else graph, sorted(ports - {""}))
+    rollout = jax.vmap(rollout, in_axes=(None, 0, 0, None, None))
     defaults = learning.hyperparameters(dict(graph.hyperparameters))
 
     def optimizers(hyper: Hyperparameters) -> dict[str, optax.GradientTransformation]:
@@ -131,6 +134,10 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
         hyper = defaults if hyperparameters is None else hyperparameters
         keys = example_keys(jax.random.fold_in(state.key, state.step), batch_size(graph, batch, "batch"))
         progress = progress_at(state.step, steps)
+        if attacked:
+            attack_key = jax.random.fold_in(jax.random.fold_in(state.key, 0xADE5A), state.step)
+            attack_keys = example_keys(attack_key, len(keys))
+            batch = attacked(state.params, batch, progress, keys, attack_keys, hyper)
         differentiate = jax.value_and_grad(objective, has_aux=True)
         (total, (episodes, metrics)), grads = differentiate(state.params, batch, progress, keys, hyper)
         total, grads, metrics = averaged((total, grads, metrics))
@@ -269,6 +276,15 @@ def _supervised(
         scheduled = mean if loss.schedule is None else loss.schedule(progress) * mean
         total += scheduled if isinstance(weight, float | int) and weight == 1 else weight * scheduled
     return total, metrics
+
+
+def supervised_loss(graph: Graph) -> Callable[[Trajectory, Array, Hyperparameters], Array]:
+    """The weighted sum of a graph's declared losses, as a function of a trajectory."""
+
+    def loss(trajectory: Trajectory, progress: Array, hyper: Hyperparameters) -> Array:
+        return _supervised(trajectory, graph.losses, progress, hyper)[0]
+
+    return loss
 
 
 def _observed(trajectory: Trajectory, graph: Graph) -> Metrics:
