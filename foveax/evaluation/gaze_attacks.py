@@ -45,7 +45,8 @@ def differentiable(graph: Graph, *, sampled: bool = False) -> Graph:
     """The same graph for float images, through whose agents gradients flow: nothing in it learns by reinforcement.
 
     Agents take the mode of their policy or, if `sampled`, an action drawn as in training. Where a policy chooses among
-    places, its gradient is 0: `foveax.robustness.square` needs none. Raises `InputError` if the graph takes no image.
+    places, its gradient is 0 (`has_gaze_gradient`): `foveax.robustness.square` needs none. Raises `InputError` if the
+    graph takes no image.
 
     Example:
       >>> import foveax as fx
@@ -107,6 +108,21 @@ def held_gaze(graph: Graph) -> Callable[..., Response]:
         return read(rollout({**params, **held}, {**inputs, "image": image}, key))
 
     return respond
+
+
+def has_gaze_gradient(graph: Graph) -> bool:
+    """Whether a gradient can flow through the gaze: agents move it, none of which chooses among places.
+
+    A script has none that a verdict could miss.
+
+    Example:
+      >>> import foveax as fx
+      >>> data = fx.load("mnist5k")
+      >>> [has_gaze_gradient(fx.standard_pipeline(data, fx.PipelineConfig(grid=grid))) for grid in (0, 7)]
+      [True, False]
+    """
+    actions = [graph.wiring.outputs[name]["action"] for name in control_targets(graph) if name in graph.agents]
+    return bool(actions) and not any(jnp.issubdtype(action.dtype, jnp.integer) for action in actions)
 
 
 def class_objective(
