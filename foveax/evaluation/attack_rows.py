@@ -38,7 +38,7 @@ class AttackConfig(Checked):
     """Radii at which the curve of robust accuracy is measured, in rising order."""
     distance: float = bounded(0.25, 0.0, 1.0)
     """How far an attack on the gaze wants it moved, as a fraction of the image."""
-    batch: int = bounded(250, 1, 1_000_000)
+    batch: int = bounded(50, 1, 1_000_000)
     """Images that are attacked at once."""
     seed: int = bounded(0, 0, 2**31 - 1)
     """Of all randomness."""

@@ -48,8 +48,9 @@ def corrupted_accuracy(
       report: called with a line and the share of corruptions that is done.
 
     Returns:
-      ``images``, their number, and ``subjects``: by name ``accuracy``, five shares by corruption, and their ``mean``
-      over corruptions and severities, with ``low`` and ``high``, its 95 % bootstrap interval over images.
+      ``images``, their number, and ``subjects``: by name the share that is right of ``clean`` images; ``accuracy``,
+      five shares by corruption; and their ``mean`` over corruptions and severities, with ``low`` and ``high``, its 95 %
+      bootstrap interval over images.
     """
     size, shown = len(images["image"]), subjects(has_eye=has_eye)
     right: dict[str, dict[str, np.ndarray]] = {name: {} for name in shown}
@@ -70,7 +71,13 @@ def corrupted_accuracy(
                 right[name][kind] = file[name]
         own = next(iter(shown))
         report(f"{kind}: {100 * right[own][kind].mean():.1f} %", (number + 1) / len(CORRUPTIONS))
-    return {"images": size, "subjects": {name: _summary(outcome) for name, outcome in right.items()}}
+    clean = {
+        name: _right(*subject, models, programs, images, images["image"], config) for name, subject in shown.items()
+    }
+    return {
+        "images": size,
+        "subjects": {name: {"clean": float(clean[name].mean()), **_summary(right[name])} for name in shown},
+    }
 
 
 def _summary(right: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -23,7 +23,10 @@ def corruption_figures(corruptions: Mapping[str, Any], image: np.ndarray) -> dic
     counted = f"n = {corruptions['images']:,} test images; bands: 95 % Wilson intervals"
     severities = ", ".join(map(str, PICTURED))
     return {
-        "corruptions": (f"Accuracy under common corruptions by their severity; {counted}", _curves(corruptions)),
+        "corruptions": (
+            f"Accuracy under common corruptions by their severity, 0: none; {counted}",
+            _curves(corruptions),
+        ),
         "corruptions_pictured": (f"The corruptions on one test image, at severities {severities}", _pictures(image)),
     }
 
@@ -34,13 +37,15 @@ def corruption_table(corruptions: Mapping[str, Any]) -> Table:
     rows: list[list[Cell]] = []
     for name, values in corruptions["subjects"].items():
         mean = Interval(*(100 * values[part] for part in ("mean", "low", "high")))
-        rows.append([name, mean, *(100 * float(np.mean(values["accuracy"][kind])) for kind in kinds)])
+        rows.append(
+            [name, 100 * values["clean"], mean, *(100 * float(np.mean(values["accuracy"][kind])) for kind in kinds)]
+        )
     note = (
         f"Right decisions (%), the mean over {SEVERITIES} severities, n = {corruptions['images']:,} test images; the "
         "mean over corruptions with its 95 % bootstrap interval over images. Held fixations are those on the clean "
         "images, as they are, at random, or their mean over images."
     )
-    return Table(note, ["eye", "mean", *kinds], rows)
+    return Table(note, ["eye", "clean", "mean", *kinds], rows)
 
 
 def _curves(corruptions: Mapping[str, Any]) -> Figure:
@@ -48,10 +53,10 @@ def _curves(corruptions: Mapping[str, Any]) -> Figure:
     kinds = list(next(iter(subjects.values()))["accuracy"])
     figure = Figure(figsize=(8.0, 2.0 * -(-len(kinds) // COLUMNS) + 0.5), layout="constrained")
     axes = figure.subplots(-(-len(kinds) // COLUMNS), COLUMNS, sharex=True, sharey=True, squeeze=False)
-    steps = np.arange(1, SEVERITIES + 1)
+    steps = np.arange(SEVERITIES + 1)
     for ax, kind in zip(axes.flat, kinds, strict=False):
         for number, (name, values) in enumerate(subjects.items()):
-            share = np.array(values["accuracy"][kind])
+            share = np.array([values["clean"], *values["accuracy"][kind]])
             style = {"color": COLOURS[number], "linestyle": LINES[number], "marker": MARKERS[number]}
             ax.plot(steps, 100 * share, label=name, markersize=3, linewidth=1.1, **style)
             low, high = wilson_interval(share, images)
