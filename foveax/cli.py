@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import jax
 import tyro
 
-from foveax import commands, compare_command, inspection
+from foveax import attack_command, commands, compare_command, inspection
 from foveax._types import InputError
 from foveax.runs.config import PRESETS, TrainingConfig, read_config
 from foveax.runs.directory import read_single_run
@@ -28,7 +28,7 @@ from foveax.training_help import command_list, training_help
 DESCRIPTION = "Networks that see through eye movements: train, test and analyse them."
 CONFIGURED = (commands.train, commands.train_sb3, commands.population, commands.sweep, commands.config)
 """Commands whose flags start from a preset, a file or a run."""
-OTHERS = (commands.evaluate, commands.diagnose, commands.analyze, commands.attack, compare_command.compare,
+OTHERS = (commands.evaluate, commands.diagnose, commands.analyze, attack_command.attack, compare_command.compare,
           commands.recipe, commands.export, commands.predict, commands.verify, inspection.record,
           inspection.decode)  # fmt: skip
 SEVERAL = ("--vary", "--link", "--unlink", "--pipeline-args", "--class-weights", "--retrain",

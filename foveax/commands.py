@@ -22,8 +22,6 @@ from foveax.analysis import FixationTable, read_csv
 from foveax.analysis.bootstrap import Interval
 from foveax.analysis.gaze_file import Times, Units
 from foveax.data.pictures import picture_files, read_picture
-from foveax.evaluation.attack import format_attack
-from foveax.evaluation.attack_rows import AttackConfig
 from foveax.evaluation.controls import evaluate_with_controls
 from foveax.evaluation.cost import decision_cost
 from foveax.evaluation.diagnosis import diagnose as measure
@@ -46,7 +44,6 @@ from foveax.evaluation.retraining import retrained_controls
 from foveax.evaluation.whole_image import whole_image_evaluation, whole_image_learning, whole_image_pipeline
 from foveax.pipelines.named import import_object, import_pipeline
 from foveax.recipes import RECIPES, Recipe, format_results, run_recipe
-from foveax.runs.attack_run import attack_run
 from foveax.runs.config import ExecutionConfig, TrainingConfig
 from foveax.runs.export import export_function, export_params
 from foveax.runs.load import LoadedRun, load_run
@@ -107,7 +104,6 @@ class RunFlags:
 
 
 OWN_DATA = RunFlags()
-ATTACK = AttackConfig()
 PATIENT = ExecutionConfig(patience=1800.0)
 
 
@@ -209,28 +205,6 @@ def evaluate(
         permuted (its own, on other images), a file of scanpaths, a table of people's fixations, or permuted:FILE.
     """
     _tested(flags.load(run), fixations)
-
-
-def attack(
-    run: Positional[str],
-    /,
-    config: OmitArgPrefixes[AttackConfig] = ATTACK,
-    flags: OmitArgPrefixes[RunFlags] = OWN_DATA,
-    *,
-    out: str = "",
-) -> None:
-    """Attack a run through its gaze by a whole checklist, next to its controls; a stopped evaluation is resumed.
-
-    Args:
-      run: Run directory.
-      out: The folder of the outcomes; by default attack in the run directory.
-    """
-    loaded = flags.load(run)
-    folder = output_folder(out, loaded, "attack")
-    with evaluation_bar() as report:
-        results = attack_run(loaded, config, folder=folder, report=report)
-    print(format_attack(results))
-    print(f"outcomes on each image are in {folder}")
 
 
 def diagnose(

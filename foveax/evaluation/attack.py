@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,24 +13,48 @@ import numpy as np
 
 from foveax._types import Array, Batch, InputError, Key, Params
 from foveax.data.dataset import Data, Split
-from foveax.evaluation.attack_rows import AttackConfig, Row, attacks, probe, rows
-from foveax.evaluation.attack_verdict import percent, verdict
+from foveax.evaluation.attack_methods import probe
+from foveax.evaluation.attack_models import (
+    Model,
+    Programs,
+    batches,
+    compiled_attacks,
+    fixed_places,
+    image_keys,
+    models_of,
+    rows_of,
+)
+from foveax.evaluation.attack_rows import AttackConfig, Row, passes, rows
+from foveax.evaluation.attack_verdict import verdict
 from foveax.evaluation.controls import control_targets
-from foveax.evaluation.evaluate import Report, check_split, silent, watch
-from foveax.evaluation.gaze_attacks import Response, free_gaze, held_gaze
+from foveax.evaluation.corrupted import corrupted_accuracy
+from foveax.evaluation.evaluate import check_split
+from foveax.evaluation.gaze_attacks import Response, has_gaze_gradient
 from foveax.graph.graph import Graph
 from foveax.runtime.digests import leaf_digests
 from foveax.runtime.files import read_json, write_json, write_npz
 
-SETTINGS, RESULTS = "settings.json", "attack.json"
+CORRUPTED_PASSES = 70
+"""Passes, forward and backward, that all corruptions take as long as."""
+SETTINGS, RESULTS, EXAMPLES = "settings.json", "attack.json", "examples.npz"
 """Files of the folder of an evaluation; the others hold the images of each row, a file for each batch."""
 
+Progress = Callable[[str, float], None]
+"""Called with what is made, as a line, and the share of the work that is done."""
 
-class Model(NamedTuple):
-    """A graph as attacks see it: ``respond(params, inputs, image, key)``."""
 
-    params: Any
-    respond: Callable[[Any, Batch, Array, Key], Response]
+def silent(line: str, share: float) -> None:
+    """Reports nothing."""
+
+
+class _Evaluation(NamedTuple):
+    """What all rows of an evaluation share; `images` are the clean ones, their labels and the response to them."""
+
+    config: AttackConfig
+    models: dict[str, Model]
+    programs: Programs
+    images: dict[str, Any]
+    folder: Path
 
 
 def attack(
@@ -41,7 +65,8 @@ def attack(
     folder: Path,
     whole_image: tuple[Graph, dict[str, Params]],
     config: AttackConfig | None = None,
-    report: Report = silent,
+    corruptions: bool = False,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Attacks a graph through its gaze on test images, by every row of `foveax.evaluation.attack_rows.rows`.
 
@@ -54,12 +79,15 @@ def attack(
       whole_image: a network that sees the whole image (`foveax.evaluation.whole_image.whole_image_pipeline`) and its
         parameters: a control, and where attacks are transferred from.
       config: budgets.
-      report: called with the row that is made next and what is left of the images.
+      corruptions: whether common corruptions are shown as well (`foveax.evaluation.corrupted.corrupted_accuracy`).
+      progress: called after each batch with the row, the share of images that it has not broken so far, and the share
+        of the work that is done.
 
     Returns:
-      what is written as ``attack.json``: ``rows`` (name to ``accuracy``, ``images``, ``seconds``, ``change``, the mean
-      norm, and ``moved``, the mean distance of fixations from the clean ones), ``missing`` gradients, as shares of
-      images, and the `foveax.evaluation.attack_verdict.verdict`.
+      what is written as ``attack.json``: ``config``; ``rows``: by name what is attacked (`Row`), and ``accuracy``,
+      ``images``, ``seconds``, ``change``, the mean norm, and ``moved``, the mean distance of fixations from the clean
+      ones; ``missing`` gradients, as shares of images; ``examples``, the row whose images ``examples.npz`` shows; and
+      the `foveax.evaluation.attack_verdict.verdict`.
 
     Raises:
       InputError: if the folder holds another evaluation, or the graph cannot be attacked.
@@ -67,36 +95,37 @@ def attack(
     config = config or AttackConfig()
     split = _chosen(check_split(graph, data.test, "test split"), config)
     _check_folder(folder, config, params, split)
+    has_eye, has_gradient = graph.length > 1 and bool(control_targets(graph)), has_gaze_gradient(graph)
     has_noise = any(module.random and not module.agent for module in graph.modules.values())
-    made = rows(config, has_eye=graph.length > 1 and bool(control_targets(graph)), has_noise=has_noise)
-    models = _models(graph, params, whole_image)
-    clean = _clean(models["free"], split, config)
-    programs = _programs(models, config)
+    made = rows(config, has_eye=has_eye, has_policy=bool(graph.agents), has_noise=has_noise, has_gradient=has_gradient)
+    models = models_of(graph, params, whole_image)
+    programs = compiled_attacks(models, config)
+    evaluation = _Evaluation(config, models, programs, _clean(models["free"], programs, split, config), folder)
     outcomes: dict[str, dict[str, np.ndarray]] = {}
+    done, work = 0, sum(passes(row, config) for row in made.values()) + corruptions * CORRUPTED_PASSES
     for name, row in made.items():
-        given = {**split, **clean, "start": outcomes[row.start]["image"] if row.start else clean["image"]}
-        given["places"] = _places(clean["places"], row.places, config)
-        outcomes[name] = _row(name, row, models, programs, given, config, folder)
-        report(f"{name}: {percent(outcomes[name]['robust'])}")
-    missing = _probed(models["free"], {**split, **clean}, config)
+        own = passes(row, config)
+
+        def report(left: float, share: float, name: str = name, own: int = own, done: int = done) -> None:
+            progress(f"{name}: {100 * left:.1f} %", (done + share * own) / work)
+
+        outcomes[name] = _row(name, row, evaluation, outcomes, report)
+        done += own
+    missing = _probed(models["free"], evaluation.images, config)
     robust = {name: outcome["robust"] for name, outcome in outcomes.items()}
-    ball = config.ball(config.epsilon)
-    size = jax.jit(jax.vmap(lambda image, clean: ball.norm(image - clean)))
-    table = {
-        name: {
-            "accuracy": float(outcome["robust"].mean()),
-            "images": len(outcome["robust"]),
-            "seconds": float(outcome["seconds"].sum()),
-            "change": float(np.mean(size(outcome["image"], clean["image"]))),
-            "moved": float(outcome["moved"].mean()),
-        }
-        for name, outcome in outcomes.items()
-    }
+    grey = config.grey(graph.inputs["image"].shape)
     results = {
-        "rows": table,
+        "config": config.to_json(),
+        "rows": {name: {**made[name]._asdict(), **_summary(outcome)} for name, outcome in outcomes.items()},
         "missing": {part: float(values.mean()) for part, values in missing.items()},
-        **verdict(made, robust, missing, config.grey(graph.inputs["image"].shape)),
+        "examples": _write_examples(made, robust, evaluation),
+        **verdict(made, robust, missing, grey, has_gradient=has_gradient),
     }
+    if corruptions:
+        results["corruptions"] = corrupted_accuracy(
+            models, programs, evaluation.images, config, folder, has_eye=has_eye,
+            report=lambda line, share: progress(line, (done + share * CORRUPTED_PASSES) / work),
+        )  # fmt: skip
     write_json(folder / RESULTS, results)
     return results
 
@@ -112,93 +141,106 @@ def format_attack(results: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"- {line}" for line in (*results["reasons"], *results["notes"]))])
 
 
-def _models(graph: Graph, params: dict[str, Params], whole_image: tuple[Graph, dict[str, Params]]) -> dict[str, Model]:
-    held, whole = held_gaze(graph), whole_image
+def _summary(outcome: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return {
-        "free": Model(params, free_gaze(graph)),
-        "sampled": Model(params, free_gaze(graph, sampled=True)),
-        "held": Model(params, lambda params, inputs, image, key: held(params, inputs, image, key, inputs["places"])),
-        "whole image": Model(whole[1], free_gaze(whole[0])),
+        "accuracy": float(outcome["robust"].mean()),
+        "images": len(outcome["robust"]),
+        "seconds": float(outcome["seconds"].sum()),
+        "change": float(outcome["change"].mean()),
+        "moved": float(outcome["moved"].mean()),
     }
 
 
-def _clean(model: Model, split: Split, config: AttackConfig) -> dict[str, Any]:
-    """The images as floats, and the response to them: ``image``, ``fixations``, ``places``."""
+def _clean(model: Model, programs: Programs, split: Split, config: AttackConfig) -> dict[str, Any]:
+    """The split with its images as floats, and the response to them: ``logits``, ``fixations``, ``places``."""
     image = np.asarray(split["image"])
     image = image.astype(np.float32) / 255 if image.dtype == np.uint8 else image
-    keys = _keys(config, "judge", len(image))
-    respond = jax.jit(jax.vmap(model.respond, in_axes=(None, 0, 0, 0)))
-    inputs = {name: array for name, array in split.items() if name != "image"}
-    parts = []
-    for begin in range(0, len(image), config.batch):
-        few = _some((inputs, image, keys), begin, config)
-        parts.append(jax.tree.map(np.asarray, respond(model.params, *few)))
-    whole = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
-    return {"image": image, "fixations": whole.fixations, "places": whole.places}
+    images = {**split, "image": image}
+    return {**images, **_response(model, programs, images, image, config)._asdict()}
 
 
-Program = Callable[[Any, Any, Any, Any, Any], Any]
-
-
-def _programs(models: dict[str, Model], config: AttackConfig) -> Callable[[str, str], Program]:
-    """The compiled attack of a name on a model; and, of the attack ``"judge"``, the model's judgement."""
-    made: dict[tuple[str, str], Program] = {}
-    known = attacks(config)
-
-    def program(name: str, source: str) -> Program:
-        if (name, source) not in made:
-            respond = models[source].respond
-
-            def one(params: Any, inputs: Batch, image: Array, key: Key, epsilon: Any) -> Any:
-                if name != "judge":
-                    return known[name](
-                        lambda image, key: respond(params, inputs, image, key), inputs, image, key, epsilon
-                    )
-                response = respond(params, inputs, image, key)
-                is_right = jnp.argmax(response.logits[-1]) == inputs["label"]
-                if response.fixations.shape != inputs["fixations"].shape:
-                    return is_right, jnp.float32(0)
-                moved = response.fixations - inputs["fixations"]
-                return is_right, jnp.mean(jnp.sqrt(jnp.sum(jnp.square(moved), axis=-1)))
-
-            made[name, source] = jax.jit(jax.vmap(one, in_axes=(None, 0, 0, 0, None)))
-        return made[name, source]
-
-    return program
+def _response(
+    model: Model, programs: Programs, given: dict[str, Any], image: np.ndarray, config: AttackConfig
+) -> Response:
+    """The response to images ``[N, H, W, C]`` in place of those that are given."""
+    keys, epsilon, parts = image_keys(config, "judge", len(image)), jnp.float32(config.epsilon), []
+    for index in batches(np.arange(len(image)), config.batch):
+        few = rows_of((given, image, keys), index)
+        parts.append(
+            jax.tree.map(np.asarray, programs("respond", "free")(model.params, few[0], few[1], few[2], epsilon))
+        )
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays)[: len(image)], *parts)
 
 
 def _row(
     name: str,
     row: Row,
-    models: dict[str, Model],
-    programs: Any,
-    given: dict[str, Any],
-    config: AttackConfig,
-    folder: Path,
+    evaluation: _Evaluation,
+    outcomes: Mapping[str, Mapping[str, np.ndarray]],
+    report: Callable[[float, float], None],
 ) -> dict[str, np.ndarray]:
-    """A row's outcome on each image, read where it is there: ``image``, ``robust``, ``moved``, ``seconds``."""
-    size, parts = len(given["image"]), []
+    """A row's outcome on each image, read where it is there: ``robust``, ``moved``, ``change``, ``[N]``; ``seconds``.
+
+    A batch is attacked until its slowest image is done: images that the rows before it broke alike are put together.
+    """
+    config, models, programs, images, folder = evaluation
+    size, parts, broken = len(images["image"]), [], 0
+    hardness = sum((outcome["robust"].astype(np.int32) for outcome in outcomes.values()), np.zeros(size, np.int32))
+    order = np.argsort(hardness, kind="stable")
     epsilon = jnp.float32(config.epsilon if row.epsilon is None else row.epsilon)
-    attack_keys, judge_keys = _keys(config, name, size), _keys(config, "judge", size)
-    for begin in range(0, size, config.batch):
-        path = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:12]}-{begin}.npz"
-        if path.exists():
-            with np.load(path) as file:
-                parts.append(dict(file))
-        else:
-            start = time.perf_counter()
-            inputs, *keys = _some((given, attack_keys, judge_keys), begin, config)
-            source, target = models[row.source], models[row.target]
-            attacked, judged = programs(row.attack, row.source), programs("judge", row.target)
-            image = attacked(source.params, inputs, inputs["image"], keys[0], epsilon)
-            robust, moved = judged(target.params, inputs, image, keys[1], epsilon)
-            arrays = {"image": image, "robust": robust, "moved": moved}
-            part = {each: np.asarray(array) for each, array in arrays.items()}
-            part["seconds"] = np.array([time.perf_counter() - start])
-            write_npz(path, part)
-            parts.append(part)
-        watch(len(parts[-1]["robust"]))
-    return {each: np.concatenate([part[each] for part in parts]) for each in parts[0]}
+    start = read_images(folder, row.start, images["image"].shape) if row.start else images["image"]
+    given = {**images, "start": start, "places": fixed_places(images["places"], row.places, config)}
+    attack_keys, judge_keys = image_keys(config, name, size), image_keys(config, "judge", size)
+    source, target = models[row.source], models[row.target]
+    for number, index in enumerate(batches(order, config.batch)):
+        path = folder / f"{_file_name(name)}-{number}.npz"
+        if not path.exists():
+            began = time.perf_counter()
+            inputs, *keys = rows_of((given, attack_keys, judge_keys), index)
+            image = programs(row.attack, row.source)(source.params, inputs, inputs["image"], keys[0], epsilon)
+            judged = programs("judge", row.target)(target.params, inputs, image, keys[1], epsilon)
+            count = min(len(index), size - number * config.batch)
+            part = {
+                each: np.asarray(array)[:count] for each, array in {"image": image, "index": index, **judged}.items()
+            }
+            write_npz(path, {**part, "seconds": np.array([time.perf_counter() - began])})
+        with np.load(path) as file:
+            parts.append({each: file[each] for each in file.files if each != "image"})
+        broken += int(np.sum(~parts[-1]["robust"]))
+        report(1 - broken / size, sum(len(part["robust"]) for part in parts) / size)
+    outcome = {each: np.concatenate([part[each] for part in parts]) for each in parts[0]}
+    place = np.argsort(outcome.pop("index"))
+    return {each: array if each == "seconds" else array[place] for each, array in outcome.items()}
+
+
+def read_images(folder: Path, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The images ``[N, H, W, C]`` that a row has made."""
+    images = np.empty(shape, np.float32)
+    for path in folder.glob(f"{_file_name(name)}-*.npz"):
+        with np.load(path) as file:
+            images[file["index"]] = file["image"]
+    return images
+
+
+def _write_examples(made: Mapping[str, Row], robust: Mapping[str, np.ndarray], evaluation: _Evaluation) -> str:
+    """Writes the response to each image, clean and attacked by the strongest row, whose name it returns."""
+    config, models, programs, images, folder = evaluation
+    kinds = ("weak", "white", "more", "black")
+    names = [name for name, row in made.items() if row.kind in kinds and row.target == "free"]
+    strongest = min(names or made, key=lambda name: (robust[name].mean(), made[name].kind != "white"))
+    attacked = read_images(folder, strongest, images["image"].shape)
+    after = _response(models["free"], programs, images, attacked, config)
+    arrays = {
+        "image": images["image"],
+        "attacked": attacked,
+        "label": images["label"],
+        "predicted": images["logits"][:, -1].argmax(axis=-1),
+        "predicted_attacked": after.logits[:, -1].argmax(axis=-1),
+        "fixations": images["fixations"],
+        "fixations_attacked": after.fixations,
+    }
+    write_npz(folder / EXAMPLES, {name: np.asarray(array) for name, array in arrays.items()})
+    return strongest
 
 
 def _probed(model: Model, given: dict[str, Any], config: AttackConfig) -> dict[str, np.ndarray]:
@@ -208,32 +250,15 @@ def _probed(model: Model, given: dict[str, Any], config: AttackConfig) -> dict[s
     def one(params: Any, inputs: Batch, image: Array, key: Key) -> dict[str, Array]:
         return probe(lambda image, key: model.respond(params, inputs, image, key), inputs, image, key, ball)
 
-    few = _some(given, 0, config)
-    keys = _keys(config, "judge", len(few["image"]))
+    few = rows_of(given, slice(config.batch))
+    keys = image_keys(config, "judge", len(few["image"]))
     return jax.tree.map(
         np.asarray, jax.jit(jax.vmap(one, in_axes=(None, 0, 0, 0)))(model.params, few, few["image"], keys)
     )
 
 
-def _some(tree: Any, begin: int, config: AttackConfig) -> Any:
-    """A batch of all arrays ``[N, ...]``."""
-    return jax.tree.map(lambda array: array[begin : begin + config.batch], tree)
-
-
-def _places(clean: dict[str, np.ndarray], kind: str, config: AttackConfig) -> dict[str, np.ndarray]:
-    """Where a held gaze looks: at the clean places, at random, or at their mean over the images."""
-    rng = np.random.default_rng(config.seed)
-    if kind == "random":
-        return {name: rng.random(places.shape, np.float32) for name, places in clean.items()}
-    if kind == "fixed":
-        return {name: np.broadcast_to(places.mean(0), places.shape) for name, places in clean.items()}
-    return clean
-
-
-def _keys(config: AttackConfig, purpose: str, number: int) -> Key:
-    """A key for each image, whatever the batches."""
-    salt = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:4], "big")
-    return jax.random.split(jax.random.fold_in(jax.random.key(config.seed), salt), number)
+def _file_name(row: str) -> str:
+    return hashlib.sha256(row.encode()).hexdigest()[:12]
 
 
 def _chosen(split: Split, config: AttackConfig) -> Split:

@@ -6,32 +6,14 @@ expectation over noise, and attacks on the parts of a model that could hide its 
 """
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-import jax
-import jax.numpy as jnp
-
+from foveax._arrays import check_count
 from foveax._checked import Checked, bounded
-from foveax._types import Array, Batch, Key
-from foveax.evaluation.gaze_attacks import ImageResponse, away_objective, class_objective
-from foveax.robustness import (
-    Ball,
-    Outcome,
-    apgd,
-    expectation,
-    fgsm,
-    l2,
-    linf,
-    margin,
-    noise,
-    pgd,
-    repeat,
-    runner_up,
-    square,
-    targeted_dlr,
-)
+from foveax._types import InputError
+from foveax.robustness import Ball, l2, linf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,16 +32,27 @@ class AttackConfig(Checked):
     """Of the row with restarts."""
     queries: int = bounded(1_000, 1, 10_000_000)
     """Of the black box attack."""
-    draws: int = bounded(10, 1, 10_000)
-    """Of the model's noise, over which expectations are taken."""
+    draws: tuple[int, ...] = (1, 10, 20)
+    """Of the model's noise, over which expectations are taken: a row for each number, in rising order."""
     sweep: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6)
     """Radii at which the curve of robust accuracy is measured, in rising order."""
     distance: float = bounded(0.25, 0.0, 1.0)
     """How far an attack on the gaze wants it moved, as a fraction of the image."""
-    batch: int = bounded(250, 1, 1_000_000)
+    batch: int = bounded(50, 1, 1_000_000)
     """Images that are attacked at once."""
     seed: int = bounded(0, 0, 2**31 - 1)
     """Of all randomness."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        for number in self.draws:
+            check_count("draws", number)
+        for name in ("draws", "sweep"):
+            values = getattr(self, name)
+            if not all(before < after for before, after in itertools.pairwise((0, *values))):
+                raise InputError(f"{name} must be more than 0 and rise; got {', '.join(map(str, values))}")
+        if not self.draws:
+            raise InputError("draws must hold a number at least; got none")
 
     def ball(self, epsilon: Any) -> Ball:
         """The ball of a radius."""
@@ -82,6 +75,7 @@ class Row(NamedTuple):
       places: where a held gaze looks: ``"clean"``, ``"random"`` or ``"fixed"``.
       start: the row whose images the attack begins with; by default at random.
       epsilon: None takes that of the configuration.
+      draws: of the model's noise, over which the expectation is taken.
     """
 
     kind: str
@@ -91,13 +85,25 @@ class Row(NamedTuple):
     places: str = "clean"
     start: str = ""
     epsilon: float | None = None
+    draws: int = 1
 
 
-def rows(config: AttackConfig, *, has_eye: bool, has_noise: bool = False) -> dict[str, Row]:
+def rows(
+    config: AttackConfig,
+    *,
+    has_eye: bool,
+    has_policy: bool = True,
+    has_noise: bool = False,
+    has_gradient: bool = True,
+) -> dict[str, Row]:
     """All rows by name, in the order in which they are made.
 
-    Rows on the gaze are made where there is an eye, an expectation over noise where the model is random even with the
-    mode of its policies.
+    Args:
+      config: budgets.
+      has_eye: whether something moves the gaze; otherwise there are no rows on it.
+      has_policy: whether a policy does, which can be sampled.
+      has_noise: whether the model is random even with the mode of its policies.
+      has_gradient: whether a gradient can flow through the gaze; otherwise it is also pushed off by a search.
 
     Example:
       >>> list(rows(AttackConfig(sweep=()), has_eye=False))[:4]
@@ -122,12 +128,14 @@ def rows(config: AttackConfig, *, has_eye: bool, has_noise: bool = False) -> dic
             "APGD, every glimpse": Row("white", "each glimpse"),
             "APGD, gaze held": Row("gaze", "apgd", "held"),
             "gaze pushed off": Row("gaze", "gaze"),
-            "sampled gaze, clean": Row("none", "nothing", "sampled", "sampled"),
-            "sampled gaze, 1 draw": Row("noise", "apgd", "sampled", "sampled"),
-            "sampled gaze, expectation": Row("noise", "expectation", "sampled", "sampled"),
         }
+        if not has_gradient and config.norm == "linf":
+            made["gaze pushed off, Square"] = Row("gaze", "gaze, square")
+    if has_eye and has_policy:
+        made["sampled gaze, clean"] = Row("none", "nothing", "sampled", "sampled")
+        made |= {expectation_name("sampled gaze", draws): _expectation("sampled", draws) for draws in config.draws}
     if has_noise:
-        made["expectation over noise"] = Row("noise", "expectation")
+        made |= {expectation_name("noise", draws): _expectation("free", draws) for draws in config.draws}
     controls = {"whole image": ("whole image", "clean")}
     if has_eye:
         controls |= {f"{places} fixations": ("held", places) for places in ("clean", "random", "fixed")}
@@ -144,93 +152,28 @@ def rows(config: AttackConfig, *, has_eye: bool, has_noise: bool = False) -> dic
     return made
 
 
-Attack = Callable[[ImageResponse, Batch, Array, Key, Any], Array]
-"""``(respond, inputs, image, key, epsilon) -> image``; inputs hold the label, ``fixations`` and ``start``."""
+def expectation_name(model: str, draws: int) -> str:
+    """The row of an attack on the mean of a number of draws.
 
-
-def attacks(config: AttackConfig) -> dict[str, Attack]:
-    """The attacks by their names in `Row`, for one image."""
-
-    def on_class(attack: Callable[..., Outcome], **options: Any) -> Attack:
-        def attacked(respond: ImageResponse, inputs: Batch, image: Array, key: Key, epsilon: Any) -> Array:
-            objective = class_objective(respond, inputs["label"], **options)
-            return attack(objective, image, key, ball=config.ball(epsilon)).image
-
-        return attacked
-
-    def steps(number: int) -> Callable[..., Outcome]:
-        return lambda *given, ball: apgd(*given, ball=ball, steps=number)
-
-    def restarts(objective: Any, image: Array, key: Key, *, ball: Ball) -> Outcome:
-        return repeat(
-            lambda index, key: pgd(objective, image, key, ball=ball, steps=config.steps), key, config.restarts
-        )
-
-    def averaged(objective: Any, image: Array, key: Key, *, ball: Ball) -> Outcome:
-        return apgd(expectation(objective, config.draws), image, key, ball=ball, steps=config.steps)
-
-    def searched(objective: Any, image: Array, key: Key, *, ball: Ball) -> Outcome:
-        return square(objective, image, key, epsilon=ball.epsilon, queries=config.queries)
-
-    def targeted(respond: ImageResponse, inputs: Batch, image: Array, key: Key, epsilon: Any) -> Array:
-        clean_key, attack_key = jax.random.split(key)
-        label, clean = inputs["label"], respond(image, clean_key).logits[-1]
-        classes = len(clean)
-
-        def towards(index: Array, key: Key) -> Outcome:
-            loss = targeted_dlr(runner_up(clean, label, index)) if classes > 3 else margin
-            objective = class_objective(respond, label, loss)
-            return apgd(objective, image, key, ball=config.ball(epsilon), steps=config.steps)
-
-        return repeat(towards, attack_key, min(max(classes - 1, 1), 9)).image
-
-    def from_start(respond: ImageResponse, inputs: Batch, image: Array, key: Key, epsilon: Any) -> Array:
-        objective, ball = class_objective(respond, inputs["label"]), config.ball(epsilon)
-        return apgd(objective, image, key, ball=ball, steps=config.steps, start=inputs["start"]).image
-
-    def gaze(respond: ImageResponse, inputs: Batch, image: Array, key: Key, epsilon: Any) -> Array:
-        objective = away_objective(respond, inputs["fixations"], config.distance)
-        return apgd(objective, image, key, ball=config.ball(epsilon), steps=config.steps).image
-
-    return {
-        "nothing": lambda respond, inputs, image, key, epsilon: image,
-        "noise": on_class(noise),
-        "fgsm": on_class(fgsm),
-        "pgd": on_class(lambda *given, ball: pgd(*given, ball=ball, steps=config.steps)),
-        "apgd": on_class(steps(config.steps)),
-        "doubled": on_class(steps(2 * config.steps)),
-        "each glimpse": on_class(steps(config.steps), glimpses="each"),
-        "targeted": targeted,
-        "restarts": on_class(restarts),
-        "from start": from_start,
-        "square": on_class(searched, loss=margin),
-        "expectation": on_class(averaged),
-        "gaze": gaze,
-    }
-
-
-def probe(respond: ImageResponse, inputs: Batch, image: Array, key: Key, ball: Ball) -> dict[str, Array]:
-    """Where gradients are missing although what they are of changes, for one image; each bool ``[]``.
-
-    ``loss``: the margin's gradient is exactly 0, while the margin changes under one of a few changes at random that are
-    as large as an attack's may be. ``gaze``: likewise of the fixations, in a combination at random.
+    Example:
+      >>> expectation_name("sampled gaze", 1), expectation_name("noise", 10)
+      ('sampled gaze, 1 draw', 'noise, 10 draws')
     """
-    way_key, noise_key = jax.random.split(jax.random.fold_in(key, 1))
+    return f"{model}, {draws} draw{'s' * (draws > 1)}"
 
-    def values(image: Array) -> tuple[Array, Array]:
-        response = respond(image, key)
-        weights = jax.random.normal(way_key, response.fixations.shape)
-        return margin(response.logits[-1], inputs["label"]), jnp.sum(weights * response.fixations)
 
-    gradients = jax.jacrev(values)(image)
-    changed = [
-        noise(lambda image, key: (jnp.float32(0), jnp.bool_(False)), image, key, ball=ball).image
-        for key in jax.random.split(noise_key, 3)
-    ]
-    before, after = values(image), [values(one) for one in changed]
+def passes(row: Row, config: AttackConfig) -> int:
+    """Passes forward and backward through the model, for each image, that a row needs at most; by which work is told.
 
-    def is_missing(part: int) -> Array:
-        moves = [jnp.abs(one[part] - before[part]) > 1e-5 for one in after]
-        return jnp.all(gradients[part] == 0) & jnp.any(jnp.stack(moves))
+    A query, which has no gradient, counts as a third.
+    """
+    number = {
+        "pgd": config.steps, "apgd": config.steps, "each glimpse": config.steps, "from start": config.steps,
+        "gaze": config.steps, "doubled": 2 * config.steps, "targeted": 9 * config.steps,
+        "restarts": config.restarts * config.steps, "square": config.queries // 3, "gaze, square": config.queries // 3,
+    }  # fmt: skip
+    return 1 + (row.draws * config.steps if row.attack.startswith("expectation") else number.get(row.attack, 1))
 
-    return {"loss": is_missing(0), "gaze": is_missing(1)}
+
+def _expectation(model: str, draws: int) -> Row:
+    return Row("noise", f"expectation of {draws}", model, model, draws=draws)

@@ -19,48 +19,69 @@ LEFT = 0.01
 
 
 def reasons(
-    rows: Mapping[str, Row], robust: Mapping[str, np.ndarray], missing: Mapping[str, np.ndarray], grey: float
+    rows: Mapping[str, Row],
+    robust: Mapping[str, np.ndarray],
+    missing: Mapping[str, np.ndarray],
+    grey: float,
+    *,
+    has_gradient: bool = True,
 ) -> list[str]:
     """What speaks for gradients that are masked, a sentence each; none is no proof of robustness.
 
     Args:
       rows: by name.
       robust: bool ``[N]`` by row: images still classified rightly.
-      missing: bool ``[N]`` by part (`foveax.evaluation.attack_rows.probe`).
+      missing: bool ``[N]`` by part (`foveax.evaluation.attack_methods.probe`).
       grey: the radius within which any image can be made grey.
+      has_gradient: whether the gaze has one by construction; otherwise it cannot be missing.
     """
     shares = {part: float(np.mean(values)) for part, values in missing.items()}
     found = [
         f"the {part} has no gradient on {100 * share:.0f} % of images, though the image moves it"
         for part, share in shares.items()
-        if share > MISSING
+        if share > MISSING and (part != "gaze" or has_gradient)
     ]
     white = _white(rows, robust)
     for name, row in rows.items():
         is_weaker = name in robust and row.kind in ("weak", "black", "gaze")
         if white is not None and is_weaker and beats(robust[name], white):
             found.append(f"{name} leaves {percent(robust[name])}, the white box attacks {percent(white)}")
-    expected = robust.get("expectation over noise")
-    if white is not None and expected is not None and beats(expected, white):
-        shares = f"{percent(white)} without an expectation over it, {percent(expected)} with one"
+    expected = [robust[name] for name in _expectations(rows, robust, "free")]
+    if white is not None and expected and beats(expected[-1], white):
+        shares = f"{percent(white)} without an expectation over it, {percent(expected[-1])} with one"
         found.append(f"noise hides the gradient: {shares}")
     return found + _of_sweep(rows, robust, grey)
 
 
-def notes(rows: Mapping[str, Row], robust: Mapping[str, np.ndarray]) -> list[str]:
+def notes(
+    rows: Mapping[str, Row],
+    robust: Mapping[str, np.ndarray],
+    missing: Mapping[str, np.ndarray],
+    *,
+    has_gradient: bool = True,
+) -> list[str]:
     """What a reader of the figures must know, a sentence each: budgets that more would change, noise that flatters."""
     pairs = {"APGD, twice the steps": "APGD", "PGD, restarts": "PGD"}
     there = {more: less for more, less in pairs.items() if more in rows and {more, less} <= robust.keys()}
     drops = {more: float(robust[less].mean() - robust[more].mean()) for more, less in there.items()}
     lines = [f"{more} breaks {100 * drop:.1f} % more" for more, drop in drops.items() if drop > UNDONE]
-    one, many = (robust.get(f"sampled gaze, {name}") for name in ("1 draw", "expectation"))
-    if one is not None and many is not None and beats(many, one):
-        lines.append(f"a sampled gaze leaves {percent(one)} to attacks on one draw, {percent(many)} to the expectation")
+    draws = _expectations(rows, robust, "sampled")
+    if draws and beats(robust[draws[-1]], robust[draws[0]]):
+        few, many = (f"{percent(robust[name])} to attacks on {_draws(rows[name])}" for name in (draws[0], draws[-1]))
+        lines.append(f"a sampled gaze leaves {few}, {many}")
+    share = np.mean(missing["gaze"]) if "gaze" in missing else 0
+    if share > MISSING and not has_gradient:
+        lines.append("the gaze has no gradient by construction; only the searches know how it moves")
     return lines
 
 
 def verdict(
-    rows: Mapping[str, Row], robust: Mapping[str, np.ndarray], missing: Mapping[str, np.ndarray], grey: float
+    rows: Mapping[str, Row],
+    robust: Mapping[str, np.ndarray],
+    missing: Mapping[str, np.ndarray],
+    grey: float,
+    *,
+    has_gradient: bool = True,
 ) -> dict[str, Any]:
     """The verdict and what it rests on.
 
@@ -74,9 +95,10 @@ def verdict(
     """
     attacked = [name for name, row in rows.items() if name in robust and row.target == "free" and row.kind != "sweep"]
     worst = float(np.logical_and.reduce([robust[name] for name in attacked]).mean())
-    found = reasons(rows, robust, missing, grey)
+    found = reasons(rows, robust, missing, grey, has_gradient=has_gradient)
+    noted = notes(rows, robust, missing, has_gradient=has_gradient)
     word = "masked" if found else "broken" if worst <= LEFT else "standing"
-    return {"verdict": word, "reasons": found, "notes": notes(rows, robust), "worst": worst}
+    return {"verdict": word, "reasons": found, "notes": noted, "worst": worst}
 
 
 def beats(weaker: np.ndarray, stronger: np.ndarray) -> bool:
@@ -104,7 +126,18 @@ def _white(rows: Mapping[str, Row], robust: Mapping[str, np.ndarray]) -> np.ndar
     made = [robust[name] for name, row in rows.items() if row.kind == "white" and name in robust]
     if not made:
         return None
-    return min(made, key=np.mean) if "expectation over noise" in robust else np.logical_and.reduce(made)
+    is_random = bool(_expectations(rows, robust, "free"))
+    return min(made, key=np.mean) if is_random else np.logical_and.reduce(made)
+
+
+def _expectations(rows: Mapping[str, Row], robust: Mapping[str, np.ndarray], target: str) -> list[str]:
+    """The rows of expectations over a model's noise, of the fewest draws first."""
+    names = [name for name, row in rows.items() if row.kind == "noise" and row.target == target and name in robust]
+    return sorted(names, key=lambda name: rows[name].draws)
+
+
+def _draws(row: Row) -> str:
+    return "one draw" if row.draws == 1 else f"the mean of {row.draws}"
 
 
 def _of_sweep(rows: Mapping[str, Row], robust: Mapping[str, np.ndarray], grey: float) -> list[str]:

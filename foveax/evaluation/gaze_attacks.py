@@ -86,6 +86,21 @@ def held_gaze(graph: Graph) -> Callable[..., Response]:
     return respond
 
 
+def has_gaze_gradient(graph: Graph) -> bool:
+    """Whether a gradient can flow through the gaze: agents move it, none of which chooses among places.
+
+    A script has none that a verdict could miss.
+
+    Example:
+      >>> import foveax as fx
+      >>> data = fx.load("mnist5k")
+      >>> [has_gaze_gradient(fx.standard_pipeline(data, fx.PipelineConfig(grid=grid))) for grid in (0, 7)]
+      [True, False]
+    """
+    actions = [graph.wiring.outputs[name]["action"] for name in control_targets(graph) if name in graph.agents]
+    return bool(actions) and not any(jnp.issubdtype(action.dtype, jnp.integer) for action in actions)
+
+
 def class_objective(
     respond: ImageResponse, label: Any, loss: Loss = cross_entropy, *, glimpses: Literal["each", "last"] = "last"
 ) -> Objective:

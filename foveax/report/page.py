@@ -3,7 +3,7 @@
 import base64
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,6 @@ def page(findings: Findings, tables: Parts[Table], figures: Parts[Figure], failu
     sections = {anchor: _section(anchor, parts) for anchor in SECTIONS}
     answered = {anchor: SECTIONS[anchor][0] for anchor, text in sections.items() if text}
     links = "".join(f'<a href="#{anchor}">{question}</a>' for anchor, question in answered.items())
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}: foveax'
     body = [
         f"<h1>{escape(title)}</h1>",
         f"<p>{escape(_summary(findings))}</p>",
@@ -103,10 +102,7 @@ def page(findings: Findings, tables: Parts[Table], figures: Parts[Figure], failu
         *sections.values(),
         f'<h2 id="configuration">Configuration</h2><pre>{escape(json.dumps(_configuration(findings), indent=2))}</pre>',
     ]
-    style = f"</title><style>{STYLE}</style>"
-    return (
-        f'<!doctype html>\n<html lang="en"><head>{head}{style}</head><body>\n' + "\n".join(body) + "\n</body></html>\n"
-    )
+    return html_page(title, body)
 
 
 def _section(anchor: str, parts: Mapping[str, str]) -> str:
@@ -195,6 +191,15 @@ def _verdicts(diagnoses: Mapping[str, Mapping[str, Any]]) -> list[str]:
         sentence = f"{eye}: {measures['verdict']}: {measures['because']}."
         paragraphs.append(f'<p class="verdict{" collapsed" * measures["collapsed"]}">{escape(sentence)}</p>')
     return paragraphs
+
+
+def html_page(title: str, body: Iterable[str]) -> str:
+    """A whole page of a title, which is text, and the parts of its body, which are HTML."""
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}: foveax'
+    style = f"</title><style>{STYLE}</style>"
+    return (
+        f'<!doctype html>\n<html lang="en"><head>{head}{style}</head><body>\n' + "\n".join(body) + "\n</body></html>\n"
+    )
 
 
 def note_html(sentence: str) -> str:

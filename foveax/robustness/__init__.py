@@ -4,6 +4,7 @@ from foveax.robustness.apgd import apgd as apgd
 from foveax.robustness.balls import Ball as Ball
 from foveax.robustness.balls import l2 as l2
 from foveax.robustness.balls import linf as linf
+from foveax.robustness.corruptions import CORRUPTIONS as CORRUPTIONS
 from foveax.robustness.gradient_attacks import fgsm as fgsm
 from foveax.robustness.gradient_attacks import noise as noise
 from foveax.robustness.gradient_attacks import pgd as pgd

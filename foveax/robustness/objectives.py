@@ -113,8 +113,9 @@ def misclassification(logits: Callable[[Array, Key], Array], label: Any, loss: L
 
 
 def expectation(objective: Objective, draws: int) -> Objective:
-    """The objective's mean over a model's noise: ``E[loss]``, successful where more than half of the draws are.
+    """The objective's mean over a model's noise: ``E[loss]``, successful where all of the draws are.
 
+    An attack that ended once half of them are would leave the other half to chance.
     Gradients of it are those of the expectation over transformations (Athalye et al. 2018,
     https://arxiv.org/abs/1707.07397), here over whatever the key feeds.
 
@@ -129,7 +130,7 @@ def expectation(objective: Objective, draws: int) -> Objective:
 
     def expected(image: Array, key: Key) -> tuple[Array, Array]:
         losses, successes = jax.vmap(objective, in_axes=(None, 0))(image, jax.random.split(key, draws))
-        return jnp.mean(losses), 2 * jnp.sum(successes) > draws
+        return jnp.mean(losses), jnp.all(successes)
 
     return expected
 

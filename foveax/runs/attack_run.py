@@ -7,9 +7,8 @@ import jax
 import numpy as np
 
 from foveax._types import Params
-from foveax.evaluation.attack import attack
+from foveax.evaluation.attack import Progress, attack, silent
 from foveax.evaluation.attack_rows import AttackConfig
-from foveax.evaluation.evaluate import Report, silent
 from foveax.evaluation.whole_image import train_whole_image, whole_image_learning, whole_image_pipeline
 from foveax.graph.graph import Graph, init
 from foveax.runs.load import LoadedRun
@@ -20,7 +19,12 @@ WHOLE_IMAGE_IMAGES = 300_000
 
 
 def attack_run(
-    run: LoadedRun, config: AttackConfig | None = None, *, folder: Path | None = None, report: Report = silent
+    run: LoadedRun,
+    config: AttackConfig | None = None,
+    *,
+    folder: Path | None = None,
+    corruptions: bool = False,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Attacks a run through its gaze (`foveax.evaluation.attack.attack`); made again, it goes on where it stopped.
 
@@ -31,17 +35,16 @@ def attack_run(
     graph = whole_image_pipeline(run.data, run.config.pipeline)
     path = folder / "whole_image.npz"
     if not path.exists():
-        report("training of the whole-image network")
+        progress("training of the whole-image network", 0.0)
         learning = whole_image_learning(run.config.pipeline, run.config.learning)
         images = min(WHOLE_IMAGE_IMAGES, run.config.images)
         options = {"images": images, "batch": run.config.batch, "seed": run.config.seed}
         trained = train_whole_image(graph, run.data, learning=learning, **options)
         folder.mkdir(parents=True, exist_ok=True)
         write_npz(path, {str(number): np.asarray(leaf) for number, leaf in enumerate(jax.tree.leaves(trained))})
-    params = _read(path, graph)
-    return attack(
-        run.graph, run.params, run.data, folder=folder, whole_image=(graph, params), config=config, report=report
-    )
+    whole_image = graph, _read(path, graph)
+    options = {"config": config, "corruptions": corruptions, "progress": progress}
+    return attack(run.graph, run.params, run.data, folder=folder, whole_image=whole_image, **options)
 
 
 def _read(path: Path, graph: Graph) -> dict[str, Params]:

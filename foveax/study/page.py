@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from foveax.analysis.table import FixationTable, write_csv
-from foveax.report.page import STYLE, image_html, note_html, table_html
+from foveax.report.page import html_page, image_html, note_html, table_html
 from foveax.report.tables import Table, expanded
 from foveax.runtime.files import write_atomically
 from foveax.study.compare import Study
@@ -101,13 +101,9 @@ def _page(title: str, verdict: list[str], notes: list[str], parts: dict[str, str
             links.append(f'<a href="#{anchor}">{question}</a>')
             explained = f"<p>{explanation}</p>" * bool(explanation)
             sections.append("\n".join([f'<h2 id="{anchor}">{question}</h2>', explained, *own]))
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}: foveax'
     paragraphs = [f'<p class="verdict">{escape(sentence)}</p>' for sentence in verdict]
     body = [f"<h1>{escape(title)}</h1>", *paragraphs, *map(note_html, notes), f"<nav>{''.join(links)}</nav>", *sections]
-    style = f"</title><style>{STYLE}</style>"
-    return (
-        f'<!doctype html>\n<html lang="en"><head>{head}{style}</head><body>\n' + "\n".join(body) + "\n</body></html>\n"
-    )
+    return html_page(title, body)
 
 
 def _save(figure: "Figure", path: Path) -> None:

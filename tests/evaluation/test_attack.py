@@ -1,5 +1,7 @@
 """Planted defences are found out, sound models are not accused, and an evaluation that was stopped is resumed."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ import small_network
 
 import foveax as fx
 from foveax.evaluation import attack as evaluation
+from foveax.evaluation import attack_models
 from foveax.evaluation.attack import attack, format_attack
 from foveax.evaluation.attack_rows import AttackConfig, Row, rows
 from foveax.evaluation.attack_verdict import verdict
@@ -17,8 +20,8 @@ SHAPE = (12, 12, 1)
 EYE = fx.PipelineConfig(
     glimpses=3, crop_size=4, core="rnn", hidden=12, features=12, saccader_hidden=8, bands=1, contrast=False
 )
-TINY = AttackConfig(images=8, batch=4, steps=3, restarts=2, queries=5, draws=2, sweep=(0.6,))
-SMALL = AttackConfig(images=60, batch=60, epsilon=0.2, steps=15, restarts=2, queries=200, draws=10, sweep=(0.1, 0.6))
+TINY = AttackConfig(images=8, batch=4, steps=3, restarts=2, queries=5, draws=(1, 2), sweep=(0.6,))
+SMALL = AttackConfig(images=60, batch=60, epsilon=0.2, steps=15, restarts=2, queries=200, draws=(10,), sweep=(0.1, 0.6))
 
 
 def outcome(missing=None, **left):
@@ -54,7 +57,7 @@ def test_a_model_that_stands_is_not_accused():
         ({**strong(0.3), "Square": 0.2}, "Square leaves 20.0 %, the white box attacks 30.0 %"),
         ({**strong(0.3), "FGSM": 0.1}, "FGSM leaves 10.0 %, the white box attacks 30.0 %"),
         ({**strong(0.3), "APGD, gaze held": 0.25}, "APGD, gaze held leaves 25.0 %, the white box attacks 30.0 %"),
-        ({**strong(0.5), "expectation over noise": 0.3}, "noise hides the gradient: 50.0 % without an expectation"),
+        ({**strong(0.5), "noise, 20 draws": 0.3}, "noise hides the gradient: 50.0 % without an expectation"),
         ({"at 0.5": 0.5}, "a change of 0.1 breaks more than one of 0.5"),
         ({"at 0.5": 0.02}, "2.0 % are left at 0.5, where any image can be made grey"),
     ],
@@ -73,7 +76,7 @@ def test_more_steps_that_still_help_are_reported():
 
 def test_a_sampled_gaze_that_flatters_is_noted():
     result = outcome(**{**strong(0.3), "sampled gaze, 1 draw": 0.5})
-    noted = ["a sampled gaze leaves 50.0 % to attacks on one draw, 30.0 % to the expectation"]
+    noted = ["a sampled gaze leaves 50.0 % to attacks on one draw, 30.0 % to attacks on the mean of 20"]
     assert (result["verdict"], result["notes"]) == ("standing", noted)
 
 
@@ -170,7 +173,7 @@ def params():
 @pytest.mark.parametrize("is_cut", [True, False])
 def test_a_gaze_whose_gradient_is_cut_is_found_out(is_cut, params):
     image = np.random.default_rng(0).random((4, *SHAPE), np.float32)
-    model = evaluation.Model(params, evaluation.free_gaze(eyed(is_cut)))
+    model = attack_models.Model(params, attack_models.free_gaze(eyed(is_cut)))
     missing = evaluation._probed(model, {"image": image, "label": np.zeros(4, np.int32)}, TINY)
     assert missing["gaze"].all() == is_cut
     assert missing["gaze"].any() == is_cut
@@ -196,7 +199,10 @@ def test_a_stopped_evaluation_is_resumed(names, params, tmp_path, monkeypatch):
     assert results["rows"].keys() == some(TINY, has_eye=True).keys()
     for path in sorted(tmp_path.glob("*.npz"))[::2]:
         path.unlink()
-    again = attack(graph, params, pictures(), **options)
+    lines = []
+    again = attack(graph, params, pictures(), **options, progress=lambda line, share: lines.append((line, share)))
+    assert [share for _, share in lines] == sorted(share for _, share in lines)
+    assert lines[-1] == (f"{list(again['rows'])[-1]}: {100 * list(again['rows'].values())[-1]['accuracy']:.1f} %", 1.0)
     for each in (results, again):
         for row in each["rows"].values():
             del row["seconds"]
@@ -209,6 +215,89 @@ def test_a_stopped_evaluation_is_resumed(names, params, tmp_path, monkeypatch):
 def timed(results):
     """Rows with the seconds that comparison takes away."""
     return {name: {**row, "seconds": 1.0} for name, row in results["rows"].items()}
+
+
+def lively(config):
+    """A graph whose eye moves by what it sees, and its parameters."""
+    graph = fx.standard_pipeline(small.data(SHAPE), config)
+    params = jax.jit(lambda key: fx.init(graph, key))(jax.random.key(0))
+    if not graph.agents:
+        return graph, params
+    weights = params["saccader"]["params"]
+    policy = {**weights["policy"], "kernel": 60 * weights["policy"]["kernel"]}
+    return graph, {**params, "saccader": {"params": {**weights, "policy": policy}}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changes", "noisy", "absent"),
+    [
+        ({"grid": 3}, "sampled gaze", "noise, 1 draw"),
+        pytest.param({"policy": "random"}, "noise", "sampled gaze, 1 draw", marks=pytest.mark.nightly),
+    ],
+)
+def test_an_eye_without_a_gradient_is_searched_and_not_accused(changes, noisy, absent, tmp_path, monkeypatch):
+    graph, params = lively(dataclasses.replace(EYE, **changes))
+    names = ("clean", "Square", "gaze pushed off, Square", f"{noisy}, 2 draws")
+
+    def some(config, **kind):
+        made = rows(config, **kind)
+        assert absent not in made
+        return {name: made[name] for name in names}
+
+    monkeypatch.setattr(evaluation, "rows", some)
+    config = dataclasses.replace(TINY, queries=100)
+    results = attack(graph, params, pictures(), folder=tmp_path, whole_image=(graph, params), config=config)
+    assert tuple(results["rows"]) == names
+    assert (results["missing"]["gaze"] > 0.5) == ("grid" in changes)
+    assert not any("gaze has no gradient" in reason for reason in results["reasons"])
+    noted = "the gaze has no gradient by construction; only the searches know how it moves"
+    assert (noted in results["notes"]) == ("grid" in changes)
+    if "grid" in changes:
+        assert results["rows"]["gaze pushed off, Square"]["moved"] > 0.05
+
+
+def test_images_are_judged_alike_in_batches_of_any_size(digits, tmp_path, monkeypatch):
+    def some(config, **kind):
+        made = rows(config, **kind)
+        return {name: made[name] for name in ("clean", "FGSM")}
+
+    monkeypatch.setattr(evaluation, "rows", some)
+    found = []
+    for batch in (5, 12):
+        config = dataclasses.replace(SMALL, images=12, batch=batch)
+        control, folder = whole(undefended), tmp_path / str(batch)
+        results = attack(control, {}, digits, folder=folder, whole_image=(control, {}), config=config)
+        found.append({name: evaluation.read_images(folder, name, (12, 28, 28, 1)) for name in results["rows"]})
+        assert results["rows"]["FGSM"]["images"] == 12
+    for name, images in found[0].items():
+        np.testing.assert_allclose(images, found[1][name], atol=1e-6)
+    chosen = np.sort(np.random.default_rng(0).permutation(len(digits.test["image"]))[:12])
+    np.testing.assert_allclose(found[0]["clean"], digits.test["image"][chosen] / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"draws": ()}, "draws must hold a number at least; got none"),
+        ({"draws": (1, 2.5)}, "draws must be a whole number, at least 1; got 2.5"),
+        ({"draws": (10, 1)}, "draws must be more than 0 and rise; got 10, 1"),
+        ({"sweep": (0.0, 0.1)}, "sweep must be more than 0 and rise; got 0.0, 0.1"),
+    ],
+)
+def test_a_budget_that_cannot_be_is_refused(changes, message):
+    with pytest.raises(fx.InputError, match=message):
+        AttackConfig(**changes)
+
+
+def test_a_gaze_without_a_gradient_by_construction_is_noted():
+    made = rows(TINY, has_eye=True, has_gradient=False)
+    robust = {name: np.zeros(50, bool) for name in made}
+    missing = {"loss": np.zeros(50, bool), "gaze": np.ones(50, bool)}
+    result = verdict(made, robust, missing, 0.5, has_gradient=False)
+    assert (result["verdict"], result["reasons"]) == ("broken", [])
+    assert result["notes"] == ["the gaze has no gradient by construction; only the searches know how it moves"]
+    assert verdict(made, robust, missing, 0.5)["verdict"] == "masked"
 
 
 def test_rows_without_an_eye_hold_none_of_the_gaze():
