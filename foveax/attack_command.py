@@ -22,6 +22,7 @@ def attack(
     config: OmitArgPrefixes[AttackConfig] = ATTACK,
     flags: OmitArgPrefixes[RunFlags] = OWN_DATA,
     *,
+    whole_image: str = "",
     corruptions: bool = False,
     out: str = "",
 ) -> None:
@@ -31,6 +32,8 @@ def attack(
 
     Args:
       run: Run directory.
+      whole_image: Run directory of a network that sees the whole image, for comparison, trained as long and against the
+        same adversary; by default a convolutional one is trained on at most 300,000 images.
       corruptions: Also show it common corruptions, such as noise and blur, at five severities.
       out: The folder of the outcomes; by default attack in the run directory.
     """
@@ -38,8 +41,10 @@ def attack(
 
     loaded = flags.load(run)
     folder = output_folder(out, loaded, "attack")
+    network = flags.load(whole_image) if whole_image else None
     with work_bar() as progress:
-        results = attack_run(loaded, config, folder=folder, corruptions=corruptions, progress=progress)
+        options = {"whole_image": network, "corruptions": corruptions, "progress": progress}
+        results = attack_run(loaded, config, folder=folder, **options)
     page = write_attack_page(results, folder, title=loaded.path.absolute().name, called=loaded.data.class_name)
     print(format_attack(results))
     print(f"outcomes on each image are in {folder}; open {page}")

@@ -94,7 +94,7 @@ def attack(
     """
     config = config or AttackConfig()
     split = _chosen(check_split(graph, data.test, "test split"), config)
-    _check_folder(folder, config, params, split)
+    _check_folder(folder, config, (params, whole_image[1]), split)
     has_eye, has_gradient = graph.length > 1 and bool(control_targets(graph)), has_gaze_gradient(graph)
     has_noise = any(module.random and not module.agent for module in graph.modules.values())
     made = rows(config, has_eye=has_eye, has_policy=bool(graph.agents), has_noise=has_noise, has_gradient=has_gradient)
@@ -267,7 +267,7 @@ def _chosen(split: Split, config: AttackConfig) -> Split:
     return {name: np.asarray(array[chosen]) for name, array in split.items()}
 
 
-def _check_folder(folder: Path, config: AttackConfig, params: dict[str, Params], split: Split) -> None:
+def _check_folder(folder: Path, config: AttackConfig, params: Any, split: Split) -> None:
     """Refuses a folder of another evaluation; begins one where there is none."""
     digest = hashlib.sha256(json.dumps(leaf_digests((params, split)), sort_keys=True).encode()).hexdigest()
     identity = {"config": config.to_json(), "model and images": digest}

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from foveax._types import Params
+from foveax._types import InputError, Params
 from foveax.evaluation.attack import Progress, attack, silent
 from foveax.evaluation.attack_rows import AttackConfig
 from foveax.evaluation.whole_image import train_whole_image, whole_image_learning, whole_image_pipeline
@@ -23,15 +23,32 @@ def attack_run(
     config: AttackConfig | None = None,
     *,
     folder: Path | None = None,
+    whole_image: LoadedRun | None = None,
     corruptions: bool = False,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Attacks a run through its gaze (`foveax.evaluation.attack.attack`); made again, it goes on where it stopped.
 
-    The whole-image network is that of `foveax diagnose`, trained once and kept next to the outcomes; the folder is by
-    default ``attack`` in the run directory. Raises `InputError` if the folder holds the evaluation of another budget.
+    The whole-image network is that of a run on images of the same shape and classes, or else that of
+    `foveax diagnose`, trained once, against the adversary of the run if it had one, and kept next to the outcomes. The
+    folder is by default ``attack`` in the run directory. Raises `InputError` if the folder holds another evaluation,
+    or the whole-image network reads other images.
     """
     folder = run.path / "attack" if folder is None else folder
+    network = _trained(run, folder, progress) if whole_image is None else (whole_image.graph, whole_image.params)
+    own, other = (_shown(one) for one in (run, whole_image or run))
+    if own != other:
+        raise InputError(f"the whole-image network must read images and tell classes as the run, {own}; it has {other}")
+    options = {"config": config, "corruptions": corruptions, "progress": progress}
+    return attack(run.graph, run.params, run.data, folder=folder, whole_image=network, **options)
+
+
+def _shown(run: LoadedRun) -> str:
+    return f"{'x'.join(map(str, run.graph.inputs['image'].shape))} of {run.data.classes} classes"
+
+
+def _trained(run: LoadedRun, folder: Path, progress: Progress) -> tuple[Graph, dict[str, Params]]:
+    """The whole-image network of a run, from the folder or, where it is not there, trained and written to it."""
     graph = whole_image_pipeline(run.data, run.config.pipeline)
     path = folder / "whole_image.npz"
     if not path.exists():
@@ -42,9 +59,7 @@ def attack_run(
         trained = train_whole_image(graph, run.data, learning=learning, **options)
         folder.mkdir(parents=True, exist_ok=True)
         write_npz(path, {str(number): np.asarray(leaf) for number, leaf in enumerate(jax.tree.leaves(trained))})
-    whole_image = graph, _read(path, graph)
-    options = {"config": config, "corruptions": corruptions, "progress": progress}
-    return attack(run.graph, run.params, run.data, folder=folder, whole_image=whole_image, **options)
+    return graph, _read(path, graph)
 
 
 def _read(path: Path, graph: Graph) -> dict[str, Params]:
