@@ -86,8 +86,8 @@ def attack(
     Returns:
       what is written as ``attack.json``: ``config``; ``rows``: by name what is attacked (`Row`), and ``accuracy``,
       ``images``, ``seconds``, ``change``, the mean norm, and ``moved``, the mean distance of fixations from the clean
-      ones; ``missing`` gradients, as shares of images; ``examples``, the row whose images ``examples.npz`` shows; and
-      the `foveax.evaluation.attack_verdict.verdict`.
+      ones; ``missing`` gradients, as shares of images; ``examples``, the row whose images ``examples.npz`` shows;
+      ``corruptions``, if they are shown; and the `foveax.evaluation.attack_verdict.verdict`.
 
     Raises:
       InputError: if the folder holds another evaluation, or the graph cannot be attacked.
@@ -137,6 +137,9 @@ def format_attack(results: dict[str, Any]) -> str:
     for name, row in results["rows"].items():
         numbers = f"{row['change']:>10.3f}{row['moved']:>12.3f}{row['seconds']:>9.0f}"
         lines.append(f"{name:<{wide}}{100 * row['accuracy']:>8.1f}{numbers}")
+    if corruptions := results.get("corruptions"):
+        means = (f"{name} {100 * values['mean']:.1f}" for name, values in corruptions["subjects"].items())
+        lines.append(f"under common corruptions: {', '.join(means)}")
     lines.append(f"no attack breaks {100 * results['worst']:.1f} %; verdict: {results['verdict']}")
     return "\n".join([*lines, *(f"- {line}" for line in (*results["reasons"], *results["notes"]))])
 

@@ -39,7 +39,7 @@ class AttackConfig(Checked):
     distance: float = bounded(0.25, 0.0, 1.0)
     """How far an attack on the gaze wants it moved, as a fraction of the image."""
     batch: int = bounded(50, 1, 1_000_000)
-    """Images that are attacked at once."""
+    """Images that are attacked at once, until the slowest of them is done."""
     seed: int = bounded(0, 0, 2**31 - 1)
     """Of all randomness."""
 

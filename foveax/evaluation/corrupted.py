@@ -20,7 +20,7 @@ def subjects(*, has_eye: bool) -> dict[str, tuple[str, str]]:
     if not has_eye:
         return {"model": ("free", "clean"), "whole image": ("whole image", "clean")}
     held = {f"{places} fixations": ("held", places) for places in ("clean", "random", "fixed")}
-    return {"learned gaze": ("free", "clean"), **held, "whole image": ("whole image", "clean")}
+    return {"own gaze": ("free", "clean"), **held, "whole image": ("whole image", "clean")}
 
 
 def corrupted_accuracy(

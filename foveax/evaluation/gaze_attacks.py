@@ -87,17 +87,20 @@ def held_gaze(graph: Graph) -> Callable[..., Response]:
 
 
 def has_gaze_gradient(graph: Graph) -> bool:
-    """Whether a gradient can flow through the gaze: agents move it, none of which chooses among places.
+    """Whether a gradient can flow through the gaze: an agent moves it, which does not choose among places.
 
-    A script has none that a verdict could miss.
+    A script has none that a verdict could miss. Where no agent writes the gaze itself, all of them are asked.
 
     Example:
       >>> import foveax as fx
       >>> data = fx.load("mnist5k")
-      >>> [has_gaze_gradient(fx.standard_pipeline(data, fx.PipelineConfig(grid=grid))) for grid in (0, 7)]
-      [True, False]
+      >>> choices = ({}, {"zoom": 2.0}, {"grid": 7}, {"policy": "random"})
+      >>> [has_gaze_gradient(fx.standard_pipeline(data, fx.PipelineConfig(**choice))) for choice in choices]
+      [True, True, False, False]
     """
-    actions = [graph.wiring.outputs[name]["action"] for name in control_targets(graph) if name in graph.agents]
+    writer = graph.wiring.writes.get(graph.roles.gaze)
+    movers = [writer.module] if writer and writer.module in graph.agents else graph.agents
+    actions = [graph.wiring.outputs[name]["action"] for name in movers]
     return bool(actions) and not any(jnp.issubdtype(action.dtype, jnp.integer) for action in actions)
 
 

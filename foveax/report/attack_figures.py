@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CURVES = {
-    "learned gaze, free": ("clean", "at"),
+    "own gaze, free": ("clean", "at"),
     "clean fixations replayed": ("clean fixations, clean", "clean fixations at"),
     "whole image": ("whole image, clean", "whole image at"),
 }
@@ -53,6 +53,7 @@ def radius_curves(results: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, np.
         named = {0.0: clean} | {radius: f"{prefix} {radius:g}" for radius in radii}
         there = {radius: share_interval(rows[row]) for radius, row in named.items() if row in rows}
         if len(there) > 1:
+            name = name if "clean fixations, clean" in rows or prefix != "at" else "model"
             curves[name] = np.array([*there]), np.array([*there.values()])
     return curves
 
@@ -97,10 +98,10 @@ def attack_figures(
             _examples(examples, trials, called),
         )
     if curves := draw_curves(results):
+        random = "a gaze that is sampled, as in training," if "sampled gaze" in curves else "the random model"
         figures["draws"] = (
-            "Robust accuracy of a gaze that is sampled, as in training, against attacks on the mean over K draws of "
-            f"its noise; each image is judged with one further draw. Dotted: without an attack, and the mode of its "
-            f"policy, attacked; {counted}",
+            f"Robust accuracy of {random} against attacks on the mean over K draws of its noise; each image is judged "
+            f"with one further draw. Dotted: without an attack, and the mode of its policy, attacked; {counted}",
             _draws(curves, results["rows"]),
         )
     return figures

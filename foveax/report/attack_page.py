@@ -24,7 +24,7 @@ VERDICTS = {
     "attack may.",
 }
 SECTIONS = {
-    "radius": ("Does looking help?", ("radius",)),
+    "radius": ("How large a change does it stand?", ("radius",)),
     "rows": ("Which attack breaks it?", ("rows",)),
     "examples": ("What does an attack look like?", ("examples",)),
     "draws": ("Does the eye's noise protect?", ("draws",)),

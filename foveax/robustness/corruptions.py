@@ -1,9 +1,9 @@
 """Common corruptions of images, at five severities: noise, blur, contrast, brightness, JPEG, occlusion, shifts.
 
 Each is a pure function ``(image, key, severity) -> image`` of ``[H, W, C]`` float32 in [0, 1], of any size and number
-of channels, which runs on the device under `jax.jit` and `jax.vmap`. The severity is 1 to 5, an int or int32; another
-raises `InputError` where it is known. Severities are those of ImageNet-C (Hendrycks and Dietterich 2019,
-https://arxiv.org/abs/1903.12261) unless a function says otherwise.
+of channels, which runs on the device under `jax.jit` and `jax.vmap`. The severity is 1 to 5, an int or int32; where it
+is known, another raises `InputError`, as does what is no such image. Severities are those of ImageNet-C (Hendrycks and
+Dietterich 2019, https://arxiv.org/abs/1903.12261) unless a function says otherwise.
 """
 
 from collections.abc import Callable, Sequence
@@ -46,7 +46,7 @@ def gaussian_noise(image: Array, key: Key, severity: Any) -> Array:
       >>> round(noisy.std().item(), 2)
       0.08
     """
-    scale = _level(severity, (0.08, 0.12, 0.18, 0.26, 0.38))
+    scale = _level(image, severity, (0.08, 0.12, 0.18, 0.26, 0.38))
     return jnp.clip(image + scale * jax.random.normal(key, image.shape), 0.0, 1.0)
 
 
@@ -60,7 +60,7 @@ def impulse_noise(image: Array, key: Key, severity: Any) -> Array:
       0.3
     """
     draw = jax.random.uniform(key, image.shape)
-    share = _level(severity, (0.03, 0.06, 0.09, 0.17, 0.27))
+    share = _level(image, severity, (0.03, 0.06, 0.09, 0.17, 0.27))
     return jnp.where(draw < share / 2, 0.0, jnp.where(draw < share, 1.0, image))
 
 
@@ -78,7 +78,7 @@ def gaussian_blur(image: Array, key: Key, severity: Any) -> Array:
     """
     height, width = image.shape[:2]
     widths = np.array((0.4, 0.6, 0.7, 0.8, 1.0)) * max(height, width) / 32
-    scale = _level(severity, widths)
+    scale = _level(image, severity, widths)
     reach = int(TRUNCATED * widths.max() + 0.5)
     offset = np.arange(-reach, reach + 1, dtype=np.float32)
     is_near = np.abs(offset) <= jnp.floor(TRUNCATED * scale + 0.5)
@@ -96,8 +96,9 @@ def gaussian_blur(image: Array, key: Key, severity: Any) -> Array:
 
 def contrast(image: Array, key: Key, severity: Any) -> Array:
     """Contrast, about the mean of each channel, of 0.4, 0.3, 0.2, 0.1, 0.05 of what it was. The key is not used."""
+    factor = _level(image, severity, (0.4, 0.3, 0.2, 0.1, 0.05))
     mean = jnp.mean(image, axis=(0, 1), keepdims=True)
-    return jnp.clip((image - mean) * _level(severity, (0.4, 0.3, 0.2, 0.1, 0.05)) + mean, 0.0, 1.0)
+    return jnp.clip((image - mean) * factor + mean, 0.0, 1.0)
 
 
 def brightness(image: Array, key: Key, severity: Any) -> Array:
@@ -106,7 +107,7 @@ def brightness(image: Array, key: Key, severity: Any) -> Array:
     Hue and saturation stay: ``x (V + b) / V``, V the greatest of a pixel's channels; black becomes grey.
     """
     value = jnp.max(image, axis=-1, keepdims=True)
-    brighter = jnp.minimum(value + _level(severity, (0.1, 0.2, 0.3, 0.4, 0.5)), 1.0)
+    brighter = jnp.minimum(value + _level(image, severity, (0.1, 0.2, 0.3, 0.4, 0.5)), 1.0)
     return jnp.where(value > 0, image * brighter / jnp.where(value > 0, value, 1.0), brighter)
 
 
@@ -124,10 +125,12 @@ def jpeg(image: Array, key: Key, severity: Any) -> Array:
     """
     pixels = jnp.round(image * 255)
     if image.shape[-1] != 3:
-        coded = _coded(pixels, _level(severity, _steps(LUMINANCE))[..., None])
+        coded = _coded(pixels, _level(image, severity, _steps(LUMINANCE))[..., None])
         return jnp.clip(jnp.round(coded), 0, 255) / 255
     shift = np.array([0, 128, 128], np.float32)
-    steps = jnp.stack([_level(severity, _steps(table)) for table in (LUMINANCE, CHROMINANCE, CHROMINANCE)], axis=-1)
+    steps = jnp.stack(
+        [_level(image, severity, _steps(table)) for table in (LUMINANCE, CHROMINANCE, CHROMINANCE)], axis=-1
+    )
     colours = jnp.round(jnp.einsum("hwc,dc->hwd", pixels, TO_YCBCR, precision="highest") + shift[None, None])
     coded = jnp.clip(jnp.round(_coded(colours, steps)), 0, 255)
     back = jnp.einsum("hwc,dc->hwd", coded - shift[None, None], TO_RGB, precision="highest")
@@ -146,7 +149,7 @@ def occlusion(image: Array, key: Key, severity: Any) -> Array:
     """
     height, width = image.shape[:2]
     sides = np.maximum(np.round(np.array((0.2, 0.3, 0.4, 0.5, 0.6)) * min(height, width)), 1).astype(np.int32)
-    side = _level(severity, sides)
+    side = _level(image, severity, sides)
     corner = jax.random.randint(key, (2,), 0, jnp.array([height, width]) - side + 1)
     row, column = np.arange(height) - corner[0], np.arange(width) - corner[1]
     inside = ((row >= 0) & (row < side))[:, None] & ((column >= 0) & (column < side))[None]
@@ -160,7 +163,7 @@ def shift(image: Array, key: Key, severity: Any) -> Array:
     """
     height, width = image.shape[:2]
     angle = 2 * np.pi * jax.random.uniform(key)
-    distance = _level(severity, (0.04, 0.08, 0.12, 0.16, 0.2)) * max(height, width)
+    distance = _level(image, severity, (0.04, 0.08, 0.12, 0.16, 0.2)) * max(height, width)
     row = jnp.arange(height) - jnp.round(distance * jnp.sin(angle)).astype(jnp.int32)
     column = jnp.arange(width) - jnp.round(distance * jnp.cos(angle)).astype(jnp.int32)
     return image[jnp.clip(row, 0, height - 1)][:, jnp.clip(column, 0, width - 1)]
@@ -179,8 +182,11 @@ CORRUPTIONS: dict[str, Corruption] = {
 """All of them, by name."""
 
 
-def _level(severity: Any, values: Sequence[Any] | np.ndarray) -> Array:
-    """What a severity stands for."""
+def _level(image: Array, severity: Any, values: Sequence[Any] | np.ndarray) -> Array:
+    """What a severity stands for; refuses what is no image, and what is no severity."""
+    if jnp.ndim(image) != 3 or not jnp.issubdtype(jnp.result_type(image), jnp.floating):
+        came = f"{jnp.result_type(image)} {list(jnp.shape(image))}"
+        raise InputError(f"image must be a float of the shape [H, W, C], in [0, 1]; got {came}")
     if not is_traced(severity) and check_count("severity", severity) > SEVERITIES:
         raise InputError(f"severity must be at most {SEVERITIES}; got {severity}")
     array = np.asarray(values)

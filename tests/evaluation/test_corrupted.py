@@ -40,9 +40,7 @@ def test_accuracies_are_those_of_the_evaluation(tmp_path, monkeypatch):
     followed = following(graph, next(iter(control_targets(graph).values())).port)
     places = fx.evaluate(graph, params, split, key=jax.random.key(1)).fixations[:, 1:]
     expected = {
-        "learned gaze": [
-            fx.evaluate(graph, params, {**split, "image": each}, key=jax.random.key(1)) for each in brighter
-        ],
+        "own gaze": [fx.evaluate(graph, params, {**split, "image": each}, key=jax.random.key(1)) for each in brighter],
         "clean fixations": [
             fx.evaluate(followed, params, {**split, "image": each, "fixations": places}, key=jax.random.key(1))
             for each in brighter
@@ -55,9 +53,9 @@ def test_accuracies_are_those_of_the_evaluation(tmp_path, monkeypatch):
         assert subject["mean"] == pytest.approx(right.mean())
         assert subject["low"] < subject["mean"] < subject["high"]
     own = fx.evaluate(graph, params, split, key=jax.random.key(1)).accuracy[-1]
-    assert found["subjects"]["learned gaze"]["clean"] == pytest.approx(own)
+    assert found["subjects"]["own gaze"]["clean"] == pytest.approx(own)
     assert found["subjects"].keys() == {
-        "learned gaze", "clean fixations", "random fixations", "fixed fixations", "whole image"
+        "own gaze", "clean fixations", "random fixations", "fixed fixations", "whole image"
     }  # fmt: skip
     assert lines[-1][1] == 1
     assert lines[-1][0].startswith("brightness: ")

@@ -39,7 +39,7 @@ def corruptions():
     subjects = {
         name: {"clean": 0.9, "accuracy": {kind: rng.random(5).round(3).tolist() for kind in CORRUPTIONS},
                "mean": 0.5, "low": 0.4, "high": 0.6}
-        for name in ("learned gaze", "whole image")
+        for name in ("own gaze", "whole image")
     }  # fmt: skip
     return {"images": IMAGES, "subjects": subjects}
 
@@ -93,7 +93,9 @@ def test_the_page_holds_the_verdict_first_and_the_numbers_of_every_row(tmp_path)
     whole = "\n".join(texts)
     first = next(index for index, text in enumerate(texts) if text.startswith("Masked."))
     assert first < texts.index("Square leaves <less>") < texts.index("more steps help")
-    assert first < next(index for index, text in enumerate(texts) if text.startswith("Does looking help?"))
+    assert first < next(
+        index for index, text in enumerate(texts) if text.startswith("How large a change does it stand?")
+    )
     assert "the gaze 42 %" in whole
     for name, row in given["rows"].items():
         interval = stats.binomtest(round(row["accuracy"] * IMAGES), IMAGES).proportion_ci(method="wilson")
@@ -120,7 +122,7 @@ def test_curves_over_the_radius_and_over_draws_are_the_rows(tmp_path):
 
     curves = lines(drawn["radius"][1].axes[0])
     expected = {
-        "learned gaze, free": accuracy("clean", "at 0.1", "at 0.5"),
+        "own gaze, free": accuracy("clean", "at 0.1", "at 0.5"),
         "clean fixations replayed": accuracy(
             "clean fixations, clean", "clean fixations at 0.1", "clean fixations at 0.5"
         ),
@@ -182,6 +184,6 @@ def test_a_model_without_an_eye_has_a_page(tmp_path):
     given["rows"] = {name: given["rows"][name] for name in made}
     np.savez(tmp_path / "examples.npz", **examples(gaze=0))
     page = write_attack_page(given, tmp_path, title="run", called=NAMES.__getitem__).read_text()
-    assert "Does looking help?" not in page
+    assert "How large a change does it stand?" not in page
     assert "noise protect" not in page
     assert "What does an attack look like?" in page

@@ -138,6 +138,13 @@ def test_a_shift_is_that_of_scipy(shape):
     assert len(places) > 10
 
 
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_what_is_no_image_is_refused(name):
+    for image in (jnp.zeros(SHAPES[0], jnp.uint8), jnp.zeros((4, 4))):
+        with pytest.raises(fx.InputError, match=r"image must be a float of the shape \[H, W, C\], in \[0, 1\]; got"):
+            CORRUPTIONS[name](image, KEY, 1)
+
+
 def test_a_severity_out_of_range_is_refused():
     with pytest.raises(fx.InputError, match="severity must be at most 5; got 6"):
         CORRUPTIONS["contrast"](jnp.zeros(SHAPES[0]), KEY, 6)

@@ -51,7 +51,7 @@ def test_a_run_is_attacked_by_a_command(tmp_path, monkeypatch, capsys):
     main([*command, "--corruptions"])
     assert (run / "attack" / "whole_image.npz").stat() == first
     again = json.loads((run / "attack" / "attack.json").read_text())
-    assert again.pop("corruptions")["subjects"].keys() >= {"learned gaze", "whole image"}
+    assert again.pop("corruptions")["subjects"].keys() >= {"own gaze", "whole image"}
     assert again == results
     assert (run / "attack" / "figures" / "corruptions.png").exists()
     with pytest.raises(SystemExit):
