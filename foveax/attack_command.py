@@ -23,6 +23,7 @@ def attack(
     flags: OmitArgPrefixes[RunFlags] = OWN_DATA,
     *,
     whole_image: str = "",
+    only: tuple[str, ...] = (),
     corruptions: bool = False,
     out: str = "",
 ) -> None:
@@ -34,6 +35,7 @@ def attack(
       run: Run directory.
       whole_image: Run directory of a network that sees the whole image, for comparison, trained as long and against the
         same adversary; by default a convolutional one is trained on at most 300,000 images.
+      only: Names of rows of the table, where some are enough; by default all.
       corruptions: Also show it common corruptions, such as noise and blur, at five severities.
       out: The folder of the outcomes; by default attack in the run directory.
     """
@@ -43,7 +45,7 @@ def attack(
     folder = output_folder(out, loaded, "attack")
     network = flags.load(whole_image) if whole_image else None
     with work_bar() as progress:
-        options = {"whole_image": network, "corruptions": corruptions, "progress": progress}
+        options = {"whole_image": network, "only": only, "corruptions": corruptions, "progress": progress}
         results = attack_run(loaded, config, folder=folder, **options)
     page = write_attack_page(results, folder, title=loaded.path.absolute().name, called=loaded.data.class_name)
     print(format_attack(results))

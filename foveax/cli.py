@@ -32,7 +32,7 @@ OTHERS = (commands.evaluate, commands.diagnose, commands.analyze, attack_command
           commands.recipe, commands.export, commands.predict, commands.verify, inspection.record,
           inspection.decode)  # fmt: skip
 SEVERAL = ("--vary", "--link", "--unlink", "--pipeline-args", "--class-weights", "--retrain",
-           "--ports", "--fixations", "--sweep", "--draws")  # fmt: skip
+           "--ports", "--fixations", "--sweep", "--draws", "--only")  # fmt: skip
 """Flags that take several values at once: given twice, the first ones would be lost."""
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,8 +24,8 @@ from foveax.evaluation.attack_models import (
     models_of,
     rows_of,
 )
-from foveax.evaluation.attack_rows import AttackConfig, Row, passes, rows
-from foveax.evaluation.attack_verdict import verdict
+from foveax.evaluation.attack_rows import AttackConfig, Row, chosen_rows, passes, rows
+from foveax.evaluation.attack_verdict import INCOMPLETE, verdict
 from foveax.evaluation.controls import control_targets
 from foveax.evaluation.corrupted import corrupted_accuracy
 from foveax.evaluation.evaluate import check_split
@@ -65,6 +65,7 @@ def attack(
     folder: Path,
     whole_image: tuple[Graph, dict[str, Params]],
     config: AttackConfig | None = None,
+    only: Sequence[str] = (),
     corruptions: bool = False,
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -79,6 +80,7 @@ def attack(
       whole_image: a network that sees the whole image (`foveax.evaluation.whole_image.whole_image_pipeline`) and its
         parameters: a control, and where attacks are transferred from.
       config: budgets.
+      only: names of rows, if some are enough; the verdict on these is *incomplete*.
       corruptions: whether common corruptions are shown as well (`foveax.evaluation.corrupted.corrupted_accuracy`).
       progress: called after each batch with the row, the share of images that it has not broken so far, and the share
         of the work that is done.
@@ -98,6 +100,7 @@ def attack(
     has_eye, has_gradient = graph.length > 1 and bool(control_targets(graph)), has_gaze_gradient(graph)
     has_noise = any(module.random and not module.agent for module in graph.modules.values())
     made = rows(config, has_eye=has_eye, has_policy=bool(graph.agents), has_noise=has_noise, has_gradient=has_gradient)
+    made = chosen_rows(made, only) if only else made
     models = models_of(graph, params, whole_image)
     programs = compiled_attacks(models, config)
     evaluation = _Evaluation(config, models, programs, _clean(models["free"], programs, split, config), folder)
@@ -120,6 +123,7 @@ def attack(
         "missing": {part: float(values.mean()) for part, values in missing.items()},
         "examples": _write_examples(made, robust, evaluation),
         **verdict(made, robust, missing, grey, has_gradient=has_gradient),
+        **({"verdict": INCOMPLETE} if only else {}),
     }
     if corruptions:
         results["corruptions"] = corrupted_accuracy(

@@ -8,6 +8,7 @@ expectation over noise, and attacks on the parts of a model that could hide its 
 import dataclasses
 import itertools
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from foveax._arrays import check_count
@@ -150,6 +151,23 @@ def rows(
         if has_eye:
             made[f"clean fixations at {epsilon:g}"] = Row("control", best, "held", "held", epsilon=epsilon)
     return made
+
+
+def chosen_rows(made: Mapping[str, Row], names: Sequence[str]) -> dict[str, Row]:
+    """The rows of the names, that of clean images, and those that they begin with.
+
+    Raises `InputError` for a name that is none.
+
+    Example:
+      >>> made = rows(AttackConfig(), has_eye=False)
+      >>> list(chosen_rows(made, ["APGD from the transfer"]))
+      ['clean', 'transfer from the whole image', 'APGD from the transfer']
+    """
+    for name in names:
+        if name not in made:
+            raise InputError(f"rows must be among {'; '.join(made)}; got {name}")
+    needed = {"clean", *names, *(made[name].start for name in names)}
+    return {name: row for name, row in made.items() if name in needed}
 
 
 def expectation_name(model: str, draws: int) -> str:

@@ -16,6 +16,8 @@ MISSING = 0.1
 """Share of images without a gradient that is more than chance."""
 LEFT = 0.01
 """Robust accuracy that is none."""
+INCOMPLETE = "incomplete"
+"""The verdict where rows of the checklist were left out."""
 
 
 def reasons(

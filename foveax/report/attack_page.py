@@ -22,6 +22,7 @@ VERDICTS = {
     "evidence of robustness.",
     "standing": "Standing. No attack of this list broke {worst:.1f} % of the images, which proves nothing: a stronger "
     "attack may.",
+    "incomplete": "Incomplete. The attacks below, some of the checklist, leave {worst:.1f} % of the images.",
 }
 SECTIONS = {
     "radius": ("How large a change does it stand?", ("radius",)),

@@ -1,5 +1,6 @@
 """The robustness of a run: attacks on its newest parameters, next to a whole-image network of its own."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ def attack_run(
     *,
     folder: Path | None = None,
     whole_image: LoadedRun | None = None,
+    only: Sequence[str] = (),
     corruptions: bool = False,
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -39,7 +41,7 @@ def attack_run(
     own, other = (_shown(one) for one in (run, whole_image or run))
     if own != other:
         raise InputError(f"the whole-image network must read images and tell classes as the run, {own}; it has {other}")
-    options = {"config": config, "corruptions": corruptions, "progress": progress}
+    options = {"config": config, "only": only, "corruptions": corruptions, "progress": progress}
     return attack(run.graph, run.params, run.data, folder=folder, whole_image=network, **options)
 
 
