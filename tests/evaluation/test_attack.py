@@ -257,6 +257,7 @@ def test_an_eye_without_a_gradient_is_searched_and_not_accused(changes, noisy, a
         assert results["rows"]["gaze pushed off, Square"]["moved"] > 0.05
 
 
+@pytest.mark.slow
 def test_images_are_judged_alike_in_batches_of_any_size(digits, tmp_path, monkeypatch):
     def some(config, **kind):
         made = rows(config, **kind)
