@@ -7,6 +7,8 @@ from foveax.robustness.balls import linf as linf
 from foveax.robustness.gradient_attacks import fgsm as fgsm
 from foveax.robustness.gradient_attacks import noise as noise
 from foveax.robustness.gradient_attacks import pgd as pgd
+from foveax.robustness.minimum_norm import SmallestChange as SmallestChange
+from foveax.robustness.minimum_norm import minimum_norm as minimum_norm
 from foveax.robustness.objectives import cross_entropy as cross_entropy
 from foveax.robustness.objectives import dlr as dlr
 from foveax.robustness.objectives import expectation as expectation
