@@ -18,6 +18,7 @@ from foveax.evaluation.attack_verdict import percent, verdict
 from foveax.evaluation.controls import control_targets
 from foveax.evaluation.evaluate import Report, check_split, silent, watch
 from foveax.evaluation.gaze_attacks import Response, free_gaze, held_gaze
+from foveax.evaluation.smallest_changes import format_smallest, smallest_changes
 from foveax.graph.graph import Graph
 from foveax.runtime.digests import leaf_digests
 from foveax.runtime.files import read_json, write_json, write_npz
@@ -59,7 +60,8 @@ def attack(
     Returns:
       what is written as ``attack.json``: ``rows`` (name to ``accuracy``, ``images``, ``seconds``, ``change``, the mean
       norm, and ``moved``, the mean distance of fixations from the clean ones), ``missing`` gradients, as shares of
-      images, and the `foveax.evaluation.attack_verdict.verdict`.
+      images, the ``smallest`` changes (`foveax.evaluation.smallest_changes.smallest_changes`), and the
+      `foveax.evaluation.attack_verdict.verdict`.
 
     Raises:
       InputError: if the folder holds another evaluation, or the graph cannot be attacked.
@@ -78,6 +80,16 @@ def attack(
         given["places"] = _places(clean["places"], row.places, config)
         outcomes[name] = _row(name, row, models, programs, given, config, folder)
         report(f"{name}: {percent(outcomes[name]['robust'])}")
+    report("smallest changes")
+    smallest = smallest_changes(
+        models["free"].respond,
+        params,
+        {**split, **clean},
+        _keys(config, "smallest", len(clean["image"])),
+        distance=config.distance,
+        folder=folder,
+        batch=config.batch,
+    )
     missing = _probed(models["free"], {**split, **clean}, config)
     robust = {name: outcome["robust"] for name, outcome in outcomes.items()}
     ball = config.ball(config.epsilon)
@@ -95,6 +107,7 @@ def attack(
     results = {
         "rows": table,
         "missing": {part: float(values.mean()) for part, values in missing.items()},
+        "smallest": smallest,
         **verdict(made, robust, missing, config.grey(graph.inputs["image"].shape)),
     }
     write_json(folder / RESULTS, results)
@@ -108,6 +121,7 @@ def format_attack(results: dict[str, Any]) -> str:
     for name, row in results["rows"].items():
         numbers = f"{row['change']:>10.3f}{row['moved']:>12.3f}{row['seconds']:>9.0f}"
         lines.append(f"{name:<{wide}}{100 * row['accuracy']:>8.1f}{numbers}")
+    lines += format_smallest(results["smallest"])
     lines.append(f"no attack breaks {100 * results['worst']:.1f} %; verdict: {results['verdict']}")
     return "\n".join([*lines, *(f"- {line}" for line in (*results["reasons"], *results["notes"]))])
 

@@ -30,6 +30,7 @@ from foveax.robustness import (
     repeat,
     runner_up,
     square,
+    square_l2,
     targeted_dlr,
 )
 
@@ -39,7 +40,7 @@ class AttackConfig(Checked):
     """The budget of an evaluation of robustness. Raises `InputError` for a value out of range."""
 
     norm: Literal["linf", "l2"] = "linf"
-    """How changes are measured. The black box attack, Square, is made in L-infinity only."""
+    """How changes are measured."""
     epsilon: float = bounded(0.3, above=0.0)
     """The largest change, where a pixel's whole range is 1."""
     images: int = bounded(1_000, 1, 10_000_000)
@@ -115,8 +116,7 @@ def rows(config: AttackConfig, *, has_eye: bool, has_noise: bool = False) -> dic
         "transfer from the whole image": Row("black", "apgd", "whole image"),
         "APGD from the transfer": Row("white", "from start", start="transfer from the whole image"),
     }
-    if config.norm == "linf":
-        made["Square"] = Row("black", "square")
+    made["Square"] = Row("black", "square")
     if has_eye:
         made |= {
             "APGD, every glimpse": Row("white", "each glimpse"),
@@ -170,7 +170,8 @@ def attacks(config: AttackConfig) -> dict[str, Attack]:
         return apgd(expectation(objective, config.draws), image, key, ball=ball, steps=config.steps)
 
     def searched(objective: Any, image: Array, key: Key, *, ball: Ball) -> Outcome:
-        return square(objective, image, key, epsilon=ball.epsilon, queries=config.queries)
+        search = square if config.norm == "linf" else square_l2
+        return search(objective, image, key, epsilon=ball.epsilon, queries=config.queries)
 
     def targeted(respond: ImageResponse, inputs: Batch, image: Array, key: Key, epsilon: Any) -> Array:
         clean_key, attack_key = jax.random.split(key)
