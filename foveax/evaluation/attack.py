@@ -30,6 +30,7 @@ from foveax.evaluation.controls import control_targets
 from foveax.evaluation.corrupted import corrupted_accuracy
 from foveax.evaluation.evaluate import check_split
 from foveax.evaluation.gaze_attacks import Response, has_gaze_gradient
+from foveax.evaluation.smallest_changes import format_smallest, passes_of, smallest_changes
 from foveax.graph.graph import Graph
 from foveax.runtime.digests import leaf_digests
 from foveax.runtime.files import read_json, write_json, write_npz
@@ -89,7 +90,9 @@ def attack(
       what is written as ``attack.json``: ``config``; ``rows``: by name what is attacked (`Row`), and ``accuracy``,
       ``images``, ``seconds``, ``change``, the mean norm, and ``moved``, the mean distance of fixations from the clean
       ones; ``missing`` gradients, as shares of images; ``examples``, the row whose images ``examples.npz`` shows;
-      ``corruptions``, if they are shown; and the `foveax.evaluation.attack_verdict.verdict`.
+      the
+      ``smallest`` changes (`foveax.evaluation.smallest_changes`), if all rows are made; ``corruptions``, if they are
+      shown; and the `foveax.evaluation.attack_verdict.verdict`.
 
     Raises:
       InputError: if the folder holds another evaluation, or the graph cannot be attacked.
@@ -105,7 +108,8 @@ def attack(
     programs = compiled_attacks(models, config)
     evaluation = _Evaluation(config, models, programs, _clean(models["free"], programs, split, config), folder)
     outcomes: dict[str, dict[str, np.ndarray]] = {}
-    done, work = 0, sum(passes(row, config) for row in made.values()) + corruptions * CORRUPTED_PASSES
+    searched = 0 if only else passes_of(len(split["image"]))
+    done, work = 0, sum(passes(row, config) for row in made.values()) + searched + corruptions * CORRUPTED_PASSES
     for name, row in made.items():
         own = passes(row, config)
 
@@ -125,6 +129,13 @@ def attack(
         **verdict(made, robust, missing, grey, has_gradient=has_gradient),
         **({"verdict": INCOMPLETE} if only else {}),
     }
+    if not only:
+        keys = image_keys(config, "smallest", len(split["image"]))
+        results["smallest"] = smallest_changes(
+            models["free"].respond, params, evaluation.images, keys, distance=config.distance, folder=folder,
+            batch=config.batch, report=lambda line, share: progress(line, (done + share * searched) / work),
+        )  # fmt: skip
+        done += searched
     if corruptions:
         results["corruptions"] = corrupted_accuracy(
             models, programs, evaluation.images, config, folder, has_eye=has_eye,
@@ -141,6 +152,7 @@ def format_attack(results: dict[str, Any]) -> str:
     for name, row in results["rows"].items():
         numbers = f"{row['change']:>10.3f}{row['moved']:>12.3f}{row['seconds']:>9.0f}"
         lines.append(f"{name:<{wide}}{100 * row['accuracy']:>8.1f}{numbers}")
+    lines += format_smallest(results["smallest"]) if "smallest" in results else []
     if corruptions := results.get("corruptions"):
         means = (f"{name} {100 * values['mean']:.1f}" for name, values in corruptions["subjects"].items())
         lines.append(f"under common corruptions: {', '.join(means)}")

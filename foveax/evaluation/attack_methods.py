@@ -21,6 +21,7 @@ from foveax.robustness import (
     repeat,
     runner_up,
     square,
+    square_l2,
     targeted_dlr,
 )
 
@@ -52,7 +53,8 @@ def attacks(config: AttackConfig) -> dict[str, Attack]:
         )
 
     def searched(objective: Any, image: Array, key: Key, *, ball: Ball) -> Outcome:
-        return square(objective, image, key, epsilon=ball.epsilon, queries=config.queries)
+        search = square if config.norm == "linf" else square_l2
+        return search(objective, image, key, epsilon=ball.epsilon, queries=config.queries)
 
     def targeted(respond: ImageResponse, inputs: Batch, image: Array, key: Key, epsilon: Any) -> Array:
         clean_key, attack_key = jax.random.split(key)

@@ -22,7 +22,7 @@ class AttackConfig(Checked):
     """The budget of an evaluation of robustness. Raises `InputError` for a value out of range."""
 
     norm: Literal["linf", "l2"] = "linf"
-    """How changes are measured. The black box attack, Square, is made in L-infinity only."""
+    """How changes are measured."""
     epsilon: float = bounded(0.3, above=0.0)
     """The largest change, where a pixel's whole range is 1."""
     images: int = bounded(1_000, 1, 10_000_000)
@@ -122,8 +122,7 @@ def rows(
         "transfer from the whole image": Row("black", "apgd", "whole image"),
         "APGD from the transfer": Row("white", "from start", start="transfer from the whole image"),
     }
-    if config.norm == "linf":
-        made["Square"] = Row("black", "square")
+    made["Square"] = Row("black", "square")
     if has_eye:
         made |= {
             "APGD, every glimpse": Row("white", "each glimpse"),

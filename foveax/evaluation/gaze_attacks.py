@@ -123,20 +123,36 @@ def class_objective(
 def away_objective(
     respond: ImageResponse, fixations: Array, distance: Any, *, glimpses: Sequence[int] | None = None
 ) -> Objective:
-    """The objective of a gaze pushed off: ``mean_t |f_t - clean_t|^2``, successful at that root mean square distance.
+    """The objective of a gaze pushed off: ``mean_t |f_t - clean_t|^2 - distance^2``, successful above 0.
+
+    At the clean image its gradient is 0: an attack must begin elsewhere.
 
     Args:
       respond: the graph.
       fixations: ``[T, 2]``, those on the clean image.
-      distance: as a fraction of the image.
+      distance: the root mean square distance that is wanted, as a fraction of the image.
       glimpses: the numbers of the fixations that count, from 0; by default all but the first.
     """
     rows = jnp.arange(1, len(fixations)) if glimpses is None else jnp.asarray(glimpses)
 
     def objective(image: Array, key: Key) -> tuple[Array, Array]:
         moved = respond(image, key).fixations[rows] - fixations[rows]
-        loss = jnp.mean(jnp.sum(jnp.square(moved), axis=-1))
-        return loss, loss > distance**2
+        loss = jnp.mean(jnp.sum(jnp.square(moved), axis=-1)) - jnp.square(distance)
+        return loss, loss > 0
+
+    return objective
+
+
+def same_class_objective(respond: ImageResponse, label: Any) -> Objective:
+    """The objective of a class that stays after the last glimpse: its lead, ``-margin``, successful above 0.
+
+    With another objective it is one half of a goal (`foveax.robustness.conjunction`): to move the gaze, but not the
+    class.
+    """
+
+    def objective(image: Array, key: Key) -> tuple[Array, Array]:
+        lead = -margin(respond(image, key).logits[-1], label)
+        return lead, lead > 0
 
     return objective
 
@@ -144,7 +160,7 @@ def away_objective(
 def towards_objective(
     respond: ImageResponse, places: Array, distance: Any, *, glimpses: Sequence[int] | None = None
 ) -> Objective:
-    """The objective of a gaze led to chosen places: ``-mean_t |f_t - place_t|^2``, successful within that distance.
+    """The objective of a gaze led to chosen places: ``distance^2 - mean_t |f_t - place_t|^2``, successful from 0 on.
 
     Arguments are those of `away_objective`; the `places` ``[T, 2]`` take the place of the clean fixations.
     """

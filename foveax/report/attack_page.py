@@ -76,11 +76,11 @@ def tables_of_attack(results: Mapping[str, Any]) -> dict[str, tuple[str, Table]]
     if corruptions := results.get("corruptions"):
         tables["corruptions"] = ("Accuracy under corruptions", corruption_table(corruptions))
     if smallest := results.get("smallest"):
-        columns = list(dict.fromkeys(column for row in smallest.values() for column in row))
+        columns = next(iter(smallest.values()))
         values: list[list[Cell]] = [
-            [name, *(row.get(column, "") for column in columns)] for name, row in smallest.items()
+            [name, *("none" if value is None else value for value in row.values())] for name, row in smallest.items()
         ]
-        note = "The median norm of the smallest change that was found."
+        note = "Quartiles over images of the norms of the smallest changes that were found: upper bounds."
         tables["smallest"] = ("Smallest changes", Table(note, ["change of", *columns], values))
     return tables
 

@@ -135,6 +135,27 @@ def expectation(objective: Objective, draws: int) -> Objective:
     return expected
 
 
+def conjunction(*objectives: Objective) -> Objective:
+    """The objective of several goals at once: the least of their losses, successful where all of them are.
+
+    If each loss is 0 at the boundary of its own success, this one is 0 at the boundary of the common success.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> bright = lambda image, key: (image.sum() - 1, image.sum() > 1)
+      >>> not_too_bright = lambda image, key: (3 - image.sum(), image.sum() < 3)
+      >>> loss, success = conjunction(bright, not_too_bright)(jnp.full((2, 1, 1), 1.25), jax.random.key(0))
+      >>> loss.item(), success.item()
+      (0.5, True)
+    """
+
+    def objective(image: Array, key: Key) -> tuple[Array, Array]:
+        losses, successes = zip(*(each(image, key) for each in objectives), strict=True)
+        return jnp.min(jnp.stack(losses)), jnp.all(jnp.stack(successes))
+
+    return objective
+
+
 def _ordered(logits: Array, least: int, name: str) -> Array:
     """The logits, the greatest first."""
     if len(logits) < least:

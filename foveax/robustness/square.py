@@ -1,5 +1,7 @@
 """The Square attack: a random search that asks for losses alone, so that hidden gradients do not help against it."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,7 +39,6 @@ def square(objective: Objective, image: Array, key: Key, *, epsilon: float | Arr
       >>> square(objective, jnp.full((2, 2, 1), 0.5), jax.random.key(0), epsilon=0.25, queries=99).success.item()
       True
     """
-    check_count("queries", queries)
     height, width, channels = image.shape
     ball = linf(epsilon)
     sides = jnp.asarray(_sides(queries, height, width))
@@ -46,7 +47,31 @@ def square(objective: Objective, image: Array, key: Key, *, epsilon: float | Arr
     def changed(signs: Array) -> Array:
         return within(ball, image + ball.epsilon * jnp.broadcast_to(signs, image.shape), image)
 
+    def propose(query: Array, best: Array, key: Key) -> Array:
+        place_key, sign_key = jax.random.split(key)
+        inside = window(draw_corner(place_key, sides[query], image.shape), sides[query], image.shape)
+        signs = jax.random.rademacher(sign_key, (1, 1, channels), jnp.float32)
+        return jnp.where(inside, changed(signs), best)
+
     stripes = changed(jax.random.rademacher(stripe_key, (1, width, channels), jnp.float32))
+    return random_search(objective, stripes, propose, search_key, queries)
+
+
+def random_search(
+    objective: Objective, first: Array, propose: Callable[[Array, Array, Key], Array], key: Key, queries: int
+) -> Outcome:
+    """The best outcome of a number of queries, at least 1, or the first that succeeds.
+
+    The first image ``[H, W, C]`` is tried, then one after another that ``(query, best image, key)`` proposes.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> objective = lambda image, key: (image.sum(), image.sum() > 2.5)
+      >>> brighter = lambda query, best, key: best + 0.5
+      >>> random_search(objective, jnp.zeros((2, 1, 1)), brighter, jax.random.key(0), 9).loss.item()
+      3.0
+    """
+    check_count("queries", queries)
 
     def unfinished(carry: tuple[Array, Outcome]) -> Array:
         query, best = carry
@@ -54,22 +79,32 @@ def square(objective: Objective, image: Array, key: Key, *, epsilon: float | Arr
 
     def search(carry: tuple[Array, Outcome]) -> tuple[Array, Outcome]:
         query, best = carry
-        place_key, sign_key, noise_key = jax.random.split(jax.random.fold_in(search_key, query), 3)
-        side = sides[query]
-        corner = jax.random.randint(place_key, (2,), 0, jnp.array([height, width]) - side + 1)
-        rows, columns = (jnp.arange(size) - corner[axis] for axis, size in enumerate((height, width)))
-        inside = ((rows >= 0) & (rows < side))[:, None] & ((columns >= 0) & (columns < side))[None, :]
-        signs = jax.random.rademacher(sign_key, (1, 1, channels), jnp.float32)
-        tried = jnp.where(query == 0, stripes, jnp.where(inside[..., None], changed(signs), best.image))
+        propose_key, noise_key = jax.random.split(jax.random.fold_in(key, query))
+        tried = jnp.where(query == 0, first, propose(query, best.image, propose_key))
         return query + 1, better(Outcome(tried, *objective(tried, noise_key)), best)
 
-    first = Outcome(image, jnp.float32(-jnp.inf), jnp.bool_(False))
-    return jax.lax.while_loop(unfinished, search, (jnp.int32(0), first))[1]
+    empty = Outcome(first, jnp.float32(-jnp.inf), jnp.bool_(False))
+    return jax.lax.while_loop(unfinished, search, (jnp.int32(0), empty))[1]
+
+
+def draw_corner(key: Key, side: Array, shape: tuple[int, ...]) -> Array:
+    """The upper left corner ``[2]`` int32 of a square at a random place of an image ``[H, W, C]``."""
+    return jax.random.randint(key, (2,), 0, jnp.array(shape[:2]) - side + 1)
+
+
+def window(corner: Array, side: Array, shape: tuple[int, ...]) -> Array:
+    """The pixels of a square, bool ``[H, W, 1]`` of an image ``[H, W, C]``."""
+    rows, columns = (jnp.arange(size) - corner[axis] for axis, size in enumerate(shape[:2]))
+    return (((rows >= 0) & (rows < side))[:, None] & ((columns >= 0) & (columns < side))[None, :])[..., None]
+
+
+def areas(queries: int) -> np.ndarray:
+    """The share of the image that the square of each query covers, ``[queries]``."""
+    scaled = np.arange(queries) * 10_000 // queries
+    return SHARE / 2.0 ** np.searchsorted(HALVED_AT, scaled)
 
 
 def _sides(queries: int, height: int, width: int) -> np.ndarray:
     """The side of the square at each query, ``[queries]`` int32."""
-    scaled = np.arange(queries) * 10_000 // queries
-    shares = SHARE / 2.0 ** np.searchsorted(HALVED_AT, scaled)
-    sides = np.round(np.sqrt(shares * height * width)).astype(np.int32)
+    sides = np.round(np.sqrt(areas(check_count("queries", queries)) * height * width)).astype(np.int32)
     return np.clip(sides, 1, min(height, width))

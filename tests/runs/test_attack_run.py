@@ -10,6 +10,7 @@ import tiny
 
 from foveax.cli import main
 from foveax.evaluation import attack as evaluation
+from foveax.evaluation import smallest_changes as smallest
 from foveax.evaluation.attack_rows import rows
 
 KILLED_AT = (2, 7, 11)
@@ -18,6 +19,8 @@ FEW = """
 import sys
 from foveax.cli import main
 from foveax.evaluation import attack as evaluation
+from foveax.evaluation import smallest_changes as smallest
+smallest.STEPS = 2
 rows = evaluation.rows
 names = ("clean", "FGSM", "sampled gaze, 2 draws", "whole image, clean")
 evaluation.rows = lambda config, **kind: {name: rows(config, **kind)[name] for name in names}
@@ -33,6 +36,7 @@ def test_a_run_is_attacked_by_a_command(tmp_path, monkeypatch, capsys):
         return {name: made[name] for name in ("clean", "noise of equal norm", "whole image, clean")}
 
     monkeypatch.setattr(evaluation, "rows", some)
+    monkeypatch.setattr(smallest, "STEPS", 2)
     run, data = tmp_path / "run", tiny.write_npz(tmp_path / "tiny.npz")
     tiny.train(run, config=tiny.named(data), given=None)
     command = ["attack", str(run), "--images", "8", "--batch", "4"]
