@@ -62,8 +62,6 @@ class LearningConfig(Checked):
     """Norm of the adversary's radius."""
     adversary_steps: int = bounded(10, 1, 10_000)
     """Gradient steps of the adversary per batch."""
-    adversary_glimpses: Literal["each", "last"] = "each"
-    """Whose losses the adversary raises: those after each glimpse, as they are minimised, or after the last."""
     adversary_rise: float = bounded(0.3, 0.0, 1.0)
     """Share of the training during which the adversary's radius rises from 0."""
     fit_every: int = bounded(1, 1, 10**6)

@@ -94,7 +94,7 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
     ports = {f"{name}.{port}" for name in agents for port in outputs[name]}
     ports |= {*map(str, (*graph.losses, *graph.metrics)), graph.roles.belief, graph.roles.label}
     ports |= {agent.reward for agent in agents.values()}
-    attacked = adversary(graph, learning, supervised_loss(graph, learning)) if learning.adversary else None
+    attacked = adversary(graph, learning, supervised_loss(graph)) if learning.adversary else None
     rollout = compile_graph(for_float_images(graph) if attacked else graph, sorted(ports - {""}))
     rollout = jax.vmap(rollout, in_axes=(None, 0, 0, None, None))
     defaults = learning.hyperparameters(dict(graph.hyperparameters))
@@ -278,14 +278,11 @@ def _supervised(
     return total, metrics
 
 
-def supervised_loss(graph: Graph, learning: LearningConfig) -> Callable[[Trajectory, Array, Hyperparameters], Array]:
-    """The weighted sum of a graph's declared losses, at the glimpses that an adversary attacks."""
-    losses = graph.losses
-    if learning.adversary_glimpses == "last":
-        losses = {source: loss._replace(glimpses="last") for source, loss in losses.items()}
+def supervised_loss(graph: Graph) -> Callable[[Trajectory, Array, Hyperparameters], Array]:
+    """The weighted sum of a graph's declared losses, as a function of a trajectory."""
 
     def loss(trajectory: Trajectory, progress: Array, hyper: Hyperparameters) -> Array:
-        return _supervised(trajectory, losses, progress, hyper)[0]
+        return _supervised(trajectory, graph.losses, progress, hyper)[0]
 
     return loss
 

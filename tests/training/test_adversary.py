@@ -42,7 +42,7 @@ def attacked(graph, learning, batch, progress=1.0, seed=0):
     """What the adversary makes of a batch, and the parameters that it attacks."""
     params = fx.init(graph, jax.random.key(1))
     keys = jax.random.split(jax.random.key(seed), (2, len(batch["image"])))
-    change = jax.jit(adversary(graph, learning, supervised_loss(graph, learning)))
+    change = jax.jit(adversary(graph, learning, supervised_loss(graph)))
     hyper = learning.hyperparameters(dict(graph.hyperparameters))
     return change(params, batch, jnp.float32(progress), keys[0], keys[1], hyper), params
 
