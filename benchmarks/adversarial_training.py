@@ -1,8 +1,8 @@
-"""What looking adds to adversarial training: four eyes on MNIST, of one encoder, trained against one adversary.
+"""What looking adds to adversarial training: two eyes and a whole image on MNIST, trained against one adversary.
 
     python benchmarks/adversarial_training.py [--seeds 3] [--images 150000] [--data-dir DIR]
 
-Trains a learned eye, an itinerary, an eye at random and a network of the same encoder that sees the whole image, each
+Trains a learned eye, an itinerary, and a network of the same encoder that sees the whole image, each
 against an adversary in L-infinity of radius 0.3, and attacks each on 1,000 test images: a share of them that no attack
 of `ROWS` breaks. Eyes are attacked through their gaze. Writes ``benchmarks/results/adversarial_training.json`` after
 each network; one that is there is not trained again.
@@ -30,7 +30,6 @@ WHOLE = {"glimpses": 1, "policy": "centre", "crop_size": 28, "core": "feedforwar
 EYES: dict[str, dict[str, Any]] = {
     "learned": {},
     "itinerary": {"policy": "itinerary"},
-    "random": {"policy": "random"},
     "whole image": WHOLE,
 }
 """What distinguishes them in the configuration of the pipeline."""
