@@ -141,6 +141,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--attacks", nargs="+", choices=ATTACKS, default=list(ATTACKS))
     parser.add_argument("--norms", nargs="+", choices=BALLS, default=list(BALLS))
+    parser.add_argument("--images", type=int, default=IMAGES, help="at most 1,000")
     parser.add_argument("--threads", type=int, default=0, help="of PyTorch; by default as many as it takes")
     chosen = parser.parse_args()
     if chosen.threads:
@@ -150,7 +151,7 @@ def main() -> None:
     for network, norm, attack in CASES:
         if network not in chosen.networks or norm not in chosen.norms or attack not in chosen.attacks:
             continue
-        case = compared(network, norm, attack) | {"PyTorch's threads": torch.get_num_threads()}
+        case = compared(network, norm, attack, chosen.images) | {"PyTorch's threads": torch.get_num_threads()}
         figures = (
             f"{case['foveax']:.1f} %, pyautoattack {case['pyautoattack']:.1f} %, {case['speed']:.1f} times as fast"
         )

@@ -7,8 +7,8 @@ import jax
 from foveax._types import Params
 from foveax.environments.active_classification import ActiveClassification, play_episodes
 from foveax.learning.hyperparameters import LearningConfig
+from foveax.training.adversary import learner_of
 from foveax.training.collectives import example_keys
-from foveax.training.learner import make_learner
 
 
 def train_active_classification(
@@ -22,7 +22,7 @@ def train_active_classification(
     Yields:
       the parameters, by module, and metrics with ``reward``, the environment's own, summed over an episode.
     """
-    learner = make_learner(task.graph, learning, steps=steps)
+    learner = learner_of(task.graph, learning, steps=steps)
     state = learner.init(jax.random.key(seed))
     step = jax.jit(learner.step)
     for number in range(steps):

@@ -20,7 +20,8 @@ from foveax.runs.summary import Result, conclude
 from foveax.runs.train import describe_pipeline, prepare
 from foveax.runs.validation import check_unvalidated
 from foveax.runtime.signals import Interrupted
-from foveax.training.learner import TrainState, make_learner
+from foveax.training.adversary import learner_of
+from foveax.training.learner import TrainState
 
 
 def train_sb3(
@@ -63,7 +64,7 @@ def train_sb3(
     except ModuleNotFoundError as error:
         raise InputError(f"training by stable-baselines3 needs {error.name}: pip install 'foveax[sb3]'") from None
     key = jax.random.key(config.seed)
-    initial = make_learner(graph, config.learning, steps=config.steps).init(key)
+    initial = learner_of(graph, config.learning, steps=config.steps).init(key)
     with open_run(path, RunRecord(config, fingerprint, describe_pipeline(pipeline, graph)), listeners=listeners) as run:
         if path is not None and not (path / "summary.json").exists():
             shutil.rmtree(path / "checkpoints", ignore_errors=True)  # of a training that was interrupted

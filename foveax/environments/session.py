@@ -18,7 +18,8 @@ from foveax.environments.episodes import BatchTimeStep, Episodes, acting_agent
 from foveax.graph.graph import Graph
 from foveax.learning.hyperparameters import LearningConfig
 from foveax.modules.scripted import following
-from foveax.training.learner import Learner, TrainState, make_learner
+from foveax.training.adversary import learner_of
+from foveax.training.learner import Learner, TrainState
 
 PROCESS = os.getpid()  # JAX was started in it: a process forked from it cannot use JAX
 
@@ -43,7 +44,7 @@ def make_classifier_training(
     port, role = acting_agent(graph, agent)
     position = graph.wiring.sources[port.module].get("position")
     followed = following(graph, port, role.reach, str(position))
-    learner = make_learner(followed.remove(port.module), learning, steps=max(steps, 1))
+    learner = learner_of(followed.remove(port.module), learning, steps=max(steps, 1))
     return ClassifierTraining(learner, learner.init(key), batch)
 
 

@@ -13,8 +13,8 @@ from foveax.graph.graph import Graph
 from foveax.learning.hyperparameters import LearningConfig
 from foveax.modules.scripted import corner_sequence, drawn_scanpath, learned_sequence, moved_by
 from foveax.modules.sources import scripted_eye
+from foveax.training.adversary import learner_of
 from foveax.training.fit import fit
-from foveax.training.learner import make_learner
 
 RETRAINED = (*CONTROLS, "corners", "salient")
 """Eyes that a pipeline can be trained anew with."""
@@ -83,7 +83,7 @@ def retrained_controls(
             else:
                 eye = drawn_scanpath(scanpaths[control], target.reach)
             moved = moved_by(_without_learning(graph, name, target), target.port, eye, position)
-            learner = make_learner(moved, learning, steps=steps)
+            learner = learner_of(moved, learning, steps=steps)
             state = learner.init(key)
             for state, _ in fit(learner, data, state, batch=batch):  # noqa: B007
                 pass

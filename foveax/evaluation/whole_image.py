@@ -14,8 +14,8 @@ from foveax.modules.flax import from_linen
 from foveax.modules.retina import IMAGE
 from foveax.networks.convolutional import ConvolutionalClassifier
 from foveax.pipelines.standard import PipelineConfig, standard_pipeline
+from foveax.training.adversary import learner_of
 from foveax.training.fit import fit
-from foveax.training.learner import make_learner
 
 
 def whole_image_pipeline(data: Data, config: PipelineConfig | None = None) -> Graph:
@@ -77,7 +77,7 @@ def train_whole_image(
     graph: Graph, data: Data, *, learning: LearningConfig, images: int, batch: int, seed: int
 ) -> dict[str, Params]:
     """The parameters of the network of `whole_image_pipeline`, trained on a number of images, by module."""
-    learner = make_learner(graph, learning, steps=max(images // batch, 1))
+    learner = learner_of(graph, learning, steps=max(images // batch, 1))
     state = learner.init(jax.random.key(seed))
     for state, _ in fit(learner, data, state, batch=batch):  # noqa: B007
         pass

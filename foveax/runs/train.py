@@ -26,8 +26,9 @@ from foveax.runs.validation import make_validation
 from foveax.runtime.machine import check_memory
 from foveax.runtime.processes import check_alike, main_first
 from foveax.runtime.watchdog import watchdog
+from foveax.training.adversary import learner_of
 from foveax.training.fit import fit
-from foveax.training.learner import Learner, make_learner
+from foveax.training.learner import Learner
 from foveax.training.mesh import check_divides, local_copy, place, training_mesh
 
 
@@ -103,7 +104,7 @@ def train(
     graph = build_graph(config, data, pipeline)
     if mesh:
         check_divides(mesh, config.batch)
-    learner = make_learner(graph, config.learning, steps=config.steps)
+    learner = learner_of(graph, config.learning, steps=config.steps)
     check_size(graph, learner, config, execution)
     initial = learner.init(jax.random.key(config.seed))
     initial = place(initial, mesh) if mesh else initial

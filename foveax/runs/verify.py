@@ -15,8 +15,8 @@ from foveax.runs.validation import make_validation
 from foveax.runtime.files import null_for_nan
 from foveax.runtime.machine import provenance
 from foveax.runtime.metrics_file import TIMED, read_metrics
+from foveax.training.adversary import learner_of
 from foveax.training.fit import fit
-from foveax.training.learner import make_learner
 
 COMPARED = ("platform", "device", "processor", "cores", "devices", "git")
 """Of the provenance, next to the versions: possible reasons why numbers differ."""
@@ -92,7 +92,7 @@ def verify(
     own = run_data(path, record, data, data_dir)
     prepared = config.prepare(own)
     graph = run_graph(path, record, found, prepared)
-    learner = make_learner(graph, config.learning, steps=config.steps)
+    learner = learner_of(graph, config.learning, steps=config.steps)
     state = learner.init(jax.random.key(config.seed))
     until = min(recorded[-1]["step"], config.steps)
     options = {"steps": until, "batch": config.batch, "dispatch": dispatch, "period": config.validation_steps}

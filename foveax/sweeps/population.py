@@ -30,8 +30,8 @@ from foveax.runs.run import open_run
 from foveax.runs.train import check_size, describe_pipeline, prepare
 from foveax.runs.validation import check_unvalidated
 from foveax.runtime.metrics_file import read_metrics
+from foveax.training.adversary import learner_of
 from foveax.training.fit import fit
-from foveax.training.learner import make_learner
 from foveax.training.mesh import check_divides, training_mesh
 
 FLOATS = {
@@ -147,7 +147,7 @@ def train_members(
     data, prints, _ = prepare(config, data, execution)
     graph, hypers = _vary_graph(members, data)
     hyper = jax.tree.map(lambda *values: np.asarray(values, np.float32), *hypers)
-    learner = make_learner(graph, config.learning, steps=config.steps)
+    learner = learner_of(graph, config.learning, steps=config.steps)
     check_size(graph, learner, config, execution, members=len(members))
     keys = jnp.stack([jax.random.key(member.config.seed) for member in members])
     record = RunRecord(config, prints, describe_pipeline(members[0].pipeline, graph), population=varied)

@@ -29,7 +29,7 @@ from foveax.runs.train import check_size, load_data, prepare
 from foveax.runs.validation import check_unvalidated
 from foveax.runtime.files import read_json, write_atomically, write_json
 from foveax.sweeps.population import FIELDS, FLOATS, Member, make_member, population_mesh, train_members
-from foveax.training.learner import make_learner
+from foveax.training.adversary import learner_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -162,7 +162,7 @@ def _groups(members: list[Member], data: Data, execution: ExecutionConfig) -> li
     for same, indices in groups.items():
         config = members[indices[0]].config
         population_mesh(config, len(indices), execution)
-        learner = make_learner(graphs[same], config.learning, steps=config.steps)
+        learner = learner_of(graphs[same], config.learning, steps=config.steps)
         check_size(graphs[same], learner, config, execution, members=len(indices))
     return list(groups.values())
 

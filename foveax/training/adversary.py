@@ -1,23 +1,32 @@
 """The adversary of a training: changes each image of a batch so that the losses become as large as possible."""
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 
 from foveax._types import Array, Batch, InputError, Key, Params
-from foveax.graph.compile import Trajectory
 from foveax.graph.compile import compile as compile_graph
 from foveax.graph.graph import Graph
 from foveax.learning.hyperparameters import Hyperparameters, LearningConfig
 from foveax.robustness.balls import l2, linf, within
+from foveax.training.learner import Attack, Learner, make_learner, supervised_loss
 
 BALL = {"linf": linf, "l2": l2}
 LONGEST_STEP = 1.25
 """Of a single step, in radii; more of them overfit to the corners of the ball (Wong et al. 2020, section 4.1)."""
 
-Loss = Callable[[Trajectory, Array, Hyperparameters], Array]
-"""``(trajectory [B, T], progress, hyper) -> []``, the mean over a batch that a step minimises."""
+
+def learner_of(graph: Graph, learning: LearningConfig, *, steps: int) -> Learner:
+    """The learner that a configuration asks for: that of `foveax.make_learner`, against its adversary if it has one.
+
+    Example:
+      >>> import foveax as fx
+      >>> graph = fx.standard_pipeline(fx.load("mnist5k"), fx.PipelineConfig(hidden=8, features=8))
+      >>> learner_of(graph, LearningConfig(adversary=0.3, adversary_steps=2), steps=100).steps
+      100
+    """
+    if not learning.adversary:
+        return make_learner(graph, learning, steps=steps)
+    return make_learner(for_float_images(graph), learning, steps=steps, attack=adversary(graph, learning))
 
 
 def differentiable(graph: Graph, *, sampled: bool = False) -> Graph:
@@ -32,8 +41,6 @@ def differentiable(graph: Graph, *, sampled: bool = False) -> Graph:
       >>> graph.agents, str(graph.inputs["image"].dtype)
       ([], 'float32')
     """
-    if "image" not in graph.inputs:
-        raise InputError(f"a graph must take an image to be attacked; this takes {', '.join(graph.inputs)}")
     modules = {
         name: module._replace(apply=module.apply if sampled else module.agent.mode, agent=None)
         for name, module in graph.modules.items()
@@ -43,12 +50,14 @@ def differentiable(graph: Graph, *, sampled: bool = False) -> Graph:
 
 
 def for_float_images(graph: Graph) -> Graph:
-    """The same graph for images in [0, 1], float32."""
+    """The same graph for images in [0, 1], float32; raises `InputError` if it takes no image."""
+    if "image" not in graph.inputs:
+        raise InputError(f"a graph must take an image to be attacked; this takes {', '.join(graph.inputs)}")
     image = jax.ShapeDtypeStruct(graph.inputs["image"].shape, jnp.float32)
     return graph.replace(inputs={**graph.inputs, "image": image})
 
 
-def adversary(graph: Graph, learning: LearningConfig, loss: Loss) -> Callable[..., Batch]:
+def adversary(graph: Graph, learning: LearningConfig) -> Attack:
     """Projected gradient descent on the losses of a graph, for a whole batch at once.
 
     ``min_θ E max_{|δ| <= epsilon} L(θ, x + δ)`` is the aim of adversarial training (Madry et al. 2018,
@@ -58,10 +67,9 @@ def adversary(graph: Graph, learning: LearningConfig, loss: Loss) -> Callable[..
     all. The radius rises along a line during the first `LearningConfig.adversary_rise` of the training: at the full
     radius from the beginning, networks learn to answer the same to all images.
 
-    Returns:
-      ``(params, batch, progress, keys, attack_keys, hyper) -> batch``, its ``image`` float32 in [0, 1]: `keys` ``[B]``
-      are those of the step, `attack_keys` ``[B]`` draw where the attacks begin.
+    The ``image`` of the batch that it returns is float32 in [0, 1]. Raises `InputError` if the graph takes no image.
     """
+    loss = supervised_loss(graph)
     steps, rise = learning.adversary_steps, learning.adversary_rise
     ports = sorted(str(source) for source in graph.losses)
     rollout = jax.vmap(compile_graph(differentiable(graph, sampled=True), ports), in_axes=(None, 0, 0, None, None))

@@ -17,7 +17,6 @@ from foveax.graph.modules import AGENT_OUTPUTS, Loss, Module
 from foveax.graph.ports import describe
 from foveax.learning.hyperparameters import Hyperparameters, LearningConfig
 from foveax.learning.ppo import agent_loss, with_credit
-from foveax.training.adversary import adversary, for_float_images
 from foveax.training.collectives import averaged, example_keys, gathered
 
 
@@ -59,7 +58,11 @@ class Learner(NamedTuple):
     steps: int
 
 
-def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learner:
+Attack = Callable[[dict[str, Params], Batch, Array, Key, Key, Hyperparameters], Batch]
+"""``(params, batch, progress, keys [B], attack_keys [B], hyper) -> batch``: the keys of the step, and its own."""
+
+
+def make_learner(graph: Graph, learning: LearningConfig, *, steps: int, attack: Attack | None = None) -> Learner:
     """The learner of a graph: one forward pass, one backward pass, one update of each module.
 
     Learning rates, scales and the entropy bonus fall along the `steps` of the training, the most that `fit` makes. A
@@ -74,7 +77,8 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
     standardised: its gradient alone has a meaning. With several they are taken after the last one, and say how far the
     step has moved the policy. Where the agent has a port ``mode``, acts on a memory, and the graph has an input
     ``image``, there are also the signs of collapse ``refixation`` and ``border`` (`foveax.diagnose`), of its modes.
-    Raises `InputError` if `steps` is no whole number, at least 1.
+    An `attack` changes each batch before a step learns from it (`foveax.training.adversary`). Raises `InputError` if
+    `steps` is no whole number, at least 1, or if the configuration names an adversary and there is no attack.
 
     Example:
       >>> import foveax as fx, jax, jax.numpy as jnp
@@ -86,6 +90,11 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
       (1, 2.3)
     """
     check_steps(steps)
+    if learning.adversary and attack is None:
+        raise InputError(
+            f"adversary must be 0 without an attack, which foveax.training.adversary.learner_of makes; got "
+            f"{learning.adversary:g}"
+        )
     moving = graph.length > 1  # with a single glimpse no action is credited
     agents = {name: agent for name, module in graph.modules.items() if (agent := module.agent) and moving}
     replays = learning.epochs > 1  # an agent is computed again from all that it gave
@@ -94,9 +103,7 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
     ports = {f"{name}.{port}" for name in agents for port in outputs[name]}
     ports |= {*map(str, (*graph.losses, *graph.metrics)), graph.roles.belief, graph.roles.label}
     ports |= {agent.reward for agent in agents.values()}
-    attacked = adversary(graph, learning, supervised_loss(graph)) if learning.adversary else None
-    rollout = compile_graph(for_float_images(graph) if attacked else graph, sorted(ports - {""}))
-    rollout = jax.vmap(rollout, in_axes=(None, 0, 0, None, None))
+    rollout = jax.vmap(compile_graph(graph, sorted(ports - {""})), in_axes=(None, 0, 0, None, None))
     defaults = learning.hyperparameters(dict(graph.hyperparameters))
 
     def optimizers(hyper: Hyperparameters) -> dict[str, optax.GradientTransformation]:
@@ -134,10 +141,9 @@ def make_learner(graph: Graph, learning: LearningConfig, *, steps: int) -> Learn
         hyper = defaults if hyperparameters is None else hyperparameters
         keys = example_keys(jax.random.fold_in(state.key, state.step), batch_size(graph, batch, "batch"))
         progress = progress_at(state.step, steps)
-        if attacked:
+        if attack:
             attack_key = jax.random.fold_in(jax.random.fold_in(state.key, 0xADE5A), state.step)
-            attack_keys = example_keys(attack_key, len(keys))
-            batch = attacked(state.params, batch, progress, keys, attack_keys, hyper)
+            batch = attack(state.params, batch, progress, keys, example_keys(attack_key, len(keys)), hyper)
         differentiate = jax.value_and_grad(objective, has_aux=True)
         (total, (episodes, metrics)), grads = differentiate(state.params, batch, progress, keys, hyper)
         total, grads, metrics = averaged((total, grads, metrics))

@@ -181,7 +181,7 @@ def test_parameters_are_read_without_a_learner(run, monkeypatch):
         raise AssertionError("a learner was made to read parameters")
 
     for module in ("runs.train", "runs.verify", "sweeps.population", "training.learner"):
-        monkeypatch.setattr(f"foveax.{module}.make_learner", refuse)
+        monkeypatch.setattr(f"foveax.{module}.learner_of", refuse)
     monkeypatch.setattr("optax.adam", refuse)
     chex.assert_trees_all_equal(fx.load_run(out).params, result.params)
 

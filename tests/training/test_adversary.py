@@ -11,8 +11,7 @@ import small
 
 import foveax as fx
 from foveax.modules.retina import IMAGE
-from foveax.training.adversary import adversary
-from foveax.training.learner import supervised_loss
+from foveax.training.adversary import adversary, learner_of
 
 CLASSES, SHAPE, RADIUS = 2, (4, 4, 1), 0.25
 CONFIG = fx.PipelineConfig(glimpses=3, crop_size=3, hidden=16, features=16, saccader_hidden=4, contrast=False)
@@ -42,7 +41,7 @@ def attacked(graph, learning, batch, progress=1.0, seed=0):
     """What the adversary makes of a batch, and the parameters that it attacks."""
     params = fx.init(graph, jax.random.key(1))
     keys = jax.random.split(jax.random.key(seed), (2, len(batch["image"])))
-    change = jax.jit(adversary(graph, learning, supervised_loss(graph)))
+    change = jax.jit(adversary(graph, learning))
     hyper = learning.hyperparameters(dict(graph.hyperparameters))
     return change(params, batch, jnp.float32(progress), keys[0], keys[1], hyper), params
 
@@ -98,8 +97,14 @@ def test_a_step_learns_from_the_changed_images():
     graph = fx.standard_pipeline(small.data(dtype=np.float32), CONFIG)
     batch, losses = float_batch(small.SHAPE, 8, small.CLASSES), []
     for radius in (0.0, 1e-7, RADIUS):
-        learner = fx.make_learner(graph, fx.LearningConfig(adversary=radius, adversary_rise=0.0), steps=10)
+        learner = learner_of(graph, fx.LearningConfig(adversary=radius, adversary_rise=0.0), steps=10)
         metrics = jax.jit(learner.step)(learner.init(jax.random.key(0)), batch)[1]
         losses.append(float(metrics["loss/decision.cross_entropy"]))
     assert losses[1] == pytest.approx(losses[0], abs=1e-5)
     assert losses[2] > losses[0] + 0.01
+
+
+def test_a_learner_without_its_adversary_is_refused():
+    graph = fx.standard_pipeline(small.data(dtype=np.float32), CONFIG)
+    with pytest.raises(fx.InputError, match="adversary must be 0 without an attack"):
+        fx.make_learner(graph, LEARNING, steps=10)
