@@ -180,8 +180,9 @@ def test_parameters_are_read_without_a_learner(run, monkeypatch):
     def refuse(*arguments, **more):
         raise AssertionError("a learner was made to read parameters")
 
-    for module in ("runs.train", "runs.verify", "sweeps.population", "training.learner"):
+    for module in ("runs.train", "runs.verify", "sweeps.population", "training.adversary"):
         monkeypatch.setattr(f"foveax.{module}.learner_of", refuse)
+    monkeypatch.setattr("foveax.training.learner.make_learner", refuse)
     monkeypatch.setattr("optax.adam", refuse)
     chex.assert_trees_all_equal(fx.load_run(out).params, result.params)
 
