@@ -2,10 +2,10 @@
 
     python benchmarks/adversarial_training.py [--seeds 3] [--images 150000] [--data-dir DIR]
 
-Trains a learned eye, an itinerary, and a network of the same encoder that sees the whole image, each
-against an adversary in L-infinity of radius 0.3, and attacks each on 1,000 test images: a share of them that no attack
-of `ROWS` breaks. Eyes are attacked through their gaze. Writes ``benchmarks/results/adversarial_training.json`` after
-each network; one that is there is not trained again.
+Trains a learned eye, an itinerary, and a network of the same encoder that sees the whole image, each against
+an adversary in L-infinity of radius 0.3, and attacks each on 1,000 test images, eyes through their gaze: robust are
+those that no attack of `ROWS` breaks. Writes ``benchmarks/results/adversarial_training.json`` after each network; one
+that is there is not trained again.
 """
 
 import argparse

@@ -52,7 +52,7 @@ class Attacked(NamedTuple):
     seconds: float
 
 
-def ours(network: str, norm: str, name: str, images: Any, labels: Any) -> Attacked:
+def ours(network: str, norm: str, name: str, images: Any, labels: Any, seed: int) -> Attacked:
     """An attack of foveax."""
     module, ball, epsilon = NETWORKS[network], BALLS[norm], EPSILON[network, norm]
     params = module.weights()
@@ -70,7 +70,7 @@ def ours(network: str, norm: str, name: str, images: Any, labels: Any) -> Attack
         attack = attacks[OURS.get(name, "APGD-DLR")]
         restarts = RESTARTS if name in ("apgd-ce", "apgd-dlr") else 1
         attacks = {"clean": attacks["clean"], **{f"restart {number}": attack for number in range(restarts)}}
-    key = jax.random.key(0)
+    key = jax.random.key(seed)
     attack_in_turn(
         attacks, images[:OUR_BATCH], labels[:OUR_BATCH], key, batch=OUR_BATCH
     )  # compiles, as far as images are left
@@ -79,7 +79,7 @@ def ours(network: str, norm: str, name: str, images: Any, labels: Any) -> Attack
     return Attacked(changed, time.perf_counter() - start)
 
 
-def theirs(network: str, norm: str, name: str, images: Any, labels: Any) -> Attacked:
+def theirs(network: str, norm: str, name: str, images: Any, labels: Any, seed: int) -> Attacked:
     """An attack of pyautoattack."""
     import pyautoattack
     import torch
@@ -88,7 +88,7 @@ def theirs(network: str, norm: str, name: str, images: Any, labels: Any) -> Atta
     options: dict[str, Any] = (
         {"version": "standard"} if name == "ensemble" else {"version": "custom", "attacks": [name]}
     )
-    options |= {"norm": norm, "eps": EPSILON[network, norm], "seed": 0}
+    options |= {"norm": norm, "eps": EPSILON[network, norm], "seed": seed}
     judge = pyautoattack.AutoAttack(model, **options)
     judge.square.n_queries = QUERIES
     judge.square.rescale_schedule = True
@@ -114,10 +114,10 @@ def stands(network: str, norm: str, changed: np.ndarray, images: Any, labels: An
     return logits.argmax(1).numpy() == labels
 
 
-def compared(network: str, norm: str, name: str, number: int = IMAGES) -> dict[str, Any]:
+def compared(network: str, norm: str, name: str, number: int = IMAGES, seed: int = 0) -> dict[str, Any]:
     """Robust accuracies, %, of ours and theirs; images that one of both breaks; images/s of ours over theirs."""
     images, labels = (np.array(array) for array in small_network.images_and_labels(number))
-    mine, other = (attack(network, norm, name, images, labels) for attack in (ours, theirs))
+    mine, other = (attack(network, norm, name, images, labels, seed) for attack in (ours, theirs))
     left, left_by_them = (stands(network, norm, one.images, images, labels) for one in (mine, other))
     return {
         "network": network,
@@ -142,6 +142,7 @@ def main() -> None:
     parser.add_argument("--attacks", nargs="+", choices=ATTACKS, default=list(ATTACKS))
     parser.add_argument("--norms", nargs="+", choices=BALLS, default=list(BALLS))
     parser.add_argument("--images", type=int, default=IMAGES, help="at most 1,000")
+    parser.add_argument("--seed", type=int, default=0, help="of both; those other than 0 are printed only")
     parser.add_argument("--threads", type=int, default=0, help="of PyTorch; by default as many as it takes")
     chosen = parser.parse_args()
     if chosen.threads:
@@ -151,11 +152,13 @@ def main() -> None:
     for network, norm, attack in CASES:
         if network not in chosen.networks or norm not in chosen.norms or attack not in chosen.attacks:
             continue
-        case = compared(network, norm, attack, chosen.images) | {"PyTorch's threads": torch.get_num_threads()}
+        case = compared(network, norm, attack, chosen.images, chosen.seed) | {"PyTorch's threads": torch.get_num_threads()}
         figures = (
             f"{case['foveax']:.1f} %, pyautoattack {case['pyautoattack']:.1f} %, {case['speed']:.1f} times as fast"
         )
         print(f"{network} {norm} {attack}: {figures}", flush=True)
+        if chosen.seed:
+            continue
         same = ("network", "norm", "attack")
         cases = [one for one in cases if any(one[name] != case[name] for name in same)] + [case]
         write_results("attack_parity", {"cases": cases})
