@@ -152,7 +152,8 @@ def main() -> None:
     for network, norm, attack in CASES:
         if network not in chosen.networks or norm not in chosen.norms or attack not in chosen.attacks:
             continue
-        case = compared(network, norm, attack, chosen.images, chosen.seed) | {"PyTorch's threads": torch.get_num_threads()}
+        case = compared(network, norm, attack, chosen.images, chosen.seed)
+        case["PyTorch's threads"] = torch.get_num_threads()
         figures = (
             f"{case['foveax']:.1f} %, pyautoattack {case['pyautoattack']:.1f} %, {case['speed']:.1f} times as fast"
         )
