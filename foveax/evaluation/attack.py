@@ -1,6 +1,7 @@
 """An honest evaluation of a graph's robustness: all rows of the checklist, resumed where it stopped."""
 
 import hashlib
+import itertools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -90,9 +91,8 @@ def attack(
       what is written as ``attack.json``: ``config``; ``rows``: by name what is attacked (`Row`), and ``accuracy``,
       ``images``, ``seconds``, ``change``, the mean norm, and ``moved``, the mean distance of fixations from the clean
       ones; ``missing`` gradients, as shares of images; ``examples``, the row whose images ``examples.npz`` shows;
-      the
-      ``smallest`` changes (`foveax.evaluation.smallest_changes`), if all rows are made; ``corruptions``, if they are
-      shown; and the `foveax.evaluation.attack_verdict.verdict`.
+      the ``smallest`` changes (`foveax.evaluation.smallest_changes`), if all rows are made; ``corruptions``, if they
+      are shown; and the `foveax.evaluation.attack_verdict.verdict`.
 
     Raises:
       InputError: if the folder holds another evaluation, or the graph cannot be attacked.
@@ -201,35 +201,48 @@ def _row(
     """A row's outcome on each image, read where it is there: ``robust``, ``moved``, ``change``, ``[N]``; ``seconds``.
 
     A batch is attacked until its slowest image is done: images that the rows before it broke alike are put together.
+    Which these are depends on the rows that were chosen, so what is left is told from the images that files hold.
     """
     config, models, programs, images, folder = evaluation
-    size, parts, broken = len(images["image"]), [], 0
+    size = len(images["image"])
     hardness = sum((outcome["robust"].astype(np.int32) for outcome in outcomes.values()), np.zeros(size, np.int32))
-    order = np.argsort(hardness, kind="stable")
     epsilon = jnp.float32(config.epsilon if row.epsilon is None else row.epsilon)
     start = read_images(folder, row.start, images["image"].shape) if row.start else images["image"]
     given = {**images, "start": start, "places": fixed_places(images["places"], row.places, config)}
     attack_keys, judge_keys = image_keys(config, name, size), image_keys(config, "judge", size)
     source, target = models[row.source], models[row.target]
-    for number, index in enumerate(batches(order, config.batch)):
-        path = folder / f"{_file_name(name)}-{number}.npz"
-        if not path.exists():
-            began = time.perf_counter()
-            inputs, *keys = rows_of((given, attack_keys, judge_keys), index)
-            image = programs(row.attack, row.source)(source.params, inputs, inputs["image"], keys[0], epsilon)
-            judged = programs("judge", row.target)(target.params, inputs, image, keys[1], epsilon)
-            count = min(len(index), size - number * config.batch)
-            part = {
-                each: np.asarray(array)[:count] for each, array in {"image": image, "index": index, **judged}.items()
-            }
-            write_npz(path, {**part, "seconds": np.array([time.perf_counter() - began])})
-        with np.load(path) as file:
-            parts.append({each: file[each] for each in file.files if each != "image"})
-        broken += int(np.sum(~parts[-1]["robust"]))
+    parts = [_read_part(path) for path in folder.glob(f"{_file_name(name)}-*.npz")]
+    ordered = np.argsort(hardness, kind="stable")
+    left = ordered[~np.isin(ordered, [index for part in parts for index in part["index"]])]
+    paths = (folder / f"{_file_name(name)}-{number}.npz" for number in itertools.count())
+    free_paths = (path for path in paths if not path.exists())
+
+    def tell() -> None:
+        broken = sum(int(np.sum(~part["robust"])) for part in parts)
         report(1 - broken / size, sum(len(part["robust"]) for part in parts) / size)
+
+    tell()
+    for number, index in enumerate(batches(left, config.batch) if len(left) else ()):
+        began = time.perf_counter()
+        inputs, *keys = rows_of((given, attack_keys, judge_keys), index)
+        image = programs(row.attack, row.source)(source.params, inputs, inputs["image"], keys[0], epsilon)
+        judged = programs("judge", row.target)(target.params, inputs, image, keys[1], epsilon)
+        count = min(len(index), len(left) - number * config.batch)
+        arrays = {"image": image, "index": index, **judged}
+        part = {each: np.asarray(array)[:count] for each, array in arrays.items()}
+        path = next(free_paths)
+        write_npz(path, {**part, "seconds": np.array([time.perf_counter() - began])})
+        parts.append(_read_part(path))
+        tell()
     outcome = {each: np.concatenate([part[each] for part in parts]) for each in parts[0]}
     place = np.argsort(outcome.pop("index"))
     return {each: array if each == "seconds" else array[place] for each, array in outcome.items()}
+
+
+def _read_part(path: Path) -> dict[str, np.ndarray]:
+    """The outcome of a batch, without its images."""
+    with np.load(path) as file:
+        return {each: file[each] for each in file.files if each != "image"}
 
 
 def read_images(folder: Path, name: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -191,7 +191,9 @@ def test_a_gaze_whose_gradient_is_cut_is_found_out(is_cut, params):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("names", [("clean", "FGSM"), pytest.param((), marks=pytest.mark.nightly)])
+@pytest.mark.parametrize(
+    "names", [("clean", "noise of equal norm", "FGSM"), pytest.param((), marks=pytest.mark.nightly)]
+)
 def test_a_stopped_evaluation_is_resumed(names, params, tmp_path, monkeypatch):
     """To the same numbers; of all rows every night."""
 
@@ -214,6 +216,12 @@ def test_a_stopped_evaluation_is_resumed(names, params, tmp_path, monkeypatch):
         for row in each["rows"].values():
             del row["seconds"]
     assert again == results
+    for path in sorted(tmp_path.glob(f"{evaluation._file_name('FGSM')}-*.npz"))[::2]:
+        path.unlink()
+    alone = attack(graph, params, pictures(), **options, only=["FGSM"])  # images come in the order of other rows
+    assert alone["verdict"] == "incomplete"
+    del alone["rows"]["FGSM"]["seconds"]
+    assert alone["rows"]["FGSM"] == results["rows"]["FGSM"]
     assert f"verdict: {results['verdict']}" in format_attack({**results, "rows": timed(results)})
     with pytest.raises(fx.InputError, match="folder must hold this evaluation, or none"):
         attack(graph, params, pictures(), **{**options, "config": AttackConfig(images=8, steps=4)})
