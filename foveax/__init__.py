@@ -53,6 +53,7 @@ from foveax.retina import crop as crop
 from foveax.retina import foveate as foveate
 from foveax.retina import glance as glance
 from foveax.retina import log_polar as log_polar
+from foveax.retina import saturate as saturate
 from foveax.retina import zoom as zoom
 from foveax.runs.config import PRESETS as PRESETS
 from foveax.runs.config import ExecutionConfig as ExecutionConfig

@@ -15,16 +15,34 @@ def weights() -> dict[str, np.ndarray]:
         return dict(file)
 
 
+def convolution(layer, kernel, *, stride=1):
+    """The convolution of ``[H, W, C]`` with ``[K, K, C, O]``, K at most 3 strides, without padding, as one product.
+
+    Four neighbouring places, each way two, are one row of the product; so there are few windows, and they overlap
+    little. On CPUs that is faster than XLA's convolution, and its gradient much faster. H and W are multiples of two
+    strides.
+    """
+    size, _, channels, outputs = kernel.shape
+    side = 2 * stride
+    height, width = layer.shape[0] // side, layer.shape[1] // side
+    matrix = jnp.zeros((2 * side, 2 * side, channels, 2, 2, outputs), kernel.dtype)
+    for row in range(2):
+        for column in range(2):
+            rows, columns = (slice(place * stride, place * stride + size) for place in (row, column))
+            matrix = matrix.at[rows, columns, :, row, column].set(kernel)
+    blocks = layer.reshape(height, side, width, side, channels).swapaxes(1, 2).reshape(height, width, -1)
+    corners = [blocks[row : row + height - 1, column : column + width - 1] for row in range(2) for column in range(2)]
+    parts = matrix.reshape(2, side, 2, side, channels, -1).swapaxes(1, 2).reshape(-1, 4 * outputs)
+    places = (jnp.concatenate(corners, axis=-1) @ parts).reshape(height - 1, width - 1, 2, 2, outputs)
+    return places.swapaxes(1, 2).reshape(2 * height - 2, 2 * width - 2, outputs)
+
+
 def logits(params, image):
     """An image ``[28, 28, 1]`` in [0, 1] to logits ``[10]``, by two convolutions of stride 2 without padding."""
     layer = image
     for number in (1, 2):
-        kernel, bias = params[f"kernel_{number}"], params[f"bias_{number}"]
-        places = (layer.shape[0] - 5) // 2 + 1
-        shifts = [(row, column) for row in range(5) for column in range(5)]
-        parts = [layer[row : row + 2 * places - 1 : 2, column : column + 2 * places - 1 : 2] for row, column in shifts]
-        windows = jnp.concatenate(parts, axis=-1)  # the gradient of a convolution with strides is slow on CPUs
-        layer = jax.nn.relu(windows @ kernel.reshape(-1, kernel.shape[-1]) + bias[None, None, :])
+        layer = convolution(layer, jnp.asarray(params[f"kernel_{number}"]), stride=2)
+        layer = jax.nn.relu(layer + params[f"bias_{number}"][None, None, :])
     return layer.reshape(-1) @ params["kernel_3"] + params["bias_3"]
 
 

@@ -8,12 +8,14 @@ from foveax._types import Params
 from foveax.data.dataset import Data
 from foveax.evaluation.evaluate import Evaluation, evaluate
 from foveax.graph.graph import Graph, Roles
+from foveax.graph.modules import from_function
 from foveax.learning.hyperparameters import LearningConfig
 from foveax.modules.decision import decision
 from foveax.modules.flax import from_linen
 from foveax.modules.retina import IMAGE
 from foveax.networks.convolutional import ConvolutionalClassifier
 from foveax.pipelines.standard import PipelineConfig, standard_pipeline
+from foveax.retina import saturate
 from foveax.training.adversary import learner_of
 from foveax.training.fit import fit
 
@@ -23,7 +25,7 @@ def whole_image_pipeline(data: Data, config: PipelineConfig | None = None) -> Gr
 
     If the configuration has residual blocks, the standard pipeline of this configuration with a single glimpse, as
     large as the image, so that what looking is compared with reads by the same layers; otherwise a convolutional
-    network (`ConvolutionalClassifier`).
+    network (`ConvolutionalClassifier`), behind the same receptors.
 
     Example:
       >>> import foveax as fx
@@ -35,11 +37,18 @@ def whole_image_pipeline(data: Data, config: PipelineConfig | None = None) -> Gr
         whole = {"glimpses": 1, "first": "centre", "policy": "centre", "scales": 1, "glance": False, "zoom": 1.0}
         side = max(data.inputs["image"].shape[:2])
         return standard_pipeline(data, dataclasses.replace(config, **whole, crop_size=side, sequence=()))
+    saturation = config.saturation if config else 0.0
+    receptors = from_function(lambda image: saturate(image, saturation), outputs="response", ports={"image": IMAGE})
     network = from_linen(ConvolutionalClassifier(data.classes), ports={"image": IMAGE})
     return Graph(
         inputs={name: data.inputs[name] for name in ("image", "label")},
-        modules={"network": network, "decision": decision()},
-        links=["input.image -> network.image", "network.output -> decision.logits", "input.label -> decision.label"],
+        modules={**({"receptors": receptors} if saturation else {}), "network": network, "decision": decision()},
+        links=[
+            *(["input.image -> receptors.image"] if saturation else []),
+            f"{'receptors.response' if saturation else 'input.image'} -> network.image",
+            "network.output -> decision.logits",
+            "input.label -> decision.label",
+        ],
         length=1,
         roles=Roles(belief="decision.probabilities", label="input.label"),
     )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from foveax._types import Array, InputError, Key, Params
 from foveax.graph.modules import Module, State, Values, from_function
 from foveax.graph.ports import FLOATS, POINT, Port
-from foveax.retina import contrast_luminance, foveate, paint, zoom
+from foveax.retina import contrast_luminance, foveate, paint, saturate, zoom
 from foveax.retina import glance as glance_at
 
 IMAGE = Port(("H", "W", "C"), (jnp.uint8, jnp.float32))
@@ -28,7 +28,13 @@ def image_source(shape: tuple[int, int, int], dtype: Any = jnp.uint8) -> dict[st
 
 
 def cropper(
-    crop_size: int, *, scales: int = 1, contrast: bool = False, glance: bool = False, widest: float = 1.0
+    crop_size: int,
+    *,
+    scales: int = 1,
+    contrast: bool = False,
+    glance: bool = False,
+    widest: float = 1.0,
+    saturation: float = 0.0,
 ) -> Module:
     """A retina that crops the image at the fixation.
 
@@ -37,9 +43,10 @@ def cropper(
     ``glimpse`` ``[G, G, S C]``, G the crop's size in pixels, the S scales of `foveate` as channels (``[G, G, 3 S C]``
     with each scale's contrast and luminance apart, by `contrast_luminance`). Each scale beyond the first sees twice as
     far, at half the sharpness; a glance at the whole picture (`foveax.glance`), of the crop's size, is one more. If a
-    ``factor`` ``[]`` is linked, each crop is as many times as wide, from 1 to `widest` (`foveax.zoom`). Raises
-    `InputError` if `crop_size`, `scales` or `widest` is less than 1, or a crop's sharpest scale is larger than the
-    image.
+    ``factor`` ``[]`` is linked, each crop is as many times as wide, from 1 to `widest` (`foveax.zoom`). If `saturation`
+    is not 0, what is sampled is the response of receptors to the image, with it as their gain
+    (`foveax.retina.saturate`). Raises `InputError` if `crop_size`, `scales` or `widest` is less than 1, or a crop's
+    sharpest scale is larger than the image.
 
     Example:
       >>> import foveax as fx
@@ -55,6 +62,7 @@ def cropper(
         largest = max(image.shape[:2])
         if crop_size > largest:
             raise InputError(f"crop_size must be at most the image's larger side, {largest}; got {crop_size}")
+        image = saturate(image, saturation) if saturation else image
         place = fixation if extent is None else extent * fixation
         if factor is None:
             patches = [*foveate(image, place, size=crop_size, scales=scales)]

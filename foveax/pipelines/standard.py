@@ -30,7 +30,7 @@ from foveax.modules.sources import Efference, copy_efference, scripted_eye
 from foveax.networks.encoders import Combine, GlimpseEncoder
 from foveax.networks.saccaders import SaccadeNetwork
 
-RETINA = ("crop_size", "scales", "contrast", "glance")
+RETINA = ("crop_size", "scales", "contrast", "glance", "saturation")
 ZOOM_LEVELS = 5
 """Widths of a crop, each as many times as wide as the one before."""
 ZOOM_LINKS = (
@@ -69,6 +69,9 @@ class PipelineConfig(Checked):
     zoom: float = bounded(1.0, 1.0, 1000.0)
     """Greatest width of a crop, in its sizes; above 1 a second agent chooses each width, after a first as wide as this.
     """
+    saturation: float = bounded(0.0, 0.0, 1000.0)
+    """Gain of the receptors' response to light, steep at middle grey and flat at black and white, which hides small
+    changes there; 0: a pixel's value is seen as it is."""
     contrast: bool = True
     """Split a glimpse into contrast, normalised contrast and luminance channels."""
     core: Literal["rnn", "gru", "lstm", "transformer", "feedforward"] = "gru"
