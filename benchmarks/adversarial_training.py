@@ -1,6 +1,6 @@
 """What looking adds to adversarial training: two eyes and a whole image on MNIST, trained against one adversary.
 
-    python benchmarks/adversarial_training.py [--seeds 3] [--images 150000] [--data-dir DIR]
+    python benchmarks/adversarial_training.py [--seeds 3] [--images 400000] [--saturation 40] [--data-dir DIR]
 
 Trains a learned eye, an itinerary, and a network of the same encoder that sees the whole image, each against
 an adversary in L-infinity of radius 0.3, and attacks each on 1,000 test images, eyes through their gaze: robust are
@@ -39,7 +39,8 @@ def main() -> None:
     """Trains and attacks the networks that are not there yet, writes after each, prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--images", type=int, default=150_000)
+    parser.add_argument("--images", type=int, default=fx.PRESETS["hardened"].images)
+    parser.add_argument("--saturation", type=float, default=40.0, help="receptors' gain; 0: none")
     parser.add_argument("--attacked", type=int, default=1_000)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--eyes", nargs="*", choices=[*EYES], default=[*EYES])
@@ -65,11 +66,10 @@ def main() -> None:
 
 def configuration(chosen: argparse.Namespace) -> fx.TrainingConfig:
     """What all have in common."""
-    preset = fx.PRESETS["mnist"]
-    encoder = {"contrast": False, "kernels": 16, "kernel_size": 3, "kernel_stride": 1}
-    learning = fx.LearningConfig(learning_rate=4e-3, adversary=0.3, adversary_steps=chosen.steps)
-    pipeline = dataclasses.replace(preset.pipeline, **encoder)
-    return dataclasses.replace(preset, images=chosen.images, batch=64, shift=1, pipeline=pipeline, learning=learning)
+    preset = fx.PRESETS["hardened"]
+    pipeline = dataclasses.replace(preset.pipeline, saturation=chosen.saturation)
+    learning = dataclasses.replace(preset.learning, adversary_steps=chosen.steps)
+    return dataclasses.replace(preset, images=chosen.images, pipeline=pipeline, learning=learning)
 
 
 def trained(

@@ -115,7 +115,7 @@ class TrainingFlags:
     execution: OmitArgPrefixes[ExecutionConfig] = PATIENT
     source: OmitArgPrefixes[PipelineFlags] = PipelineFlags()
     preset: str = "default"
-    """Where the flags start from: default, mnist, mnist_long, ram or report."""
+    """Where the flags start from: default, mnist, canvas, mnist_long, hardened, ram or report."""
     config_file: Annotated[str, tyro.conf.arg(name="config")] = ""
     """Where the flags start from instead: a file, JSON or YAML, as foveax config prints it, or a run's config.json."""
     out: str = ""

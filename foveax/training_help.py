@@ -21,6 +21,7 @@ presets (foveax config --preset NAME prints one whole):
   mnist       full MNIST, a minute; needs the extra tfds
   canvas      each digit somewhere on a canvas of 60x60, three scales
   mnist_long  full MNIST, warped, minutes to hours
+  hardened    full MNIST against an adversary in L-infinity, receptors that saturate, minutes
   ram         close to RAM (Mnih et al. 2014): REINFORCE, 8x8 crops
   report      close to the original report: paid at the last glimpse, no efference copy
 

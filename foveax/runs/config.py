@@ -254,6 +254,24 @@ PRESETS = {
         warp=1.0,
         pipeline=PipelineConfig(core="rnn", layers=2, scale_end=0.05),
     ),
+    "hardened": TrainingConfig(
+        data="mnist",
+        images=400_000,
+        batch=64,
+        shift=1,
+        pipeline=PipelineConfig(
+            saturation=40.0,
+            contrast=False,
+            kernels=16,
+            kernel_size=3,
+            kernel_stride=1,
+            spread=1.3,
+            scale_start=0.05,
+            scale_end=0.05,
+            pathwise=3.0,
+        ),
+        learning=LearningConfig(learning_rate=4e-3, adversary=0.3, adversary_steps=3),
+    ),
     "ram": TrainingConfig(
         data="mnist",
         images=1_000_000,
@@ -270,5 +288,5 @@ PRESETS = {
     ),
 }
 """Named configurations: the defaults; full MNIST in a minute, where digits are in the middle and the eye need not
-explore; on a canvas, where it must; MNIST in minutes to hours; close to RAM (Mnih et al. 2014); close to the original
-report."""
+explore; on a canvas, where it must; MNIST in minutes to hours; against an adversary; close to RAM (Mnih et al. 2014);
+close to the original report."""
