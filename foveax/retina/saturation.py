@@ -10,8 +10,6 @@ from foveax._arrays import check_number
 from foveax._types import Array
 from foveax.retina.crop import as_float
 
-LEAST_GAIN = 0.01
-
 
 def saturate(image: Array, gain: float) -> Array:
     """The response of receptors to the light on them, pixel by pixel.
@@ -27,7 +25,7 @@ def saturate(image: Array, gain: float) -> Array:
 
     Args:
       image: ``[H, W, C]``, uint8 in [0, 255] or a float in [0, 1].
-      gain: at least 0.01, where the response is the image.
+      gain: at least 0, where the response is the image.
 
     Returns:
       ``[H, W, C]``, in [0, 1]; float32 for uint8 images, else of the image's dtype.
@@ -37,7 +35,8 @@ def saturate(image: Array, gain: float) -> Array:
       >>> [round(float(value), 2) for value in saturate(jnp.array([0.0, 0.3, 0.5, 0.7, 1.0]), 20.0)]
       [0.0, 0.02, 0.5, 0.98, 1.0]
     """
-    return _response(check_number("gain", gain, LEAST_GAIN), as_float(image))
+    gain = check_number("gain", gain)
+    return _response(gain, as_float(image)) if gain else as_float(image)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
