@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def configuration(chosen: argparse.Namespace) -> fx.TrainingConfig:
-    """What all have in common."""
+    """The configuration that all networks share."""
     preset = fx.PRESETS["hardened"]
     pipeline = dataclasses.replace(preset.pipeline, saturation=chosen.saturation)
     learning = dataclasses.replace(preset.learning, adversary_steps=chosen.steps)

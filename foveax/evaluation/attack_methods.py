@@ -42,6 +42,12 @@ def attacks(config: AttackConfig) -> dict[str, Attack]:
     def steps(number: int) -> Callable[..., Outcome]:
         return lambda *given, ball: apgd(*given, ball=ball, steps=number)
 
+    def either(respond: ImageResponse, inputs: Batch, image: Array, key: Key, epsilon: Any) -> Array:
+        """Every glimpse's loss and, where that fails, the last one's: which is stronger differs between models."""
+        every_key, last_key = jax.random.split(key)
+        every = on_class(steps(config.steps), glimpses="each")(respond, inputs, image, every_key, epsilon)
+        return from_start(respond, {**inputs, "start": every}, image, last_key, epsilon)
+
     def restarts(objective: Any, image: Array, key: Key, *, ball: Ball) -> Outcome:
         return repeat(
             lambda index, key: pgd(objective, image, key, ball=ball, steps=config.steps), key, config.restarts
@@ -87,6 +93,7 @@ def attacks(config: AttackConfig) -> dict[str, Attack]:
         "apgd": on_class(steps(config.steps)),
         "doubled": on_class(steps(2 * config.steps)),
         "each glimpse": on_class(steps(config.steps), glimpses="each"),
+        "either": either,
         "targeted": targeted,
         "restarts": on_class(restarts),
         "from start": from_start,

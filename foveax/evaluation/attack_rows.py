@@ -139,7 +139,7 @@ def rows(
     controls = {"whole image": ("whole image", "clean")}
     if has_eye:
         controls |= {f"{places} fixations": ("held", places) for places in ("clean", "random", "fixed")}
-    best = "each glimpse" if has_eye else "apgd"
+    best = "either" if has_eye else "apgd"
     for name, (model, places) in controls.items():
         attack = "apgd" if model == "whole image" else best
         made[f"{name}, clean"] = Row("control", "nothing", model, model, places)
@@ -186,7 +186,7 @@ def passes(row: Row, config: AttackConfig) -> int:
     """
     number = {
         "pgd": config.steps, "apgd": config.steps, "each glimpse": config.steps, "from start": config.steps,
-        "gaze": config.steps, "doubled": 2 * config.steps, "targeted": 9 * config.steps,
+        "gaze": config.steps, "either": 2 * config.steps, "doubled": 2 * config.steps, "targeted": 9 * config.steps,
         "restarts": config.restarts * config.steps, "square": config.queries // 3, "gaze, square": config.queries // 3,
     }  # fmt: skip
     return 1 + (row.draws * config.steps if row.attack.startswith("expectation") else number.get(row.attack, 1))

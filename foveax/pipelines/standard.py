@@ -69,7 +69,7 @@ class PipelineConfig(Checked):
     zoom: float = bounded(1.0, 1.0, 1000.0)
     """Greatest width of a crop, in its sizes; above 1 a second agent chooses each width, after a first as wide as this.
     """
-    saturation: float = bounded(0.0, 0.0, 1000.0)
+    saturation: float = bounded(0.0, 0.0, 150.0)
     """Gain of the receptors' response to light, steep at middle grey and flat at black and white, which hides small
     changes there; 0: a pixel's value is seen as it is."""
     contrast: bool = True

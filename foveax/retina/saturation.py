@@ -16,16 +16,13 @@ def saturate(image: Array, gain: float) -> Array:
 
     ``r(x) = (1 + tanh(gain (x - 1/2) / 2) / tanh(gain / 4)) / 2``, a logistic function with that gain, stretched so
     that r is 0, 1/2 and 1 where x is: the greater the gain, the less a small change near black or white shows.
-    Receptors respond to light by ``I^n / (I^n + c^n)`` (Naka and Rushton 1966, J. Physiol. 185:536), which is a
-    logistic function of ``log I``; values of pixels are already on such a scale.
-
-    A network that is trained against an adversary learns such a curve where its first layer reads single pixels
-    (Madry et al. 2018, https://arxiv.org/abs/1706.06083, appendix C). One that reads a bilinear crop cannot: the crop
-    mixes pixels before any layer can cut them off.
+    Receptors respond to light by ``I^n / (I^n + c^n)`` (Naka and Rushton 1966, J. Physiol. 185:536), a logistic
+    function of ``log I``; this one is logistic in the pixel's value. A network of MNIST that was trained against an
+    adversary had such a threshold in its first layer (Madry et al. 2018, https://arxiv.org/abs/1706.06083, appendix C).
 
     Args:
       image: ``[H, W, C]``, uint8 in [0, 255] or a float in [0, 1].
-      gain: at least 0, where the response is the image.
+      gain: at least 0, where the response is the image; above 150 the slope at black and white vanishes in float32.
 
     Returns:
       ``[H, W, C]``, in [0, 1]; float32 for uint8 images, else of the image's dtype.
@@ -46,7 +43,7 @@ def _response(gain: float, image: Array) -> Array:
 
 @_response.defjvp
 def _response_jvp(gain: float, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    """The slope is not lost where the response rounds to 0 or 1: no attack is misled by a gradient of 0."""
+    """The slope from the decay, which is not lost where the response rounds to 0 or 1."""
     (image,), (tangent,) = primals, tangents
     decay = jnp.exp(-gain * jnp.abs(image - 0.5))
     slope = gain * decay / (1 + decay) ** 2 / math.tanh(gain / 4)

@@ -18,7 +18,7 @@ from foveax.robustness.outcomes import Outcome, repeat
 from foveax.robustness.square import square
 from foveax.robustness.square_l2 import square_l2
 
-AT_ONCE = 2
+CONCURRENT_BATCHES = 2
 """Batches that are attacked at the same time: one leaves cores idle between its small operations."""
 
 Attack = Callable[[Array, Array, Key], Outcome]
@@ -99,8 +99,8 @@ def autoattack(
 def attack_in_turn(attacks: Mapping[str, Attack], images: Any, labels: Any, key: Key, *, batch: int = 250) -> Survival:
     """Makes attacks one after another, each on the images that those before it left.
 
-    A batch is attacked until its last image is done, so images are put together by the loss that the attack before
-    reached on them: those that are soon broken do not wait for those that stand. Which are together changes no outcome.
+    A batch is attacked until its last image is done, so images are grouped by the loss that the attack before reached
+    on them: those that are soon broken do not wait for the others. Grouping does not change outcomes.
 
     Args:
       attacks: by name, in order.
@@ -134,7 +134,7 @@ def attack_in_turn(attacks: Mapping[str, Attack], images: Any, labels: Any, key:
                 lambda array: np.asarray(array)[: len(group)], program(images[rows], labels[rows], keys[rows])
             )
 
-        with ThreadPoolExecutor(AT_ONCE) as threads:
+        with ThreadPoolExecutor(CONCURRENT_BATCHES) as threads:
             for group, outcome in zip(groups, threads.map(outcome_on, groups), strict=True):
                 losses[group] = outcome.loss
                 changed[group[outcome.success]] = outcome.image[outcome.success]

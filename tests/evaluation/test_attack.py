@@ -13,8 +13,10 @@ import foveax as fx
 from foveax.evaluation import attack as evaluation
 from foveax.evaluation import attack_models
 from foveax.evaluation.attack import attack, format_attack
+from foveax.evaluation.attack_methods import attacks
 from foveax.evaluation.attack_rows import AttackConfig, Row, rows
 from foveax.evaluation.attack_verdict import verdict
+from foveax.evaluation.gaze_attacks import Response
 
 SHAPE = (12, 12, 1)
 EYE = fx.PipelineConfig(
@@ -174,6 +176,23 @@ def _without_smallest_changes(monkeypatch):
 @pytest.fixture(scope="module")
 def params():
     return jax.jit(lambda key: fx.init(eyed(False), key))(jax.random.key(0))
+
+
+def test_an_attack_on_either_loss_breaks_what_one_of_them_does():
+    """Darker, the first glimpse errs far more; brighter, the last one errs: the mean of both losses leads astray."""
+
+    def respond(image, key):
+        light = image.mean()
+        logits = jnp.stack([jnp.stack([100 * (light - 0.5), 0.0]), jnp.stack([0.75 - light, 0.0])])
+        return Response(logits, jnp.zeros((2, 2)), jnp.zeros((2, 2)))
+
+    image, inputs, key = jnp.full((4, 4, 1), 0.5), {"label": jnp.int32(0)}, jax.random.key(0)
+    broken = {}
+    for name in ("each glimpse", "apgd", "either"):
+        attacked = jax.jit(attacks(AttackConfig(steps=20))[name], static_argnums=0)(respond, inputs, image, key, 0.3)
+        broken[name] = bool(attacked.mean() > 0.75)
+        assert jnp.abs(attacked - image).max() < 0.3 + 1e-6
+    assert broken == {"each glimpse": False, "apgd": True, "either": True}
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ def test_small_gains_show_the_image(rng):
         np.testing.assert_allclose(fx.saturate(jnp.asarray(image), gain), image, atol=1e-5)
 
 
-def test_no_number_is_refused():
+def test_negative_gain_is_refused():
     with pytest.raises(fx.InputError, match=r"gain must be a finite number, at least 0; got -1"):
         fx.saturate(jnp.zeros((2, 2, 1)), -1)
 
