@@ -80,7 +80,8 @@ def attack_figures(
     norm = {"linf": "L-infinity", "l2": "L2"}[results["config"]["norm"]]
     figures: dict[str, tuple[str, Figure]] = {}
     if curves := radius_curves(results):
-        attack = "APGD at every glimpse" if len(curves) > 1 and "clean fixations replayed" in curves else "APGD"
+        is_looking = "clean fixations replayed" in curves
+        attack = "APGD at every glimpse and, where that fails, on the last" if is_looking else "APGD"
         figures["radius"] = (
             f"Robust accuracy over the radius ({norm}; a pixel's range is 1) of {attack}, each made for the model that "
             f"it is shown for (the whole image: APGD); {counted}",
