@@ -368,8 +368,8 @@ def recipe(name: Positional[str], /, *, out: str = "", data: str = "", data_dir:
     """Run a named experiment, seed by seed, and print it next to published figures; a stopped one is resumed.
 
     Args:
-      name: One of default, table1, ram, translated, cluttered, collapse, known_answers, shapes, circle_square,
-        fashion, trainers; or a foveax.recipes.Recipe of your own, as FILE.py:NAME.
+      name: One of default, mnist_kernels, table1, ram, translated, cluttered, collapse, known_answers, shapes,
+        circle_square, fashion, trainers; or a foveax.recipes.Recipe of your own, as FILE.py:NAME.
       out: The folder of its runs and results; by default runs/NAME.
       data: A set in place of those that its rows name: a file, a folder of pictures, or a TFDS name.
       data_dir: Where TFDS sets lie; by default $TFDS_DATA_DIR, or ~/tensorflow_datasets.
