@@ -6,8 +6,8 @@
 
 Where a saturating curve is flat a step along the gradient of the pixels shows little. Here each pixel's response is
 chosen freely between those at the two ends of its ball, by APGD on the last glimpse and on every one, from the clean
-image and from a random one, and brought back by the curve's inverse. The images are those of the run's evaluation, of
-which its rows together left some; prints the share that this attack leaves, alone and of those.
+image and from a random one, and brought back by the curve's inverse. The images are those of the run's evaluation;
+prints the share that this attack leaves, alone and together with the evaluation's strongest row.
 """
 
 import argparse
