@@ -42,6 +42,8 @@ def main() -> None:
         is_left = file["predicted_attacked"] == labels
     run = fx.load_run(chosen.run, data_dir=chosen.data_dir)
     gain, params = run.config.pipeline.saturation, run.params
+    if not gain:
+        parser.error("the run's receptors must saturate (--saturation); got a gain of 0")
     linear = fx.standard_pipeline(run.data, dataclasses.replace(run.config.pipeline, saturation=0.0))
     judge = jax.jit(jax.vmap(partial(decision, free_gaze(run.graph), params)))
     is_robust = np.asarray(judge(images, labels, jax.random.split(jax.random.key(0), len(images)))) == labels
