@@ -1,6 +1,6 @@
 """What looking adds to adversarial training: two eyes and a whole image on MNIST, trained against one adversary.
 
-    python benchmarks/adversarial_training.py [--seeds 3] [--images 400000] [--saturation 40] [--data-dir DIR]
+    python benchmarks/adversarial_training.py [--seeds 3] [--images 150000] [--saturation 40] [--data-dir DIR]
 
 Trains a learned eye, an itinerary, and a network of the same encoder that sees the whole image, each against
 an adversary in L-infinity of radius 0.3, and attacks each on 1,000 test images, eyes through their gaze: robust are
@@ -37,12 +37,13 @@ EYES: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     """Trains and attacks the networks that are not there yet, writes after each, prints the table."""
+    preset = fx.PRESETS["hardened"]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--images", type=int, default=fx.PRESETS["hardened"].images)
-    parser.add_argument("--saturation", type=float, default=40.0, help="receptors' gain; 0: none")
+    parser.add_argument("--images", type=int, default=150_000)
+    parser.add_argument("--saturation", type=float, default=preset.pipeline.saturation, help="receptors' gain; 0: none")
     parser.add_argument("--attacked", type=int, default=1_000)
-    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=preset.learning.adversary_steps)
     parser.add_argument("--eyes", nargs="*", choices=[*EYES], default=[*EYES])
     parser.add_argument("--data-dir", default="")
     parser.add_argument("--out", type=Path, default=RESULTS / "adversarial_training.json")

@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--attacks", nargs="+", choices=ATTACKS, default=list(ATTACKS))
     parser.add_argument("--norms", nargs="+", choices=BALLS, default=list(BALLS))
-    parser.add_argument("--images", type=int, default=IMAGES, help="at most 1,000")
+    parser.add_argument("--images", type=int, default=IMAGES, help="at most 1,000; fewer are printed only")
     parser.add_argument("--seed", type=int, default=0, help="of both; those other than 0 are printed only")
     parser.add_argument("--threads", type=int, default=0, help="of PyTorch; by default as many as it takes")
     chosen = parser.parse_args()
@@ -158,7 +158,7 @@ def main() -> None:
             f"{case['foveax']:.1f} %, pyautoattack {case['pyautoattack']:.1f} %, {case['speed']:.1f} times as fast"
         )
         print(f"{network} {norm} {attack}: {figures}", flush=True)
-        if chosen.seed:
+        if chosen.seed or chosen.images != IMAGES:
             continue
         same = ("network", "norm", "attack")
         cases = [one for one in cases if any(one[name] != case[name] for name in same)] + [case]

@@ -38,14 +38,17 @@ def whole_image_pipeline(data: Data, config: PipelineConfig | None = None) -> Gr
         side = max(data.inputs["image"].shape[:2])
         return standard_pipeline(data, dataclasses.replace(config, **whole, crop_size=side, sequence=()))
     saturation = config.saturation if config else 0.0
-    receptors = from_function(lambda image: saturate(image, saturation), outputs="response", ports={"image": IMAGE})
+    receptors, seen = {}, "input.image"
+    if saturation:
+        respond = from_function(lambda image: saturate(image, saturation), outputs="response", ports={"image": IMAGE})
+        receptors, seen = {"receptors": respond}, "receptors.response"
     network = from_linen(ConvolutionalClassifier(data.classes), ports={"image": IMAGE})
     return Graph(
         inputs={name: data.inputs[name] for name in ("image", "label")},
-        modules={**({"receptors": receptors} if saturation else {}), "network": network, "decision": decision()},
+        modules={**receptors, "network": network, "decision": decision()},
         links=[
-            *(["input.image -> receptors.image"] if saturation else []),
-            f"{'receptors.response' if saturation else 'input.image'} -> network.image",
+            *(f"input.image -> {name}.image" for name in receptors),
+            f"{seen} -> network.image",
             "network.output -> decision.logits",
             "input.label -> decision.label",
         ],

@@ -51,8 +51,8 @@ def test_retina_samples_the_response(rng):
     """Between pixels it is their responses that are interpolated, and outside the image there is none."""
     image = jnp.asarray(rng.integers(0, 256, (9, 9, 1)).astype(np.uint8))
     place = jnp.array([0.06, 0.4], jnp.float32)
-    graph_module = fx.cropper(5, saturation=20.0)
-    outputs, _ = graph_module.apply({}, (), {"image": image, "fixation": place}, None)
+    retina = fx.cropper(5, saturation=20.0)
+    outputs, _ = retina.apply({}, (), {"image": image, "fixation": place}, None)
     response = jnp.asarray(stretched_logistic(np.asarray(image) / 255, 20.0), jnp.float32)
     np.testing.assert_allclose(outputs["glimpse"], fx.crop(response, place, size=5), atol=1e-5)
     assert (outputs["glimpse"][:, 0] == 0).all()

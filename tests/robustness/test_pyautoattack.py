@@ -17,15 +17,19 @@ STRONGER = 1.0
 CASES = [("small", norm, name) for norm in ("Linf", "L2") for name in ("apgd-ce", "apgd-dlr", "apgd-t", "square")]
 
 
-@pytest.mark.nightly
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("network", "norm", "name"), [*CASES, ("small", "Linf", "ensemble")])
-def test_robust_accuracy_is_theirs(network, norm, name, record_property, monkeypatch):
+@pytest.fixture
+def compared(monkeypatch):
     pytest.importorskip("torch")
     pytest.importorskip("pyautoattack")
     monkeypatch.setattr(sys, "path", [*sys.path, str(Path(__file__).parents[2] / "benchmarks")])
-    parity = importlib.import_module("attack_parity")
-    case = parity.compared(network, norm, name)
+    return importlib.import_module("attack_parity").compared
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("network", "norm", "name"), [*CASES, ("small", "Linf", "ensemble")])
+def test_robust_accuracy_is_theirs(network, norm, name, record_property, compared):
+    case = compared(network, norm, name)
     record_property("attack", str(case))
     points = L2_SQUARE_POINTS if (norm, name) == ("L2", "square") else POINTS
     assert -STRONGER <= case["foveax"] - case["pyautoattack"] <= points
@@ -33,17 +37,13 @@ def test_robust_accuracy_is_theirs(network, norm, name, record_property, monkeyp
 
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
-def test_square_in_l2_differs_by_the_places_of_its_squares(record_property, monkeypatch):
+def test_square_in_l2_differs_by_the_places_of_its_squares(record_property, monkeypatch, compared):
     """Theirs never lie at the last row and column; with such squares ours leave as many images."""
 
     def their_corner(key, side, shape):
         return jax.random.randint(key, (2,), 0, jnp.maximum(jnp.array(shape[:2]) - side, 1))
 
-    pytest.importorskip("torch")
-    pytest.importorskip("pyautoattack")
-    monkeypatch.setattr(sys, "path", [*sys.path, str(Path(__file__).parents[2] / "benchmarks")])
     monkeypatch.setattr(importlib.import_module("foveax.robustness.square_l2"), "draw_corner", their_corner)
-    compared = importlib.import_module("attack_parity").compared
     cases = [compared("small", "L2", "square", seed=seed) for seed in range(4)]
     record_property("attack", str(cases))
     gaps = [case["foveax"] - case["pyautoattack"] for case in cases]
