@@ -32,6 +32,7 @@ from foveax.learning.hyperparameters import LearningConfig as LearningConfig
 from foveax.learning.policies import Policy as Policy
 from foveax.learning.policies import bounded_gaussian as bounded_gaussian
 from foveax.learning.policies import grid_categorical as grid_categorical
+from foveax.learning.policies import relative_gaussian as relative_gaussian
 from foveax.learning.policies import squashed_gaussian as squashed_gaussian
 from foveax.modules import centre as centre
 from foveax.modules import classifier as classifier

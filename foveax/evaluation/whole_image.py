@@ -35,6 +35,7 @@ def whole_image_pipeline(data: Data, config: PipelineConfig | None = None) -> Gr
     """
     if config and config.blocks:
         whole = {"glimpses": 1, "first": "centre", "policy": "centre", "scales": 1, "glance": False, "zoom": 1.0}
+        whole |= {"glimpse_reward": 0.0}
         side = max(data.inputs["image"].shape[:2])
         return standard_pipeline(data, dataclasses.replace(config, **whole, crop_size=side, sequence=()))
     saturation = config.saturation if config else 0.0

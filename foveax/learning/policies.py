@@ -22,6 +22,11 @@ BORDER = 1e-6
 """How near to the border of what it reaches the action of a fixation leads."""
 SPREAD = 1.6
 """Radius, before the squash, of the disc over which the first sequence of fixations is spread."""
+RELATIVE_SPREAD = 0.5
+"""Likewise, of the disc over which the first saccades are spread, if what is chosen is a saccade."""
+INSET = 0.03
+"""No nearer to the border, as a fraction of the image, is a relative saccade taken to begin, lest the eye stay there.
+"""
 
 
 class Policy(NamedTuple):
@@ -36,6 +41,7 @@ class Policy(NamedTuple):
         differentiable in the heads.
       fixation: ``(action, position) -> [2]`` in [0, 1]^2.
       reach: the farthest move along each axis, as a fraction of the image; None for anywhere.
+      relative: whether where an action leads depends on the position, which the policy then must know.
       action: ``(fixation, position) -> action``, the action that leads to a fixation in [0, 1]^2, or as near to it as
         the policy can; None if the policy does not say.
       initial: an initializer of the shape ``(glimpses, size)``: the heads of each glimpse before training, so that the
@@ -49,6 +55,7 @@ class Policy(NamedTuple):
     entropy: Callable[[Array, Array, Array, Array], Array]
     fixation: Callable[[Array, Array], Array]
     reach: float | None = None
+    relative: bool = False
     action: Callable[[Array, Array], Array] | None = None
     initial: Callable[..., Array] = jax.nn.initializers.zeros
 
@@ -85,6 +92,40 @@ def squashed_gaussian(*, spread: float = SPREAD) -> Policy:
         fixation=lambda action, position: jax.nn.sigmoid(action),
         action=lambda fixation, position: _logit(fixation),
         initial=functools.partial(sunflower, radius=spread),
+    )
+
+
+def relative_gaussian(*, spread: float = RELATIVE_SPREAD) -> Policy:
+    """Anywhere in the image, by a displacement: a `squashed_gaussian` about the position p.
+
+    ``f = 1 / (1 + exp(-(u + c)))``, ``u ~ N(heads, scale^2)``, ``c = log(p / (1 - p))`` along each axis: 0 leads to
+    where the eye is, and what lies a little to the right in a glimpse is reached by about the same action wherever the
+    glimpse was taken. A p less than `INSET` from the border is taken to be that far from it. Densities are those of the
+    fixation. The initial saccades are a `sunflower` of the radius `spread` before the squash.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> policy = relative_gaussian()
+      >>> [round(x, 2) for x in policy.fixation(jnp.array([0.0, 1.0]), jnp.array([0.2, 0.5])).tolist()]
+      [0.2, 0.73]
+    """
+
+    def begin(position: Array) -> Array:
+        return _logit(jnp.clip(position, INSET, 1 - INSET))
+
+    def log_prob(action: Array, heads: Array, scale: Array, position: Array) -> Array:
+        return anywhere.log_prob(action + begin(position), heads + begin(position), scale, position)
+
+    def entropy(action: Array, heads: Array, scale: Array, position: Array) -> Array:
+        return anywhere.entropy(action + begin(position), heads + begin(position), scale, position)
+
+    anywhere = squashed_gaussian(spread=spread)
+    return anywhere._replace(
+        log_prob=log_prob,
+        entropy=entropy,
+        fixation=lambda action, position: jax.nn.sigmoid(action + begin(position)),
+        relative=True,
+        action=lambda fixation, position: _logit(fixation) - begin(position),
     )
 
 
@@ -127,7 +168,8 @@ def bounded_gaussian(reach: float) -> Policy:
         return _logit((fixation - low) / side)
 
     anywhere = squashed_gaussian()
-    return anywhere._replace(log_prob=log_prob, entropy=entropy, fixation=fixation, reach=reach, action=action)
+    own: dict[str, Any] = {"log_prob": log_prob, "entropy": entropy, "fixation": fixation, "action": action}
+    return anywhere._replace(**own, reach=reach, relative=True)
 
 
 def grid_categorical(side: int) -> Policy:

@@ -57,7 +57,7 @@ def saccader(
 
     Raises:
       InputError: if an argument is of another kind, a scale is not positive, or is scheduled without a link to
-        ``progress``, or a policy of limited reach has no link to ``position``.
+        ``progress``, or a policy that is relative to the present fixation has no link to ``position``.
 
     Example:
       >>> import foveax as fx
@@ -110,8 +110,8 @@ def saccader(
     def init(key: Key, inputs: Values) -> Params:
         if exploration == "scheduled" and "progress" not in inputs:
             raise InputError("a scheduled scale needs a link from loop.progress to the saccader's port progress")
-        if policy.reach is not None and "position" not in inputs:
-            raise InputError("a policy of limited reach needs a link from the gaze to the saccader's port position")
+        if policy.relative and "position" not in inputs:
+            raise InputError("a relative policy needs a link from the gaze to the saccader's port position")
         zeros = zeros_like(inputs)
         return net.init(key, begin(inputs), _observed(zeros, bands), zeros.get("index"))
 

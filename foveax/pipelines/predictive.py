@@ -17,6 +17,7 @@ from foveax.modules.sources import random_place, saccade
 from foveax.modules.surprise import PredictionError, surprise
 from foveax.networks.encoders import GlimpseEncoder
 from foveax.networks.predictors import GlimpsePredictor
+from foveax.pipelines.payment import paid_by
 from foveax.pipelines.standard import PipelineConfig, standard_pipeline
 
 
@@ -61,6 +62,8 @@ def predictive_pipeline(
     if predict not in ("pixels", "features"):
         raise InputError(f"predict must be pixels or features; got {in_line(predict)}")
     graph = standard_pipeline(data, config)
+    if config.glimpse_reward and not classify:
+        raise InputError(f"glimpse_reward must be 0 without classes; got {config.glimpse_reward:g}")
     if graph.agents and not classify and not surprise_reward:
         raise InputError("an eye that learns must be paid: surprise_reward must be more than 0 without classes; got 0")
     graph = _target(graph, config, predict)
@@ -124,16 +127,11 @@ def _paid_by_surprise(graph: Graph, share: float, classify: bool) -> Graph:
         return share * error if reward is None else reward + share * error
 
     links = ["surprise.error -> payment.error", "hyperparameter.surprise_reward -> payment.share"]
-    links += ["reward.reward -> payment.reward"] if classify else []
+    before = "glimpse_payment" if "glimpse_payment" in graph.modules else "reward"
+    links += [f"{before}.reward -> payment.reward"] if classify else []
     graph = graph.add(
         *links,
         hyperparameters={"surprise_reward": share},
         payment=from_function(pay, outputs="reward", metrics=("reward",)),
     )
-    agents = {name: graph.modules[name] for name in graph.agents}
-    paid = {
-        name: module._replace(agent=module.agent._replace(reward="payment.reward"))
-        for name, module in agents.items()
-        if module.agent
-    }
-    return graph.replace(modules={**graph.modules, **paid})
+    return paid_by(graph, "payment.reward")

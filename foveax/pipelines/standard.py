@@ -17,6 +17,7 @@ from foveax.learning.policies import (
     bounded_gaussian,
     grid_categorical,
     level_categorical,
+    relative_gaussian,
     squashed_gaussian,
     sunflower,
 )
@@ -29,6 +30,7 @@ from foveax.modules.scripted import check_fixations, fixed_sequence, given_fixat
 from foveax.modules.sources import Efference, copy_efference, scripted_eye
 from foveax.networks.encoders import Combine, GlimpseEncoder
 from foveax.networks.saccaders import SaccadeNetwork
+from foveax.pipelines.payment import add_glimpse_reward
 
 RETINA = ("crop_size", "scales", "contrast", "glance", "saturation")
 ZOOM_LEVELS = 5
@@ -124,11 +126,14 @@ class PipelineConfig(Checked):
     """A memory of the saccader's own."""
     reach: float = bounded(1.0, 0.0, 1.0, above=0.0)
     """Farthest move of the eye in one saccade along each axis, as a fraction of the image; 1 reaches all of it."""
+    saccade: Literal["absolute", "relative"] = "absolute"
+    """What the saccader chooses: a place in the image, or a displacement from the present fixation, which what lies at
+    one place of a glimpse asks for wherever the glimpse was taken. One within reach is always relative."""
     grid: int = bounded(0, 0, 1000)
     """Choose among the centres of the cells of a grid of this many along each axis; 0 for any place."""
     spread: float = bounded(SPREAD, above=0.0)
     """Radius of the disc over which the first sequence of fixations is spread, before the squash; 2.2 reaches to 0.9.
-    Not for a grid, or a limited reach."""
+    Not for a grid, or relative saccades."""
     exploration: Exploration = "scheduled"
     """The policy's scale: fixed, scheduled (it falls over training) or learned. It is a standard deviation before the
     squash: near the centre, 1 is a quarter of the image."""
@@ -140,6 +145,9 @@ class PipelineConfig(Checked):
     """Weight of the gradient of the cross-entropy through the bilinear crop into the saccader."""
     reward: Reward = "cross_entropy_drop"
     """What the saccader is paid for."""
+    glimpse_reward: float = bounded(0.0, 0.0)
+    """Weight of a further reward for what each glimpse tells alone: minus the cross-entropy of a linear read-out of it,
+    which learns beside the decisions. It draws the eye to what there is to see."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the computation; parameters and logits are float32."""
 
@@ -157,6 +165,12 @@ class PipelineConfig(Checked):
             raise InputError(
                 "contrast must be off (--no-contrast) for a map, which holds what was seen as it is; got True"
             )
+        if self.glimpse_reward and self.map_size:
+            raise InputError(
+                f"glimpse_reward must be 0 with a map, which is never of one glimpse alone; got {self.glimpse_reward:g}"
+            )
+        if self.saccade == "relative" and self.grid:
+            raise InputError(f"saccade must be absolute on a grid of places; got {self.saccade!r}")
         if self.efference != "absolute" and (self.zoom > 1 or self.map_size):
             raise InputError(f"efference must be absolute with zoom or a map; got {self.efference!r}")
         saccades = self.glimpses - 1
@@ -217,6 +231,10 @@ def standard_pipeline(data: Data, config: PipelineConfig | None = None) -> Graph
             "fixation", "decision.probabilities", "input.label", 0 if zoom else config.crop_size, config.scales, extent
         ),
     )
+    if config.glimpse_reward:
+        features = f"classifier.encoder.what{f'_{config.layers}' if config.layers > 1 else ''}"
+        own: dict[str, Any] = {"classes": data.classes, "class_weights": _class_weights(config, data)}
+        graph = add_glimpse_reward(graph, config.glimpse_reward, features=features, **own)
     return graph if zoom or spatial else copy_efference(graph, config.efference)
 
 
@@ -314,7 +332,8 @@ def _class_weights(config: PipelineConfig, data: Data) -> Any:
 
 
 def _saccader(config: PipelineConfig) -> Module:
-    policy = squashed_gaussian(spread=config.spread) if config.reach == 1 else bounded_gaussian(config.reach)
+    policy = relative_gaussian() if config.saccade == "relative" else squashed_gaussian(spread=config.spread)
+    policy = bounded_gaussian(config.reach) if config.reach < 1 else policy
     policy = grid_categorical(config.grid) if config.grid else policy
     core = None if config.saccader_core == "none" else config.saccader_core
     dtype = jnp.dtype(config.precision)

@@ -17,7 +17,11 @@ LOC, SCALE = np.array([0.4, -1.3]), np.array([0.7, 0.5])
 PLACES = [(0.5, 0.5), (0.02, 0.9), (1.0, 0.0)]
 """Present fixations, of which some leave less room than the reach."""
 REACH = 0.3
-GAUSSIAN = {"squashed": fx.squashed_gaussian(), "bounded": fx.bounded_gaussian(REACH)}
+GAUSSIAN = {
+    "squashed": fx.squashed_gaussian(),
+    "relative": fx.relative_gaussian(),
+    "bounded": fx.bounded_gaussian(REACH),
+}
 
 
 def as_jax(*values):
@@ -27,14 +31,19 @@ def as_jax(*values):
 def bounds(name, position):
     """Corners of the rectangle that fixations lie in, ``[low, high]``, each ``[2]``."""
     position = np.asarray(position, np.float64)
-    if name == "squashed":
+    if name != "bounded":
         return np.zeros(2), np.ones(2)
     return np.maximum(position - REACH, 0), np.minimum(position + REACH, 1)
 
 
+def begin(name, position):
+    """What is added to an action before the squash: where a relative saccade begins, at least 0.03 from the border."""
+    return special.logit(np.clip(position, 0.03, 0.97)) if name == "relative" else np.zeros(2)
+
+
 def action_of(name, fixation, position):
     low, high = bounds(name, position)
-    return special.logit((fixation - low) / (high - low))
+    return special.logit((fixation - low) / (high - low)) - begin(name, position)
 
 
 def density(name, fixation, position):
@@ -42,7 +51,8 @@ def density(name, fixation, position):
     low, high = bounds(name, position)
     share = (fixation - low) / (high - low)
     slope = (high - low) * share * (1 - share)
-    return np.prod(stats.norm(LOC, SCALE).pdf(special.logit(share)) / slope, axis=-1)
+    action = special.logit(share) - begin(name, position)
+    return np.prod(stats.norm(LOC, SCALE).pdf(action) / slope, axis=-1)
 
 
 def log_probs(name, actions, position):
@@ -64,10 +74,11 @@ def test_log_prob_is_that_of_the_fixation(name, position):
 def test_log_prob_is_that_of_distrax(name, position):
     low, high = bounds(name, position)
     squash = distrax.Chain([distrax.ScalarAffine(*as_jax(low, high - low)), distrax.Sigmoid()])
-    squashed = distrax.Transformed(distrax.MultivariateNormalDiag(*as_jax(LOC, SCALE)), distrax.Block(squash, 1))
+    middle = LOC + begin(name, position)
+    squashed = distrax.Transformed(distrax.MultivariateNormalDiag(*as_jax(middle, SCALE)), distrax.Block(squash, 1))
     actions = np.random.default_rng(0).normal(size=(20, 2))
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        fixations = low + (high - low) * special.expit(actions)
+        fixations = low + (high - low) * special.expit(actions + begin(name, position))
         expected = squashed.log_prob(jnp.asarray(fixations, jnp.float32))
     np.testing.assert_allclose(log_probs(name, actions, position), expected, rtol=1e-3, atol=1e-3)
 
@@ -90,7 +101,7 @@ def test_entropy_is_unbiased(name, position):
     """The mean of the estimates is the differential entropy of the fixation, by quadrature in the action."""
     policy, (low, high) = GAUSSIAN[name], bounds(name, position)
     exact = 0.0
-    for loc, scale, side in zip(LOC, SCALE, high - low, strict=True):
+    for loc, scale, side in zip(LOC + begin(name, position), SCALE, high - low, strict=True):
 
         def integrand(u, loc=loc, scale=scale, side=side):
             slope = side * special.expit(u) * special.expit(-u)
@@ -113,7 +124,7 @@ def test_gradient_of_the_entropy_is_that_of_finite_differences(name):
     low, high = bounds(name, position)
 
     def entropy(loc, scale):
-        u = loc + scale * noise
+        u = loc + scale * noise + begin(name, position)
         gaussian = np.sum(np.log(scale * np.sqrt(2 * np.pi * np.e)))
         return gaussian + np.sum(np.log((high - low) * special.expit(u) * special.expit(-u)))
 
@@ -172,6 +183,22 @@ def test_with_the_whole_image_within_reach_it_is_the_unbounded_policy():
         one, other = (getattr(policy, name)(action, loc, scale, corner) for policy in (squashed, bounded))
         np.testing.assert_allclose(one, other, rtol=1e-6)
     np.testing.assert_allclose(squashed.fixation(action, corner), bounded.fixation(action, corner), rtol=1e-6)
+
+
+def test_a_relative_saccade_is_the_same_displacement_of_the_action_from_anywhere():
+    """From the middle it is the unbounded policy; from elsewhere the fixation's logit moves by as much."""
+    relative, squashed, action = fx.relative_gaussian(), fx.squashed_gaussian(), jnp.array([0.7, -0.4])
+    middle = relative.fixation(action, jnp.full(2, 0.5))
+    np.testing.assert_allclose(middle, squashed.fixation(action, jnp.full(2, 0.5)), rtol=1e-6)
+    for position in ((0.1, 0.8), (0.25, 0.6)):
+        fixation = relative.fixation(action, jnp.asarray(position, jnp.float32))
+        np.testing.assert_allclose(special.logit(fixation) - special.logit(position), action, rtol=1e-4)
+
+
+def test_a_relative_saccade_leads_away_from_the_border():
+    """Where the slope of the squash is 0, no action of a common size would."""
+    fixation = fx.relative_gaussian().fixation(jnp.array([2.0, -2.0]), jnp.array([0.0, 1.0]))
+    np.testing.assert_allclose(fixation, [0.186, 0.814], atol=1e-3)
 
 
 @pytest.mark.parametrize("name", GAUSSIAN)

@@ -33,7 +33,14 @@ def trials(data):
 
 
 @pytest.mark.parametrize(
-    "policy", [fx.squashed_gaussian(), fx.bounded_gaussian(0.3), fx.grid_categorical(4), level_categorical(3)]
+    "policy",
+    [
+        fx.squashed_gaussian(),
+        fx.relative_gaussian(),
+        fx.bounded_gaussian(0.3),
+        fx.grid_categorical(4),
+        level_categorical(3),
+    ],
 )
 def test_the_action_of_a_fixation_leads_there(policy, rng):
     position = jnp.array([0.4, 0.6])
