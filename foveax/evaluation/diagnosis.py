@@ -171,7 +171,9 @@ def _remedies(graph: Graph, agent: str) -> str:
     sources = graph.wiring.sources.get(agent, {})
     missing = [port for port in ("index", "position") if port in graph.modules.get(agent, graph).inputs]
     links = [f"a link into {agent}.{port}" for port in missing if port not in sources]
-    return ", ".join([f"more exploration (--scale-start{now}; --entropy)", *links])
+    paid = "pay for what a glimpse tells alone (--glimpse-reward 1 --saccade relative --saccader-sees both)"
+    alone = [] if "glimpse_reward" in graph.hyperparameters else [paid]
+    return ", ".join([f"more exploration (--scale-start{now}; --entropy)", *alone, *links])
 
 
 def _format(measures: Mapping[str, Any]) -> str:

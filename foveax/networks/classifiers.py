@@ -11,6 +11,17 @@ from foveax.networks.cells import ClassifierCore, initial_carry, recurrent_core
 from foveax.networks.encoders import GlimpseEncoder
 
 
+class LinearReadout(nn.Module):
+    """Logits of K classes as a linear function of features, in float32."""
+
+    classes: int
+
+    @nn.compact
+    def __call__(self, features: Array) -> dict[str, Array]:
+        """Features ``[D]`` to ``logits`` ``[K]``."""
+        return {"logits": nn.Dense(self.classes, name="readout")(features.astype(jnp.float32))}
+
+
 class RecurrentClassifier(nn.Module):
     """Glimpse encoder, recurrent core of `hidden` units, linear read-out of K logits.
 

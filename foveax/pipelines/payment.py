@@ -1,13 +1,11 @@
 """What an eye is paid for, beside what the pipeline's decisions gain."""
 
-import flax.linen as nn
-import jax.numpy as jnp
-
 from foveax._types import Array
 from foveax.graph.graph import Graph
 from foveax.graph.modules import from_function
 from foveax.modules.decision import decision
 from foveax.modules.flax import from_linen
+from foveax.networks.classifiers import LinearReadout
 
 READOUT_LOSS = 0.3
 """Weight of the cross-entropy of a read-out of each glimpse alone, beside that of the decisions."""
@@ -29,10 +27,10 @@ def add_glimpse_reward(
         return reward - share * cross_entropy
 
     graph = graph.add(
-        f"{features} -> readout.inputs",
-        "readout.output -> readout_decision.logits",
+        f"{features} -> readout.features",
+        "readout.logits -> readout_decision.logits",
         f"{graph.roles.label} -> readout_decision.label",
-        readout=from_linen(nn.Dense(classes, dtype=jnp.float32)),
+        readout=from_linen(LinearReadout(classes)),
         readout_decision=decision(weight=READOUT_LOSS, class_weights=class_weights),
     )
     if not graph.agents:

@@ -244,7 +244,17 @@ PRESETS = {
         batch=64,
         shift=0,
         task="translated",
-        pipeline=PipelineConfig(crop_size=12, scales=3, kernels=32, combine="add", scale_start=0.5),
+        pipeline=PipelineConfig(
+            crop_size=12,
+            scales=3,
+            kernels=32,
+            combine="add",
+            scale_start=0.5,
+            saccade="relative",
+            saccader_sees="both",
+            glimpse_reward=1.0,
+        ),
+        learning=LearningConfig(policy_learning_rate=2e-3, discount=0.0),
     ),
     "mnist_long": TrainingConfig(
         data="mnist",

@@ -75,6 +75,10 @@ def test_planted_eyes_are_named_rightly(standard, fixations, shares, verdict):
 def test_a_remedy_in_force_is_not_named(standard):
     stays = np.full((1000, 6, 2), 0.5)
     because = diagnosed(standard, stays, own=0.5, sequence=0.9)["because"]
+    paid = "pay for what a glimpse tells alone (--glimpse-reward 1 --saccade relative --saccader-sees both)"
+    assert because.endswith(f"try: more exploration (--scale-start, now 2; --entropy), {paid}")
+    config = fx.PipelineConfig(glimpse_reward=1.0)
+    because = diagnosed(fx.standard_pipeline(fx.load("mnist5k"), config), stays, own=0.5, sequence=0.9)["because"]
     assert because.endswith("try: more exploration (--scale-start, now 2; --entropy)")
     because = diagnosed(standard.unlink("saccader.index"), stays, own=0.5, sequence=0.9)["because"]
     assert because.endswith("a link into saccader.index")

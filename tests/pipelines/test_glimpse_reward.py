@@ -30,7 +30,7 @@ def test_the_eye_is_paid_minus_the_cross_entropy_of_a_read_out(layers):
     graph = fx.standard_pipeline(small.data(), dataclasses.replace(CONFIG, layers=layers))
     params, values, label = rollout(graph)
     last = "what" if layers == 1 else f"what_{layers}"
-    weights = params["readout"]["params"]
+    weights = params["readout"]["params"]["readout"]
     logits = values["classifier"][f"encoder.{last}"] @ weights["kernel"] + weights["bias"]
     wrong = -np.take_along_axis(special.log_softmax(logits, axis=-1), label[:, None, None], axis=-1)[..., 0]
     paid = values["reward"]["reward"] - 0.7 * wrong
@@ -44,7 +44,7 @@ def test_the_read_out_knows_neither_the_glimpses_before_nor_the_place():
     places = ((0.1, 0.9), (0.5, 0.5), (0.9, 0.2))
     graph = fx.standard_pipeline(small.data(), dataclasses.replace(CONFIG, policy="sequence", sequence=places))
     _, values, _ = rollout(graph)
-    read, decided = values["readout"]["output"], values["classifier"]["logits"]
+    read, decided = values["readout"]["logits"], values["classifier"]["logits"]
     np.testing.assert_allclose(read[:, 2], read[:, 0], rtol=1e-6)
     assert abs(decided[:, 2] - decided[:, 0]).max() > 0.01
     assert abs(read[:, 1] - read[:, 0]).max() > 0.01
@@ -61,7 +61,7 @@ def test_its_loss_teaches_read_out_and_encoder_and_neither_core_nor_eye():
 
     grads = jax.jit(jax.grad(loss))(fx.init(graph, KEY))
     largest = jax.tree.map(lambda leaf: float(jnp.abs(leaf).max()), grads)
-    assert largest["readout"]["params"]["kernel"] > 0
+    assert largest["readout"]["params"]["readout"]["kernel"] > 0
     classifier = largest["classifier"]["params"]
     assert classifier["encoder"]["what"]["kernel"] > 0
     rest = [part for name, part in classifier["encoder"].items() if name != "what"]
