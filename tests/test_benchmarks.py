@@ -41,6 +41,15 @@ def test_digit_debris_is_trained_cell_by_cell_and_none_twice(tmp_path):
 
 
 @pytest.mark.nightly
+def test_a_tree_is_compared_with_a_revision_of_itself():
+    """Its own last commit runs every cell, at about its speed."""
+    command = [sys.executable, BENCHMARKS / "guard.py", "HEAD", "--rounds", "3", "--cells", "evaluation", "training"]
+    lines = subprocess.run(command, check=False, capture_output=True, text=True).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["cell", "evaluation", "training"]
+    assert all(0.5 < float(line.split()[1]) < 2 for line in lines[1:])
+
+
+@pytest.mark.nightly
 @pytest.mark.timeout(3600)
 def test_figures_of_a_gpu(tmp_path):
     out = tmp_path / "gpu.json"
