@@ -94,7 +94,7 @@ def row(name: str, accuracy: np.ndarray) -> dict[str, Any]:
 
 def drawn(config: fx.TrainingConfig, population: fx.Population) -> np.ndarray:
     """The accuracy ``[P, T]`` of eyes that draw from their policies in place of taking its mode."""
-    data = config.load()
+    data = config.prepare(config.load())
     graph = fx.standard_pipeline(data, dataclasses.replace(config.pipeline, acts="sample"))
     accuracies = []
     for index, member in enumerate(population.members):
