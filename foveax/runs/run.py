@@ -330,10 +330,13 @@ def _warn_of_collapse(metrics: Mapping[str, Any], config: TrainingConfig) -> boo
     """Warns, in the second half of a training and before its end, when most late modes return or hug the border.
 
     In the first half they may: the entropy bonus draws them to the centre, while the fixations stray widely about them.
+    An eye that is paid for each glimpse alone returns to where there is most to see.
     """
     if not config.steps / 2 <= metrics["step"] < config.steps:
         return False
     signs = {"refixation": "return to an earlier one", "border": "lie on the border"}
+    if config.pipeline.glimpse_reward:
+        del signs["refixation"]
     reports: dict[str, list[str]] = {}
     for name, value in metrics.items():
         agent, _, sign = name.rpartition("/")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import warnings
 
 import jax
 import numpy as np
@@ -165,6 +166,10 @@ def test_alarm_fires_on_a_run_that_is_made_to_collapse(digits, small_config):
     with pytest.warns(CollapseWarning, match="saccader shows signs of collapse: .* 100% return to an earlier one"):
         result = fx.train(config, digits, execution=fx.ExecutionConfig(dispatch=10))
     assert result.summary["diagnosis"]["saccader"]["collapsed"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CollapseWarning)  # none: an eye that is paid for each glimpse alone may stay
+        paid = dataclasses.replace(config, pipeline=dataclasses.replace(pipeline, glimpse_reward=1.0))
+        fx.train(paid, digits, execution=fx.ExecutionConfig(dispatch=10), evaluate=False)
 
 
 @pytest.mark.slow
