@@ -15,7 +15,6 @@ from foveax.networks.encoders import fourier_features, index_features
 from foveax.networks.saccaders import Activation, Heads, Perceptron, SaccadeNetwork, Squash
 
 Exploration = Literal["fixed", "scheduled", "learned"]
-Acts = Literal["mode", "sample"]
 INPUTS = {
     "observation": Port(("D",), FLOATS),
     "glimpse": Port(("H", "W", "C"), FLOATS, required=False),
@@ -35,7 +34,6 @@ def saccader(
     bands: int = 2,
     reward: str = "reward.reward",
     pathwise: Factor = 0.0,
-    acts: Acts = "mode",
 ) -> Module:
     """A saccader that learns: a policy over the next fixation (`foveax.learning.policies`).
 
@@ -56,7 +54,6 @@ def saccader(
       bands: Fourier frequencies of the position.
       reward: the port that pays it, as ``"module.port"``.
       pathwise: the weight of the gradient that losses send through the fixation (`foveax.graph.modules.Agent`).
-      acts: after training it takes the mode of its policy; or a ``"sample"``, drawn as at the end of training.
 
     Raises:
       InputError: if an argument is of another kind, a scale is not positive, or is scheduled without a link to
@@ -73,8 +70,6 @@ def saccader(
     if exploration not in get_args(Exploration):
         raise InputError(f"exploration must be one of {', '.join(get_args(Exploration))}; got {exploration!r}")
     policy = squashed_gaussian() if policy is None else policy
-    if acts not in get_args(Acts):
-        raise InputError(f"acts must be one of {', '.join(get_args(Acts))}; got {acts!r}")
     if not isinstance(policy, Policy):
         raise InputError(f"policy must be a Policy, such as squashed_gaussian(); got {in_line(policy)}")
     net = network or SaccadeNetwork(policy.size, initial=policy.initial, initial_scale=scale_start)
@@ -126,7 +121,7 @@ def saccader(
         return {**outputs, **read}, state
 
     def mode(params: Params, state: State, inputs: Values, key: Key | None) -> tuple[Values, State]:
-        return apply(params, state, inputs, key if acts == "sample" else None)
+        return apply(params, state, inputs, None)
 
     def follow(params: Params, state: State, inputs: Values, fixation: Array) -> tuple[Values, State]:
         if policy.action is None:

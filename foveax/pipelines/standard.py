@@ -25,7 +25,7 @@ from foveax.modules.classifier import classifier
 from foveax.modules.decision import balanced_class_weights, decision
 from foveax.modules.retina import cropper, spatiotopic_map
 from foveax.modules.reward import reward
-from foveax.modules.saccader import Acts, Exploration, saccader
+from foveax.modules.saccader import Exploration, saccader
 from foveax.modules.scripted import check_fixations, fixed_sequence, given_fixations, learned_sequence, told_sequence
 from foveax.modules.sources import Efference, copy_efference, scripted_eye
 from foveax.networks.encoders import Combine, GlimpseEncoder
@@ -141,9 +141,6 @@ class PipelineConfig(Checked):
     """Scale at the start of training; the fixed one."""
     scale_end: float = bounded(0.15, above=0.0)
     """Scale at the end of training, if scheduled."""
-    acts: Acts = "mode"
-    """After training the eye takes the mode of its policy; or a sample, drawn at the last scale: an eye that is never
-    quite still sees the same thing from several sides, as its classifier did in training."""
     pathwise: float = bounded(0.0, 0.0)
     """Weight of the gradient of the cross-entropy through the bilinear crop into the saccader."""
     reward: Reward = "cross_entropy_drop"
@@ -341,7 +338,7 @@ def _saccader(config: PipelineConfig) -> Module:
     core = None if config.saccader_core == "none" else config.saccader_core
     dtype = jnp.dtype(config.precision)
     network = SaccadeNetwork(policy.size, config.saccader_hidden, core, policy.initial, config.scale_start, dtype)
-    settings = {name: getattr(config, name) for name in ("exploration", "scale_start", "scale_end", "bands", "acts")}
+    settings = {name: getattr(config, name) for name in ("exploration", "scale_start", "scale_end", "bands")}
     return saccader(network, policy, pathwise="pathwise" if config.pathwise else 0.0, **settings)
 
 

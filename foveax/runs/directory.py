@@ -24,8 +24,7 @@ LATER = (
     "validate", "validate_every", "keep", "early_stopping", "class_weights", "first", "saccader_sees", "spread", "fit",
     "side", "test_share", "glance", "kernel_size", "kernel_stride", "blocks", "mirror", "rescale", "colour", "cutout",
     "zoom", "freeze", "mix", "fixations", "efference", "map_size", "pool", "weight_decay",
-    "adversary", "adversary_norm", "adversary_steps", "adversary_rise", "saturation",
-    "saccade", "glimpse_reward", "acts",
+    "adversary", "adversary_norm", "adversary_steps", "adversary_rise", "saturation", "saccade", "glimpse_reward",
 )  # fmt: skip
 """Fields of a configuration that are no part of a run's identity as long as they are default: runs that were begun
 before there were these keep theirs."""

@@ -1,4 +1,4 @@
-"""The reward for what a glimpse tells alone, by hand in NumPy, and which networks it teaches; how an eye then moves."""
+"""The reward for what a glimpse tells alone, by hand in NumPy, and which networks it teaches; relative saccades."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import small
-from scipy import special, stats
+from scipy import special
 
 import foveax as fx
 from foveax.evaluation.whole_image import whole_image_pipeline
@@ -103,20 +103,3 @@ def test_relative_saccades_of_a_pipeline_lead_from_the_present_fixation():
     np.testing.assert_allclose(moved, values["saccader"]["action"], atol=1e-4)
     with pytest.raises(fx.InputError, match="a relative policy needs a link from the gaze"):
         fx.init(graph.unlink("saccader.position"), KEY)
-
-
-def test_an_eye_that_acts_by_samples_is_judged_with_its_last_exploration():
-    """Its fixations lie about the modes as at the end of training: normally, with the last scale, before the squash."""
-    config = dataclasses.replace(CONFIG, glimpses=2, scale_start=2.0, scale_end=0.3)
-    split = {"image": np.zeros((500, 8, 8, 1), np.uint8), "label": np.arange(500, dtype=np.int32) % 5}
-    data = fx.from_arrays(split, split)
-    looked = {}
-    for acts in ("mode", "sample"):
-        graph = fx.standard_pipeline(data, dataclasses.replace(config, acts=acts))
-        params = fx.init(graph, KEY)
-        looked[acts] = special.logit(fx.evaluate(graph, params, data.test, key=KEY).fixations[:, 1].astype(np.float64))
-    assert np.ptp(looked["mode"], axis=0).max() < 1e-6  # of blank images, one place
-    moved = looked["sample"] - looked["mode"]
-    assert stats.kstest(moved.ravel() / 0.3, "norm").pvalue > 0.01
-    with pytest.raises(fx.InputError, match="acts must be one of mode, sample; got 'median'"):
-        fx.saccader(acts="median")
