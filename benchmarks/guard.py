@@ -23,6 +23,7 @@ import jax
 import numpy as np
 
 import foveax as fx
+from foveax.analysis import bootstrap_mean
 
 ROOT = Path(__file__).parents[1]
 MARGIN = 0.05
@@ -83,7 +84,7 @@ def compare(trees: dict[str, Worker], cells: list[str], rounds: int) -> int:
             for name in sorted(trees, reverse=bool(turn % 2)):
                 seconds[name].append(trees[name].run(cell))
         logs = np.log(np.array(seconds["before"]) / np.array(seconds["now"]))
-        mean, low, high = (float(np.exp(bound)) for bound in fx.analysis.bootstrap_mean(logs))
+        mean, low, high = (float(np.exp(bound)) for bound in bootstrap_mean(logs))
         print(f"{cell:<14}{mean:>7.3f}{f'{low:.3f} to {high:.3f}':>17}{first['now']:>14.1f}{first['before']:>9.1f}")
         slower |= high < 1 - MARGIN
     return int(slower)
