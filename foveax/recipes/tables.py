@@ -57,13 +57,6 @@ def _clutter(images: int, *, side: int = 60, scales: int = 3) -> TrainingConfig:
     return dataclasses.replace(canvas, learning=dataclasses.replace(canvas.learning, learning_rate=1e-3))
 
 
-def _relative_clutter(images: int) -> TrainingConfig:
-    """The same, by the eye of the preset for canvases."""
-    preset = _with(PRESETS["canvas"], glimpses=8)
-    learning = dataclasses.replace(preset.learning, learning_rate=1e-3)
-    return dataclasses.replace(preset, images=images, batch=128, shift=1, warp=0.5, task="cluttered", learning=learning)
-
-
 def _short(name: str, **pipeline: Any) -> TrainingConfig:
     return TrainingConfig(data=name, images=500_000, pipeline=PipelineConfig(**pipeline))
 
@@ -162,7 +155,6 @@ RECIPES = {
         "RAM (Mnih et al. 2014, table 3), %",
         {
             "cluttered 60, 3 scales, short": Row(_clutter(2_000_000), 1, "95.96 (random 85.6)"),
-            "cluttered 60, 3 scales, short, relative": Row(_relative_clutter(2_000_000), 1, "95.96 (random 85.6)"),
             "cluttered 60, 3 scales, long": Row(_clutter(6_000_000), 1, "95.96 (random 85.6)"),
             "cluttered 100, 4 scales": Row(_clutter(2_000_000, side=100, scales=4), 1, "91.89 (random 71.6)"),
         },
