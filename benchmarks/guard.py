@@ -63,11 +63,14 @@ class Worker:
         )
 
     def run(self, cell: str) -> float:
-        """The seconds that a cell took; NaN if this tree cannot run it."""
+        """The seconds that a cell took; NaN if this tree cannot run it; raises if the process has ended."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         print(cell, file=self.process.stdin, flush=True)
-        return float(self.process.stdout.readline() or "nan")
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"a worker must answer; that of {self.process.args} ended at the cell {cell}")
+        return float(answer)
 
 
 def compare(trees: dict[str, Worker], cells: list[str], rounds: int) -> int:
@@ -76,6 +79,8 @@ def compare(trees: dict[str, Worker], cells: list[str], rounds: int) -> int:
     slower = False
     for cell in cells:
         first = {name: worker.run(cell) for name, worker in trees.items()}
+        if not np.isfinite(first["now"]):
+            raise RuntimeError(f"this tree must run every cell; it cannot run {cell}")
         if not np.isfinite(first["before"]):
             print(f"{cell:<14}    new")
             continue
@@ -126,7 +131,7 @@ def training(batch: int = 32, steps: int = STEPS, task: Any = "original", **pipe
 
 
 def evaluation() -> Callable[[], Any]:
-    """A cell: the 1,000 bundled test digits, once."""
+    """The 1,000 bundled test digits, evaluated once."""
     data = fx.load("mnist5k")
     graph = fx.standard_pipeline(data)
     params = fx.init(graph, jax.random.key(0))

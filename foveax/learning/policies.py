@@ -168,8 +168,9 @@ def bounded_gaussian(reach: float) -> Policy:
         return _logit((fixation - low) / side)
 
     anywhere = squashed_gaussian()
-    own: dict[str, Any] = {"log_prob": log_prob, "entropy": entropy, "fixation": fixation, "action": action}
-    return anywhere._replace(**own, reach=reach, relative=True)
+    return anywhere._replace(
+        log_prob=log_prob, entropy=entropy, fixation=fixation, reach=reach, relative=True, action=action
+    )
 
 
 def grid_categorical(side: int) -> Policy:
